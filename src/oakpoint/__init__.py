@@ -1,0 +1,61 @@
+"""Keypoint networks from PyTorch to the Myriad X in an OAK camera, verified at every step.
+
+>>> import oakpoint
+>>> extractor = oakpoint.load("bundle")  # doctest: +SKIP
+>>> a, b = extractor(image_a), extractor(image_b)  # doctest: +SKIP
+>>> matches = oakpoint.match(a, b)  # doctest: +SKIP
+
+The names below are loaded when first used, so that ``import oakpoint`` costs milliseconds and needs no runtime.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from oakpoint.errors import OakpointError
+    from oakpoint.extractor import Extractor, load
+    from oakpoint.features.decode import decode
+    from oakpoint.features.matching import match
+    from oakpoint.features.tracking import Tracker
+    from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Matches
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "DecodeOptions": "oakpoint.features.types",
+    "DenseOutputs": "oakpoint.features.types",
+    "Extractor": "oakpoint.extractor",
+    "Features": "oakpoint.features.types",
+    "Matches": "oakpoint.features.types",
+    "OakpointError": "oakpoint.errors",
+    "Tracker": "oakpoint.features.tracking",
+    "decode": "oakpoint.features.decode",
+    "load": "oakpoint.extractor",
+    "match": "oakpoint.features.matching",
+}
+
+__all__ = [
+    "DecodeOptions",
+    "DenseOutputs",
+    "Extractor",
+    "Features",
+    "Matches",
+    "OakpointError",
+    "Tracker",
+    "__version__",
+    "decode",
+    "load",
+    "match",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'oakpoint' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

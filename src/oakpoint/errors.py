@@ -1,0 +1,78 @@
+"""The one error tree.
+
+OakpointError                what a user can act on; the command line prints it as one line
+├── UsageError               an option or argument that cannot be meant: unknown name, impossible size
+├── MissingExtraError        an optional runtime is not installed; the message names the extra
+├── ImageError               an image or video cannot be read, or has the wrong shape or type
+├── FeaturesError            arrays that are not valid features, or a features file that cannot be used
+├── WeightsError             a weights file: unsafe, truncated, misshapen, of another network
+├── BundleError              a bundle: missing, altered, half written, of another version
+├── BlobError                a blob: truncated, corrupted, of another format
+├── BackendError             a runtime cannot load or run a model on the device and precision asked for
+├── OutputError              a result cannot be written where it was asked for
+└── ConversionError          a stage of the chain failed
+    ├── CompilerUnavailableError   the Myriad compiler cannot be had on this machine
+    └── CompilerError              the Myriad compiler refused the network
+
+Foreign errors are translated once, at the boundary where they arise, with ``raise … from``. A message says what was
+expected, what came, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class OakpointError(Exception):
+    """Base of all errors that oakpoint raises for a user to act on."""
+
+
+class UsageError(OakpointError):
+    """An argument that cannot be meant: an unknown name, an impossible size, a contradiction."""
+
+
+class MissingExtraError(OakpointError):
+    """An optional runtime is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: run  pip install 'oakpoint[{extra}]'")
+        self.package = package
+        self.extra = extra
+
+
+class ImageError(OakpointError):
+    """An image or video cannot be read, or has the wrong shape or type."""
+
+
+class FeaturesError(OakpointError):
+    """Arrays that are not valid features, or a features file that cannot be used."""
+
+
+class WeightsError(OakpointError):
+    """A weights file is unsafe, truncated, misshapen or of another network."""
+
+
+class BundleError(OakpointError):
+    """A bundle is missing, altered, half written or of another version."""
+
+
+class BlobError(OakpointError):
+    """A blob is truncated, corrupted or of another format."""
+
+
+class BackendError(OakpointError):
+    """A runtime cannot load or run a model on the device and at the precision asked for."""
+
+
+class OutputError(OakpointError):
+    """A result cannot be written where it was asked for."""
+
+
+class ConversionError(OakpointError):
+    """A stage of the conversion chain failed."""
+
+
+class CompilerUnavailableError(ConversionError):
+    """The Myriad compiler cannot be had on this machine."""
+
+
+class CompilerError(ConversionError):
+    """The Myriad compiler refused the network."""

@@ -1,0 +1,1 @@
+"""Everything that knows about keypoints: heat map, NMS, descriptor sampling, decoding, matching, tracking (NumPy)."""

@@ -1,0 +1,68 @@
+"""Pixel frames, the maps between them, and homographies (pure NumPy).
+
+One frame is used for every image: **x to the right, y down, the origin at the centre of the top-left pixel**, so that
+integer coordinates are pixel centres and an image of width W spans −0.5 … W − 0.5. A pixel frame changes only in a
+function of this module.
+
+Maps are named ``target_from_source``. Scaling an image of width W to width W' moves the point x to
+(x + 0.5) · W' / W − 0.5: edges go to edges, which is what ``cv2.resize`` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float32] | NDArray[np.float64]
+"""Array (N, 2) of (x, y) in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelMap:
+    """An axis-aligned map between two pixel frames: ``target = scale · source + offset``, per axis (x, y), in pixels."""
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def __call__(self, points: Points) -> NDArray[np.float32]:
+        """Map points (N, 2) of the source frame to the target frame; float32 (N, 2)."""
+        mapped = np.asarray(points, np.float64) * np.array(self.scale) + np.array(self.offset)
+        return mapped.astype(np.float32)
+
+    def inverse(self) -> PixelMap:
+        """The map from target to source."""
+        (sx, sy), (ox, oy) = self.scale, self.offset
+        return PixelMap((1 / sx, 1 / sy), (-ox / sx, -oy / sy))
+
+    def __matmul__(self, other: PixelMap) -> PixelMap:
+        """``c_from_b @ b_from_a`` is ``c_from_a``."""
+        (sx, sy), (ox, oy) = self.scale, self.offset
+        return PixelMap(
+            (sx * other.scale[0], sy * other.scale[1]),
+            (sx * other.offset[0] + ox, sy * other.offset[1] + oy),
+        )
+
+
+def resized_from_original(original_size: tuple[int, int], resized_size: tuple[int, int]) -> PixelMap:
+    """The map that ``cv2.resize`` makes from an image of (W, H) pixels to one of another (W, H)."""
+    (w0, h0), (w1, h1) = original_size, resized_size
+    sx, sy = w1 / w0, h1 / h0
+    return PixelMap((sx, sy), (0.5 * sx - 0.5, 0.5 * sy - 0.5))
+
+
+def cropped_from_full(left_px: int, top_px: int) -> PixelMap:
+    """The map into a part of an image that starts at column ``left_px`` and row ``top_px`` (negative: padding)."""
+    return PixelMap((1.0, 1.0), (float(-left_px), float(-top_px)))
+
+
+def warped_by_homography(target_from_source: NDArray[np.float64], points: Points) -> NDArray[np.float64]:
+    """Apply a homography (3, 3) to points (N, 2); float64 (N, 2), in pixels of the target.
+
+    A point on the line at infinity comes out as infinity or NaN, without a warning.
+    """
+    homogeneous = np.concatenate([np.asarray(points, np.float64), np.ones((len(points), 1))], axis=1)
+    mapped = homogeneous @ np.asarray(target_from_source, np.float64).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(mapped[:, :2] / mapped[:, 2:])

@@ -1,0 +1,1 @@
+"""Where frames come from, and how they become the network's input tensor and back."""
