@@ -1,0 +1,1 @@
+"""The Myriad X: its compiler and the blob format. Knows nothing of keypoints."""
