@@ -78,7 +78,9 @@ def _export(module: nn.Module, example: Any, input_name: str, output_names: Sequ
         verbose=False,
         dynamic_shapes=({0: torch.export.Dim("N")},) if open_batch else None,
     )
-    return program.model_proto  # type: ignore[union-attr]
+    if program is None:
+        raise ConversionError("torch exported nothing")
+    return program.model_proto
 
 
 @contextlib.contextmanager
