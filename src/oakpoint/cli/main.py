@@ -31,9 +31,9 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def _common(  # noqa: ARG001 - typer calls the version option back by itself
+def _common(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done.")] = False,
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
@@ -44,10 +44,16 @@ def _common(  # noqa: ARG001 - typer calls the version option back by itself
 
 def _register() -> None:
     from oakpoint.cli.convert import convert_command
+    from oakpoint.cli.demo import demo_command
+    from oakpoint.cli.extract import extract_command
+    from oakpoint.cli.run import run_command
     from oakpoint.cli.verify import verify_command
 
     app.command("convert")(convert_command)
     app.command("verify")(verify_command)
+    app.command("run")(run_command)
+    app.command("extract")(extract_command)
+    app.command("demo")(demo_command)
 
 
 _register()
