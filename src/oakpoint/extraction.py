@@ -74,7 +74,7 @@ def _frames(video: Path) -> Iterator[NamedImage]:
 
 
 def extract_images(
-    images: Iterator[NamedImage], extractor: Extractor, path: Path, settings: str
+    images: Iterator[NamedImage], extractor: Extractor, path: Path, settings: Mapping[str, object]
 ) -> Iterator[Extracted]:
     """Extract image by image into ``path``; those that it holds already are skipped, an unreadable one is passed over.
 

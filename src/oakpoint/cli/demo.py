@@ -37,7 +37,8 @@ def demo_command(
     if weights is None:
         print_warning(
             "no weights given: the network is initialised at random and its keypoints mean nothing. Get "
-            "superpoint_v1.pth from github.com/magicleap/SuperPointPretrainedNetwork (non-commercial), then: oakpoint demo --weights FILE"
+            "superpoint_v1.pth from github.com/magicleap/SuperPointPretrainedNetwork (non-commercial) and run: "
+            "oakpoint demo --weights FILE"
         )
     out_folder.mkdir(parents=True, exist_ok=True)
     options = ConversionOptions(

@@ -71,7 +71,7 @@ def bind_settings(path: Path, settings: Mapping[str, object]) -> None:
         settings: what makes the features, by name; values as JSON has them.
 
     Raises:
-        FeaturesError: the file was made with other settings, or by another program; the message says in what they differ.
+        FeaturesError: the file was made by another program, or with other settings; the message says which.
         OutputError: the file cannot be made.
     """
     note = json.dumps(settings, sort_keys=True)
