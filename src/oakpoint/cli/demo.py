@@ -12,7 +12,8 @@ from oakpoint.chain.options import ConversionOptions
 from oakpoint.cli.console import out, print_warning
 from oakpoint.cli.convert import RANDOM_SEED, print_bundle, run_conversion
 from oakpoint.cli.options import Weights
-from oakpoint.cli.run import UNTRAINED_NOTICE
+from oakpoint.cli.run import UNTRAINED_NOTICE, write_image
+from oakpoint.errors import OutputError
 from oakpoint.extractor import load
 from oakpoint.features.tracking import Tracker
 from oakpoint.images.moving_view import KnownFrame, moving_view
@@ -23,6 +24,7 @@ from oakpoint.view.recording import open_recording
 
 SIZE = (320, 200)
 PHOTOGRAPH = "motorcycle_left"
+GIF_FILE, PICTURE_FILE = "tracks.gif", "tracks.png"
 FRAMES, FPS = 60, 15.0
 TRACK_LENGTH, MATCH_DISTANCE, TOLERANCE_PX = 20, 0.7, 3.0
 
@@ -40,37 +42,37 @@ def demo_command(
             "superpoint_v1.pth from github.com/magicleap/SuperPointPretrainedNetwork (non-commercial) and run: "
             "oakpoint demo --weights FILE"
         )
-    out_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        out_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out_folder}: cannot be made ({error.strerror}); choose another --out") from error
     options = ConversionOptions(
         model="superpoint", weights=weights, seed=RANDOM_SEED if weights is None else None, size=SIZE
     )
     conversion = run_conversion(options, out_folder / "bundle", to_stderr=False)
     print_bundle(conversion)
     notice = None if conversion.manifest.weights.trained else UNTRAINED_NOTICE
-    _track(out_folder / "bundle", out_folder / "tracks.gif", notice)
+    _track(out_folder, notice)
 
 
-def _track(bundle: Path, gif: Path, notice: str | None) -> None:
+def _track(folder: Path, notice: str | None) -> None:
     """Track on a view that moves over a photograph, and score the tracks by the known homographies."""
-    known: list[KnownFrame] = []
     photograph = load_photographs(None)[PHOTOGRAPH]
+    view = list(moving_view(photograph, size=(2 * SIZE[0], 2 * SIZE[1]), frames=FRAMES))
     score = TrackScore(tolerance_px=TOLERANCE_PX)
     tracker = Tracker(max_length=TRACK_LENGTH, max_distance=MATCH_DISTANCE)
-    with load(bundle) as extractor, open_recording(gif, fps=FPS) as recording:
-        view = list(moving_view(photograph, size=(2 * SIZE[0], 2 * SIZE[1]), frames=FRAMES))
+    previous: KnownFrame | None = None
+    with load(folder / "bundle") as extractor, open_recording(folder / GIF_FILE, fps=FPS) as recording:
         for frame, truth in zip(tracked_frames((f.image for f in view), extractor, tracker), view, strict=True):
-            if known:
-                score.add(frame.tracks, frame_from_previous(truth, known[-1]))
-            known.append(truth)
-            recording.write(picture_of(frame, notice=notice))
-        out.print(
-            f"tracked {FRAMES} frames on {extractor.description()}: {score.steps / (FRAMES - 1):.0f} steps a frame, "
-            f"{score.share_true:.1%} within {TOLERANCE_PX:g} px of the true motion"
-            + (f"  ({notice})" if notice else "")
-        )
-    out.print(f"look at [bold]{gif}[/]")
-
-
-def frame_from_previous(frame: KnownFrame, previous: KnownFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """The homography between two frames of a moving view."""
-    return np.asarray(frame.frame_from_photograph @ np.linalg.inv(previous.frame_from_photograph))
+            if previous is not None:
+                score.add(frame.tracks, truth.frame_from_photograph @ np.linalg.inv(previous.frame_from_photograph))
+            previous = truth
+            picture = picture_of(frame, notice=notice)
+            recording.write(picture)
+        backend = extractor.description()
+    write_image(folder / PICTURE_FILE, picture)
+    out.print(
+        f"tracked {FRAMES} frames on {backend}: {score.steps / (FRAMES - 1):.0f} tracks from frame to frame, "
+        f"{score.share_true:.1%} within {TOLERANCE_PX:g} px of the true motion" + (f"  ({notice})" if notice else "")
+    )
+    out.print(f"look at [bold]{folder / PICTURE_FILE}[/] and {folder / GIF_FILE}")

@@ -113,11 +113,12 @@ def _run_on_image(frames: Source, extractor: Extractor, save: Path | None, notic
                 f"{save}: expected {', '.join(STILL_SUFFIXES)} for one image, got {save.suffix or 'no suffix'}"
             )
         figures = [f"{len(features)} keypoints", f"{milliseconds:.1f} ms", *([notice] if notice else [])]
-        _write_image(save, with_status(draw_keypoints(image, features), figures))
+        write_image(save, with_status(draw_keypoints(image, features), figures))
     return {"frames": 1, "keypoints_mean": float(len(features)), "milliseconds_median": milliseconds}
 
 
-def _write_image(path: Path, picture: NDArray[np.uint8]) -> None:
+def write_image(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write a picture, whole or not at all; its suffix says in which format."""
     with replacing_file(path) as temporary:
         if not cv2.imwrite(str(temporary), picture):
             raise OutputError(f"{path}: the image could not be written")
