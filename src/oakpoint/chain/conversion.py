@@ -117,6 +117,11 @@ class _Run:
     def size(self) -> tuple[int, int]:
         return self.preprocess.size
 
+    @property
+    def title(self) -> str:
+        """The network's name as other programs show it."""
+        return self.origin.name if self.origin.weights.trained else f"{self.origin.name} (random weights)"
+
     def prepare(self) -> None:
         """Get what later stages need, so that its absence shows before the work."""
         images = load_photographs(self.options.images)
@@ -140,7 +145,14 @@ class _Run:
         network, model = self.origin.network, self.origin.model
         if network is not None:
             command = "torch.onnx.export"
-            tool = write_onnx(network.module, path, size=self.size, input_name=INPUT, output_names=OUTPUTS)
+            tool = write_onnx(
+                network.module,
+                path,
+                size=self.size,
+                input_name=INPUT,
+                output_names=OUTPUTS,
+                description=f"{self.title}: {network.weights.description()}",
+            )
         else:
             assert model is not None
             command, tool = "take_onnx", "oakpoint"
@@ -201,7 +213,7 @@ class _Run:
         tool = write_archive(
             self.folder / BLOB_FILE,
             self.folder / ARCHIVE_FILE,
-            name=self.origin.name,
+            name=self.title,
             inputs=blob.inputs,
             outputs=blob.outputs,
             decode=self.origin.decode,

@@ -9,10 +9,11 @@ from typing import Annotated, cast
 import typer
 from rich.status import Status
 
-from oakpoint.bundle.records import HeadsName, StageReport, WeightsRecord
+from oakpoint.bundle.records import HeadsName, StageReport
 from oakpoint.chain.conversion import Conversion, convert
 from oakpoint.chain.options import TARGETS, ConversionOptions, Target
 from oakpoint.cli.console import err, out, print_json, print_warning, step_line, verdict_text
+from oakpoint.cli.notices import warn_of_weights
 from oakpoint.cli.options import Images, Json, Weights, parse_size
 from oakpoint.convert.heads import HEADS
 from oakpoint.myriad.compiler import DEFAULT_SHAVES
@@ -96,14 +97,6 @@ def run_conversion(options: ConversionOptions, folder: Path, *, to_stderr: bool)
         printer.stop()
     warn_of_weights(conversion.manifest.weights)
     return conversion
-
-
-def warn_of_weights(weights: WeightsRecord) -> None:
-    """Say what a user must know of the weights: not trained, or not free."""
-    if not weights.trained:
-        print_warning(f"{weights.origin}")
-    elif "non-commercial" in weights.licence:
-        print_warning(f"{weights.name}: licence {weights.licence}; this holds for everything converted from it")
 
 
 def print_bundle(conversion: Conversion) -> None:

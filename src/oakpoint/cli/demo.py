@@ -11,8 +11,9 @@ import typer
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.cli.console import out, print_warning
 from oakpoint.cli.convert import RANDOM_SEED, print_bundle, run_conversion
+from oakpoint.cli.notices import UNTRAINED_NOTICE
 from oakpoint.cli.options import Weights
-from oakpoint.cli.run import UNTRAINED_NOTICE, write_image
+from oakpoint.cli.run import write_image
 from oakpoint.errors import OutputError
 from oakpoint.extractor import load
 from oakpoint.features.tracking import Tracker

@@ -9,6 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from oakpoint.cli.console import err, out, print_error, print_json
+from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Backend,
     Device,
@@ -63,6 +64,7 @@ def extract_command(
         threshold=threshold,
         nms_radius_px=nms_radius,
     )
+    notice = notice_for(model)
     listed, images = named_images(source)
     results: list[Extracted] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -72,12 +74,12 @@ def extract_command(
         for result in extract_images(images, extractor, out_file, settings):
             results.append(result)
             progress.update(task, advance=1)
-    _print_results(results, out_file, as_json=as_json)
+    _print_results(results, out_file, notice, as_json=as_json)
     if any(result.error for result in results):
         raise typer.Exit(EXIT_SOME_UNREADABLE)
 
 
-def _print_results(results: list[Extracted], path: Path, *, as_json: bool) -> None:
+def _print_results(results: list[Extracted], path: Path, notice: str | None, *, as_json: bool) -> None:
     done = [result for result in results if result.keypoints is not None]
     failed = [result for result in results if result.error is not None]
     skipped = sum(result.skipped for result in results)
@@ -86,6 +88,7 @@ def _print_results(results: list[Extracted], path: Path, *, as_json: bool) -> No
         print_json(
             {
                 "file": str(path),
+                "notice": notice,
                 "extracted": len(done),
                 "skipped": skipped,
                 "keypoints": keypoints,

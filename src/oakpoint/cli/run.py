@@ -14,9 +14,8 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from oakpoint.bundle.folder import is_bundle
-from oakpoint.bundle.manifest import MANIFEST_FILE, read_manifest
 from oakpoint.cli.console import err, out, print_json, print_warning
+from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Backend,
     Device,
@@ -40,8 +39,6 @@ from oakpoint.view.recording import open_recording
 STILL_SUFFIXES = (".png", ".jpg", ".jpeg")
 FOLDER_FPS = 10.0
 """Playing rate of a recording whose source has none."""
-
-UNTRAINED_NOTICE = "RANDOM WEIGHTS"
 
 
 def run_command(
@@ -83,22 +80,16 @@ def run_command(
         threshold=threshold,
         nms_radius_px=nms_radius,
     )
-    notice = untrained_notice(model)
+    notice = notice_for(model)
     with extractor, open_source(source) as frames:
         if frames.kind == "image":
             facts = _run_on_image(frames, extractor, save, notice)
         else:
             facts = _run_on_frames(frames, extractor, tracker, save, notice, max_frames)
+        facts["notice"] = notice
         facts["backend"] = extractor.description()
         facts["unreadable"] = [f"{item.name}: {item.reason}" for item in frames.unreadable]
     _print_facts(facts, save, as_json=as_json)
-
-
-def untrained_notice(model: str) -> str | None:
-    """What every picture has to say when the bundle's weights were never trained."""
-    if is_bundle(Path(model)) and not read_manifest(Path(model) / MANIFEST_FILE).weights.trained:
-        return UNTRAINED_NOTICE
-    return None
 
 
 def _run_on_image(frames: Source, extractor: Extractor, save: Path | None, notice: str | None) -> dict[str, Any]:

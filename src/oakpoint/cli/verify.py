@@ -13,6 +13,7 @@ from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.verification import verify_bundle
 from oakpoint.cli.console import err, out, print_json, verdict_text
 from oakpoint.cli.convert import report_facts
+from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json, Weights
 from oakpoint.verify.photographs import load_photographs
 
@@ -27,11 +28,12 @@ def verify_command(
 ) -> None:
     """Check every file of a bundle and compare its stages again. Exit 1: one fails; 2: nothing could be compared."""
     opened = open_bundle(bundle)
+    notice = notice_for(str(bundle))
     photographs = load_photographs(images)
     with err.status(f"comparing on {len(photographs)} images …"):
         reports = verify_bundle(opened, photographs, weights)
     if as_json:
-        print_json({"bundle": str(bundle), "stages": [report_facts(report) for report in reports]})
+        print_json({"bundle": str(bundle), "notice": notice, "stages": [report_facts(report) for report in reports]})
     else:
         for report in reports:
             print_report(report)
