@@ -22,7 +22,7 @@ def warn_of_weights(weights: WeightsRecord) -> None:
 
 
 def notice_for(model: str) -> str | None:
-    """The notice for results of a bundle with random weights, said on standard error as well; None for any other model."""
+    """The notice for results of a bundle with random weights, said on standard error too; None for other models."""
     if not is_bundle(Path(model)):
         return None
     weights = read_manifest(Path(model) / MANIFEST_FILE).weights
