@@ -53,7 +53,7 @@ def _umask() -> int:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside ``path`` to fill; it takes the place of ``path`` when the block ends without an error.
+    """Give an empty folder beside ``path`` to fill; it takes the place of ``path`` when the block ends well.
 
     A kill at any moment leaves the old folder or the new one under ``path``, and at worst a hidden temporary folder
     beside it. Where the file system can exchange two names in one step (Linux), ``path`` exists throughout.
@@ -75,7 +75,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:
-    """Move ``temporary`` to ``path``; what stood at ``path`` then stands at ``temporary``, to be removed by the caller."""
+    """Move ``temporary`` to ``path``; what stood there is then at ``temporary``, for the caller to remove."""
     if not path.exists():
         temporary.rename(path)
     elif not _exchange(temporary, path):

@@ -21,7 +21,7 @@ Points = NDArray[np.float32] | NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PixelMap:
-    """An axis-aligned map between two pixel frames: ``target = scale · source + offset``, per axis (x, y), in pixels."""
+    """An axis-aligned map between two pixel frames: ``target = scale · source + offset`` along (x, y), in pixels."""
 
     scale: tuple[float, float]
     offset: tuple[float, float]

@@ -62,11 +62,11 @@ class DecodeOptions:
 
     Attributes:
         threshold: lowest probability of a keypoint, in [0, 1]; a score equal to it is kept.
-        nms_radius_px: no two keypoints are closer than this along both axes; 0 switches NMS off.
+        nms_radius_px: no two keypoints are within this of each other along both axes; 0 switches NMS off.
         border_px: keypoints nearer to the image border than this are dropped.
         max_keypoints: the highest-scoring ones that are kept; None keeps all.
-        nms: ``greedy`` (the original demo's: highest score first, exact) or ``maxpool`` (SuperGlue's: two rounds of
-            max-pooling, which can lose a keypoint that only a suppressed neighbour's neighbour suppressed).
+        nms: ``greedy`` (the original demo's: highest score first, exact) or ``maxpool`` (SuperGlue's: local maxima and
+            two more rounds of them, which can lose keypoints that greedy keeps, and keeps neighbours of equal score).
         sampling: where the coarse descriptors are taken to lie: ``original`` (the original demo's), ``superglue``
             (SuperGlue's and Transformers'), ``cell_centres`` (the geometrically right place).
 

@@ -1,0 +1,112 @@
+"""OpenVINO, on a device and at a precision chosen by name; neither is ever changed in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Backend, Tensors
+from oakpoint.bundle.records import TensorSpec
+from oakpoint.errors import BackendError, UsageError
+from oakpoint.runtimes import import_openvino
+
+Device = Literal["CPU", "GPU", "NPU", "AUTO"]
+Precision = Literal["f32", "bf16", "f16"]
+
+
+class OpenVinoBackend(Backend):
+    """An IR or ONNX file, compiled for one device, precision and input shape."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str = "CPU",
+        precision: str = "f32",
+        input_shape: tuple[int, ...] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Compile the model.
+
+        Args:
+            path: ``.xml`` (with its ``.bin`` beside it) or ``.onnx``, with one input.
+            device: ``CPU``, ``GPU``, ``NPU`` or ``AUTO`` (OpenVINO's own choice).
+            precision: of the arithmetic: ``f32``, ``bf16`` or ``f16``. Parity needs ``f32``: left alone, OpenVINO takes
+                bf16 on CPUs that have it.
+            input_shape: (N, C, H, W) to run at; None keeps the file's, with an open batch taken as 1.
+            threads: CPU threads; None lets the runtime choose.
+
+        Raises:
+            UsageError: an unknown device or precision.
+            BackendError: the device is not there, does not offer the precision, or the file cannot be loaded.
+        """
+        if device not in get_args(Device):
+            raise UsageError(f"device: expected one of {', '.join(get_args(Device))}, got {device!r}")
+        if precision not in get_args(Precision):
+            raise UsageError(f"precision: expected one of {', '.join(get_args(Precision))}, got {precision!r}")
+        openvino = import_openvino()
+
+        core = openvino.Core()
+        _check_device(core, device, precision)
+        try:
+            model = core.read_model(path)
+            shape = input_shape or tuple(
+                size.get_length() if size.is_static else 1 for size in model.input(0).get_partial_shape()
+            )
+            model.reshape({model.input(0): list(shape)})
+            compiled = core.compile_model(model, device, _configuration(device, precision, threads))
+        except RuntimeError as error:
+            raise BackendError(f"{path}: OpenVINO cannot load it on {device}: {_reason(error)}") from error
+        self._request = compiled.create_infer_request()
+        version = openvino.__version__.split("-")[0]
+        self.description = f"openvino {version} {device} {precision}"
+        self.inputs = tuple(_spec(port) for port in compiled.inputs)
+        self.outputs = tuple(_spec(port) for port in compiled.outputs)
+
+    def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
+        try:
+            results = self._request.infer(dict(tensors))
+        except RuntimeError as error:
+            raise BackendError(f"{self.description}: the run failed: {_reason(error)}") from error
+        return {
+            spec.name: np.array(results[index], np.float32 if spec.dtype.startswith("float") else None)
+            for index, spec in enumerate(self.outputs)
+        }
+
+
+def _configuration(device: str, precision: str, threads: int | None) -> dict[str, Any]:
+    configuration: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    if threads is not None and device == "CPU":
+        configuration["INFERENCE_NUM_THREADS"] = threads
+    return configuration
+
+
+def _check_device(core: Any, device: str, precision: str) -> None:
+    available = {name.split(".")[0] for name in core.available_devices}
+    if device == "AUTO":
+        return
+    if device not in available:
+        raise BackendError(f"OpenVINO finds no {device} here, only {', '.join(sorted(available))}")
+    capabilities = set(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
+    wanted = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}[precision]
+    if wanted not in capabilities:
+        raise BackendError(
+            f"OpenVINO's {device} here does not offer {precision}; it offers "
+            f"{', '.join(sorted(c for c in capabilities if c in ('FP32', 'BF16', 'FP16')))}"
+        )
+
+
+def _spec(port: Any) -> TensorSpec:
+    dtype = np.dtype(port.element_type.to_dtype()).name
+    shape = tuple(size.get_length() if size.is_static else str(size) for size in port.partial_shape)
+    return TensorSpec(port.any_name, dtype, shape)
+
+
+def _reason(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return (told or lines or ["no reason given"])[-1][:300]

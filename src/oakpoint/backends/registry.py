@@ -1,0 +1,90 @@
+"""Backends by name, and what each of them runs from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oakpoint.backends.base import Backend
+from oakpoint.bundle.records import TensorSpec
+from oakpoint.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BACKENDS = ("torch", "onnxruntime", "openvino")
+
+INPUT, OUTPUTS = "input", ("semi", "desc")
+"""Names of the tensors of every host model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource:
+    """The forms in which a model is at hand; a backend takes the one it runs.
+
+    Attributes:
+        module: the torch module.
+        onnx: the ONNX file.
+        ir: the IR's ``.xml``.
+    """
+
+    module: nn.Module | None = None
+    onnx: Path | None = None
+    ir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """Where and how a model runs.
+
+    Attributes:
+        backend: one of ``BACKENDS``.
+        device: of OpenVINO: ``CPU``, ``GPU``, ``NPU`` or ``AUTO``; the other two run on the CPU only.
+        precision: of OpenVINO's arithmetic: ``f32``, ``bf16`` or ``f16``; the other two run at f32 only.
+        threads: CPU threads; None lets the runtime choose.
+
+    Raises:
+        UsageError: an unknown backend, or a device or precision that it does not have.
+    """
+
+    backend: str = "openvino"
+    device: str = "CPU"
+    precision: str = "f32"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UsageError(f"backend: expected one of {', '.join(BACKENDS)}, got {self.backend!r}")
+        if self.backend != "openvino" and (self.device, self.precision) != ("CPU", "f32"):
+            raise UsageError(
+                f"backend {self.backend} runs on the CPU at f32, not {self.device} at {self.precision}; "
+                "devices and precisions are chosen with the backend openvino"
+            )
+
+
+def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[int, int]) -> Backend:
+    """Load a model for one image of (W, H) pixels.
+
+    Raises:
+        UsageError: the model is not at hand in a form that the backend runs.
+        BackendError, MissingExtraError: from the backend.
+    """
+    shape = (1, 1, size[1], size[0])
+    if options.backend == "torch" and source.module is not None:
+        from oakpoint.backends.torch import TorchBackend
+
+        return TorchBackend(source.module, input_spec=TensorSpec(INPUT, "float32", shape), output_names=OUTPUTS)
+    if options.backend == "onnxruntime" and source.onnx is not None:
+        from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
+
+        return OnnxRuntimeBackend(source.onnx, input_shape=shape, threads=options.threads)
+    if options.backend == "openvino" and (path := source.ir or source.onnx) is not None:
+        from oakpoint.backends.openvino import OpenVinoBackend
+
+        return OpenVinoBackend(
+            path, device=options.device, precision=options.precision, input_shape=shape, threads=options.threads
+        )
+    there = [name for name in ("module", "onnx", "ir") if getattr(source, name) is not None]
+    hint = "; give --weights for the torch backend" if options.backend == "torch" else ""
+    raise UsageError(f"backend {options.backend}: the model is at hand as {', '.join(there) or 'nothing'} only{hint}")

@@ -1,0 +1,46 @@
+"""PyTorch on the CPU at float32: the reference that the other stages are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Backend, Tensors
+from oakpoint.bundle.records import TensorSpec
+from oakpoint.errors import BackendError, MissingExtraError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TorchBackend(Backend):
+    """A torch module with one image input, and outputs that are named here in the order in which it returns them."""
+
+    def __init__(self, module: nn.Module, *, input_spec: TensorSpec, output_names: Sequence[str]) -> None:
+        try:
+            import torch
+        except ImportError as error:
+            raise MissingExtraError("torch", "torch") from error
+        self._torch = torch
+        self._module = module.eval()
+        self.description = f"torch {torch.__version__} CPU f32"
+        self.inputs = (input_spec,)
+        self.outputs = tuple(TensorSpec(name, "float32", ()) for name in output_names)
+
+    def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
+        image = self._torch.from_numpy(tensors[self.inputs[0].name])
+        try:
+            with self._torch.inference_mode():
+                results = self._module(image)
+        except RuntimeError as error:
+            raise BackendError(f"{self.description}: the network failed: {str(error).splitlines()[0]}") from error
+        results = (results,) if isinstance(results, self._torch.Tensor) else tuple(results)
+        if len(results) != len(self.outputs):
+            raise BackendError(
+                f"{self.description}: expected {len(self.outputs)} outputs "
+                f"({', '.join(spec.name for spec in self.outputs)}), got {len(results)}"
+            )
+        return {spec.name: np.array(result.float().numpy()) for spec, result in zip(self.outputs, results, strict=True)}

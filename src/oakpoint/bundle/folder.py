@@ -1,0 +1,93 @@
+"""A bundle on disk: opened with every hash checked, written beside its place and moved in with one rename."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from oakpoint.bundle.manifest import MANIFEST_FILE, Manifest, read_manifest
+from oakpoint.bundle.records import ArtifactKind
+from oakpoint.errors import BundleError, OutputError
+from oakpoint.files import replacing_folder, sha256_of_file
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An opened bundle: its folder and its manifest. Make one with ``open_bundle``."""
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, kind: ArtifactKind) -> Path:
+        """The file to open for an artefact.
+
+        Raises:
+            BundleError: the bundle has no such artefact.
+        """
+        return self.folder / self.manifest.artifact(kind).main_file
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether ``path`` is a folder with a manifest in it."""
+    return (path / MANIFEST_FILE).is_file()
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Open a bundle and check every file that its manifest names against its sha256.
+
+    Raises:
+        BundleError: no bundle; a file missing, altered or outside the folder.
+    """
+    if not is_bundle(folder):
+        raise BundleError(f"{folder}: not a bundle (no {MANIFEST_FILE}); make one with: oakpoint convert")
+    manifest = read_manifest(folder / MANIFEST_FILE)
+    for name, expected in manifest.hashes().items():
+        path = folder / name
+        if Path(name).name != name:
+            raise BundleError(f"{folder}: the manifest names {name!r}, which is not a file of the bundle")
+        if not path.is_file():
+            raise BundleError(f"{folder}: {name} is missing; convert again")
+        if (got := sha256_of_file(path)) != expected:
+            raise BundleError(
+                f"{path}: altered since the conversion: expected sha256 {expected}, got {got}; convert again"
+            )
+    return Bundle(folder, manifest)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Make sure that writing to ``folder`` loses nothing: there is nothing, an empty folder, or a bundle alone.
+
+    Raises:
+        OutputError: a file, a folder that is no bundle, or a bundle with files in it that are not its own.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir() or folder.is_symlink():
+        raise OutputError(
+            f"{folder}: expected a folder to write the bundle to, got a file or link; choose another --out"
+        )
+    present = {path.name for path in folder.iterdir()}
+    if not present:
+        return
+    try:
+        own = set(read_manifest(folder / MANIFEST_FILE).hashes()) | {MANIFEST_FILE}
+    except BundleError as error:
+        raise OutputError(f"{folder}: holds files and is not a bundle; choose another --out") from error
+    if foreign := sorted(present - own):
+        raise OutputError(
+            f"{folder}: {foreign[0]} is not part of the bundle there and would be lost; move it away first"
+        )
+
+
+@contextlib.contextmanager
+def writing_bundle(folder: Path) -> Iterator[Path]:
+    """Give a folder to write a bundle's files to; it replaces ``folder`` in one step when the block ends well.
+
+    Raises:
+        OutputError: something that is not a bundle stands there, or the place cannot be written.
+    """
+    check_replaceable(folder)
+    with replacing_folder(folder) as temporary:
+        yield temporary

@@ -1,0 +1,144 @@
+"""What a manifest records: tensors, artefacts, weights, verdicts. Plain frozen dataclasses, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, NoReturn
+
+from oakpoint.images.preprocess import Preprocess
+
+ArtifactKind = Literal["onnx", "ir", "blob", "oak_json", "archive"]
+
+HeadsName = Literal["dense", "rtabmap"]
+"""What the device graph puts out: ``dense`` is the network's own ``semi`` and ``desc``; ``rtabmap`` is what RTAB-Map's
+camera driver reads."""
+
+
+class Verdict(Enum):
+    """What a comparison came to. It has no truth value: «nothing compared» is neither good nor bad by itself."""
+
+    PASS = "pass"  # noqa: S105 - not a password
+    FAIL = "fail"
+    NOTHING_COMPARED = "nothing compared"
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a Verdict has no truth value: compare it with Verdict.PASS")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A named tensor of a model.
+
+    Attributes:
+        name: the tensor's name.
+        dtype: as NumPy writes it: ``float32``, ``float16``, ``uint8``.
+        shape: outermost dimension first; a name in place of a number is a dimension left open.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One result of the chain.
+
+    Attributes:
+        kind: which stage made it.
+        files: file name within the bundle → sha256; the first is the one to open.
+        inputs: the tensors it takes.
+        outputs: the tensors it gives.
+        preprocess: how an image becomes its input tensor, and what of that is inside the graph.
+        parents: sha256 of the files it was made from.
+        tool: the tool that made it, with its version.
+        command: how that tool was called.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    kind: ArtifactKind
+    files: dict[str, str]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocess: Preprocess
+    parents: tuple[str, ...]
+    tool: str
+    command: str
+
+    @property
+    def main_file(self) -> str:
+        """Name of the file to open."""
+        return next(iter(self.files))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsRecord:
+    """Which weights a bundle was made from.
+
+    Attributes:
+        file: name of the weights file; None for a random initialisation or a network that came as ONNX.
+        sha256: of that file.
+        name: what the weights are known as, ``unknown`` where they are not.
+        licence: their licence as far as known.
+        origin: where they come from as far as known.
+        trained: False for a random initialisation, whose keypoints mean nothing.
+        seed: of the random initialisation.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    file: str | None
+    sha256: str | None
+    name: str
+    licence: str
+    origin: str
+    trained: bool = True
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One figure of a comparison, held against its tolerance.
+
+    Attributes:
+        name: what was measured.
+        value: the figure; NaN where it could not be measured, which never passes.
+        limit: the tolerance.
+        kind: ``at_least`` or ``at_most`` the limit.
+        passed: the comparison's outcome.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    name: str
+    value: float
+    limit: float
+    kind: Literal["at_least", "at_most"]
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageReport:
+    """What came of comparing one stage of the chain with the one before it.
+
+    Attributes:
+        stage: ``torch → onnx`` and so on.
+        verdict: PASS, FAIL or NOTHING_COMPARED.
+        summary: one line for a person.
+        images: how many images were compared.
+        checks: figures that have a tolerance.
+        figures: further figures, without one.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    stage: str
+    verdict: Verdict
+    summary: str
+    images: int = 0
+    checks: tuple[Check, ...] = ()
+    figures: dict[str, float] | None = None

@@ -1,0 +1,1 @@
+"""The conversion chain: one function from a source to a target in each module."""

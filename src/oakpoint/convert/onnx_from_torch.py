@@ -1,0 +1,109 @@
+"""PyTorch to ONNX."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oakpoint.errors import ConversionError, MissingExtraError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+OPSET = 18
+"""The lowest operator set that torch's exporter writes by itself; the device graph lowers it to 13."""
+
+
+def write_onnx(
+    module: nn.Module, path: Path, *, size: tuple[int, int], input_name: str, output_names: Sequence[str]
+) -> str:
+    """Export a network to ONNX: float32 ``input`` (N, 1, H, W), the batch left open where the network allows it.
+
+    The file holds no stack traces or paths of the exporting machine, so that the same weights give the same bytes.
+
+    Args:
+        module: the network, one image in, one tensor for each output name.
+        path: the file to write.
+        size: (W, H) in pixels.
+        input_name: name of the input.
+        output_names: names of the outputs, in the order in which the network returns them.
+
+    Returns:
+        The tool that did it, with its version.
+
+    Raises:
+        MissingExtraError: torch or onnxscript is not installed.
+        ConversionError: the network cannot be exported, or its output is no valid ONNX.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch's exporter needs it and says so late
+        import torch
+    except ImportError as error:
+        raise MissingExtraError(error.name or "torch", "torch") from error
+    example = torch.zeros(1, 1, size[1], size[0])
+    with _quiet_exporter():
+        try:
+            model = _export(module, example, input_name, output_names, open_batch=True)
+        except Exception:  # noqa: BLE001 - the exporter raises many kinds; a fixed batch may still work
+            try:
+                model = _export(module, example, input_name, output_names, open_batch=False)
+            except Exception as error:
+                raise ConversionError(f"torch cannot export the network: {_reason(error)}") from error
+    _strip_metadata(model)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ConversionError(f"the exported ONNX is not valid: {_reason(error)}") from error
+    onnx.save(model, path)
+    return f"torch {torch.__version__}"
+
+
+def _export(module: nn.Module, example: Any, input_name: str, output_names: Sequence[str], *, open_batch: bool) -> Any:
+    import torch
+
+    program = torch.onnx.export(
+        module,
+        (example,),
+        None,
+        input_names=[input_name],
+        output_names=list(output_names),
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+        dynamic_shapes=({0: torch.export.Dim("N")},) if open_batch else None,
+    )
+    return program.model_proto  # type: ignore[union-attr]
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep the exporter's notices (missing torchvision, its own deprecations) off the user's terminal."""
+    noisy = logging.getLogger("torch.onnx")
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        noisy.setLevel(level)
+
+
+def _strip_metadata(model: Any) -> None:
+    graph = model.graph
+    for holder in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        del holder.metadata_props[:]
+    for holder in (model, graph, *graph.node):
+        holder.doc_string = ""
+    del graph.value_info[:]
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,223 @@
+"""Image in, features out: preprocessing, a backend and decoding put together; and ``load``, which makes one by name."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Backend, Tensors
+from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
+from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
+from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
+from oakpoint.features.decode import decode, in_frame
+from oakpoint.features.types import CELL_PX, DecodeOptions, DenseOutputs, Features
+from oakpoint.geometry import PixelMap
+from oakpoint.images.preprocess import Preprocess
+from oakpoint.networks.registry import LoadedNetwork, is_network_name, load_network, reload_network
+
+Image = NDArray[np.uint8]
+
+MAX_CACHED_SIZES = 8
+"""Models of as many image sizes are kept ready when images keep their own size; the one unused longest goes first."""
+
+
+def dense_outputs(tensors: Tensors) -> DenseOutputs:
+    """The dense outputs of one image from a backend's tensors ``semi`` (1, 65, Hc, Wc) and ``desc`` (1, D, Hc, Wc).
+
+    Raises:
+        BackendError: other names or shapes.
+    """
+    if missing := sorted(set(OUTPUTS) - set(tensors)):
+        raise BackendError(f"expected the outputs {' and '.join(OUTPUTS)}, got {', '.join(tensors)}: no {missing[0]}")
+    try:
+        return DenseOutputs(*(tensors[name][0] for name in OUTPUTS))
+    except FeaturesError as error:
+        raise BackendError(f"the model's outputs are not those of a keypoint network: {error}") from error
+
+
+class Extractor:
+    """Calls like ``features = extractor(image)``; keypoints are in pixels of the image that was given.
+
+    Attributes:
+        preprocess: how an image becomes the input tensor.
+        decode: how outputs become keypoints.
+        native: each image is taken at its own size, cut to multiples of 8 at the right and bottom.
+    """
+
+    def __init__(
+        self,
+        open_at: Callable[[tuple[int, int]], Backend],
+        *,
+        preprocess: Preprocess,
+        decode: DecodeOptions,
+        native: bool = False,
+        keep_alive: object = None,
+    ) -> None:
+        """Put an extractor together; no model is opened before the first image.
+
+        Args:
+            open_at: opens the model for images of (W, H) pixels.
+            preprocess: how an image becomes the input tensor; its size does not count when ``native``.
+            decode: how outputs become keypoints.
+            native: take each image at its own size.
+            keep_alive: whatever ``open_at`` needs for as long as the extractor lives (a folder of temporary files).
+        """
+        self.preprocess = preprocess
+        self.decode = decode
+        self.native = native
+        self._open_at = open_at
+        self._keep_alive = keep_alive
+        self._backends: OrderedDict[tuple[int, int], Backend] = OrderedDict()
+
+    def __call__(self, image: Image) -> Features:
+        """Extract features.
+
+        Args:
+            image: uint8 (H, W) grey or (H, W, 3) BGR.
+
+        Raises:
+            ImageError: another type or shape, or smaller than one cell of 8×8 px when ``native``.
+            BackendError: the model fails.
+        """
+        outputs, original_from_tensor = self.dense(image)
+        height, width = image.shape[:2]
+        return in_frame(decode(outputs, self.decode), original_from_tensor, (width, height))
+
+    def dense(self, image: Image) -> tuple[DenseOutputs, PixelMap]:
+        """The network's dense outputs, and the map from the tensor's pixels to the image's."""
+        preprocess = self._preprocess_for(image)
+        tensor, original_from_tensor = preprocess.apply(image)
+        return dense_outputs(self._backend(preprocess.size).run({INPUT: tensor})), original_from_tensor
+
+    def description(self) -> str:
+        """Runtime, version, device and precision of the model that ran last, or will run first."""
+        if not self._backends:
+            self._backend(self.preprocess.size)
+        return next(reversed(self._backends.values())).description
+
+    def close(self) -> None:
+        """Free the models."""
+        while self._backends:
+            self._backends.popitem()[1].close()
+
+    def __enter__(self) -> Extractor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _preprocess_for(self, image: Image) -> Preprocess:
+        if not self.native:
+            return self.preprocess
+        height, width = image.shape[:2]
+        size = (width // CELL_PX * CELL_PX, height // CELL_PX * CELL_PX)
+        if 0 in size:
+            raise ImageError(f"expected an image of at least {CELL_PX}×{CELL_PX} px, got {width}×{height}")
+        return replace(self.preprocess, size=size, resize="cut")
+
+    def _backend(self, size: tuple[int, int]) -> Backend:
+        if size in self._backends:
+            self._backends.move_to_end(size)
+        else:
+            if len(self._backends) >= MAX_CACHED_SIZES:
+                self._backends.popitem(last=False)[1].close()
+            self._backends[size] = self._open_at(size)
+        return self._backends[size]
+
+
+def load(
+    model: str | Path,
+    *,
+    weights: str | Path | None = None,
+    size: tuple[int, int] | Literal["native"] | None = None,
+    backend: str = "openvino",
+    device: str = "CPU",
+    precision: str = "f32",
+    threads: int | None = None,
+    **decode_changes: Any,
+) -> Extractor:
+    """Make an extractor from a bundle, an ONNX file or a network's name.
+
+    Args:
+        model: a bundle's folder, a ``.onnx`` file, ``superpoint``, or ``package.module:Class``.
+        weights: the weights file, for a network given by name; for a bundle only the torch backend needs it.
+        size: (W, H) in pixels to which images are scaled; ``"native"`` takes each image at its own size, cut to
+            multiples of 8. Default: the bundle's size, or ``"native"`` for a network given by name.
+        backend: ``openvino``, ``onnxruntime`` or ``torch``.
+        device: OpenVINO's device.
+        precision: OpenVINO's arithmetic.
+        threads: CPU threads; None lets the runtime choose.
+        **decode_changes: fields of ``DecodeOptions`` that differ from the bundle's or the network's preset.
+
+    Raises:
+        OakpointError: one of its kinds, naming what was expected, what came and what to do.
+    """
+    options = RuntimeOptions(backend=backend, device=device, precision=precision, threads=threads)
+    weights = Path(weights) if weights is not None else None
+    if is_bundle(Path(model)):
+        bundle = open_bundle(Path(model))
+        source = _source_of_bundle(bundle, options, weights)
+        preprocess, options_decode = bundle.manifest.preprocess, bundle.manifest.decode
+        keep_alive: object = None
+        size = size or preprocess.size
+    elif Path(model).suffix == ".onnx":
+        source, keep_alive = ModelSource(onnx=_existing(Path(model))), None
+        preprocess, options_decode = default_preprocess((CELL_PX, CELL_PX)), DecodeOptions.preset("superpoint")
+    elif is_network_name(str(model)) or not Path(model).exists():
+        network = load_network(str(model), weights)
+        source, keep_alive = _source_of_network(network, options)
+        preprocess = default_preprocess((CELL_PX, CELL_PX))
+        options_decode = DecodeOptions.preset(network.decode_preset)
+    else:
+        raise UsageError(f"{model}: neither a bundle (no manifest.json) nor a .onnx file nor a network's name")
+    native = size in (None, "native")
+    if isinstance(size, tuple):
+        preprocess = replace(preprocess, size=size)
+    return Extractor(
+        lambda at: open_backend(source, options, size=at),
+        preprocess=preprocess,
+        decode=options_decode.with_changes(**decode_changes),
+        native=native,
+        keep_alive=keep_alive,
+    )
+
+
+def default_preprocess(size: tuple[int, int]) -> Preprocess:
+    """How SuperPoint's original demo prepares an image: grey, stretched by area averaging, 0–255 to [0, 1]."""
+    return Preprocess(size=size, resize="stretch", interpolation="area", colour="grey", scale=1 / 255)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such ONNX file")
+    return path
+
+
+def _source_of_bundle(bundle: Bundle, options: RuntimeOptions, weights: Path | None) -> ModelSource:
+    manifest = bundle.manifest
+    if options.backend == "torch":
+        return ModelSource(module=reload_network(manifest.network, manifest.weights, weights).module)
+    ir = bundle.path("ir") if manifest.has("ir") else None
+    return ModelSource(onnx=bundle.path("onnx"), ir=ir)
+
+
+def _source_of_network(network: LoadedNetwork, options: RuntimeOptions) -> tuple[ModelSource, object]:
+    """The network itself for torch; for the other runtimes its ONNX in a temporary folder, and that folder."""
+    if options.backend == "torch":
+        return ModelSource(module=network.module), None
+    from oakpoint.convert.onnx_from_torch import write_onnx
+
+    folder = tempfile.TemporaryDirectory(prefix="oakpoint-model-")
+    path = Path(folder.name) / "model.onnx"
+    write_onnx(network.module, path, size=(64, 64), input_name=INPUT, output_names=OUTPUTS)
+    return ModelSource(onnx=path), folder

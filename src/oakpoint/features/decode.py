@@ -1,0 +1,70 @@
+"""From a network's dense outputs to keypoints: the reference that every backend and fused graph is held against."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.features.heatmap import heatmap_from_logits
+from oakpoint.features.nms import nms_greedy, nms_maxpool
+from oakpoint.features.sampling import sample_descriptors
+from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
+from oakpoint.geometry import PixelMap
+
+
+def decode(outputs: DenseOutputs, options: DecodeOptions) -> Features:
+    """Keypoints, scores and descriptors from what the network put out.
+
+    The order is the original demo's: heat map, threshold and NMS, border, sorting by score, the best ``max_keypoints``,
+    descriptors. The border comes after NMS, so that a point too near the border still suppresses its neighbours.
+    Keypoints of equal score stand in row-major order.
+
+    Args:
+        outputs: logits and coarse descriptors of one image.
+        options: a preset of ``DecodeOptions`` or a change of one.
+
+    Returns:
+        Features in pixels of the *tensor* image (``outputs.image_size``), which ``in_frame`` takes to the original
+        image. With no keypoint the arrays are (0, 2), (0,) and (0, D).
+
+    Source: DeTone et al. 2018, arXiv 1712.07629; demo_superpoint.py of magicleap/SuperPointPretrainedNetwork.
+    """
+    heatmap = heatmap_from_logits(outputs.logits)
+    rows, columns = np.nonzero(_without_border(_kept(heatmap, options), options.border_px))
+    scores = heatmap[rows, columns]
+    best = np.argsort(-scores, kind="stable")[: options.max_keypoints]
+    keypoints = np.stack([columns[best], rows[best]], axis=1).astype(np.float32)
+    descriptors = sample_descriptors(outputs.descriptors, keypoints, options.sampling)
+    return Features(keypoints, scores[best], descriptors, outputs.image_size)
+
+
+def in_frame(features: Features, original_from_tensor: PixelMap, image_size: tuple[int, int]) -> Features:
+    """Features of the tensor image in the frame of the original image.
+
+    Args:
+        features: keypoints in pixels of the tensor image.
+        original_from_tensor: the map that preprocessing gave.
+        image_size: (W, H) of the original image in pixels.
+
+    Returns:
+        The same features with keypoints in pixels of the original image, less those that lie outside it
+        (−0.5 … W − 0.5), which is where a letterbox's padding is.
+    """
+    keypoints = original_from_tensor(features.keypoints)
+    inside = ((keypoints >= -0.5) & (keypoints < np.array(image_size) - 0.5)).all(axis=1)
+    return Features(keypoints[inside], features.scores[inside], features.descriptors[inside], image_size)
+
+
+def _kept(heatmap: NDArray[np.float32], options: DecodeOptions) -> NDArray[np.bool_]:
+    if options.nms == "greedy":
+        return nms_greedy(heatmap, options.nms_radius_px, options.threshold)
+    return nms_maxpool(heatmap, options.nms_radius_px) & (heatmap >= options.threshold)
+
+
+def _without_border(kept: NDArray[np.bool_], border_px: int) -> NDArray[np.bool_]:
+    """Drop what lies in the outermost ``border_px`` rows and columns (the original's: x < b or x >= W − b)."""
+    height, width = kept.shape
+    inner = np.zeros_like(kept)
+    window = slice(border_px, max(height - border_px, 0)), slice(border_px, max(width - border_px, 0))
+    inner[window] = kept[window]
+    return inner

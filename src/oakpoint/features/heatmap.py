@@ -1,0 +1,42 @@
+"""From detector logits to a map of keypoint probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.errors import FeaturesError
+from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
+
+
+def heatmap_from_logits(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The probability that a keypoint lies at each pixel of the tensor image.
+
+    Softmax over the 65 channels of a cell, the dustbin (the last) dropped, and the other 64 laid out as the 8×8 pixels
+    of the cell: channel c is row c // 8, column c % 8. The softmax is the stable one (the peak subtracted first); the
+    original demo adds 1e-5 to the denominator instead, which moves a probability by less than 1e-5 of itself wherever
+    a cell's largest logit is above 0.
+
+    Args:
+        logits: float32 (65, Hc, Wc). A cell in which any logit is NaN or infinite becomes 0: no keypoint.
+
+    Returns:
+        float32 (8·Hc, 8·Wc), in [0, 1].
+
+    Raises:
+        FeaturesError: a wrong rank or channel count.
+
+    Source: DeTone, Malisiewicz, Rabinovich 2018, arXiv 1712.07629, section 3.2.
+    """
+    if logits.ndim != 3 or logits.shape[0] != LOGIT_CHANNELS:
+        raise FeaturesError(f"logits: expected ({LOGIT_CHANNELS}, rows, columns), got {logits.shape}")
+    rows, columns = logits.shape[1:]
+    peak = logits.max(axis=0)
+    finite = np.isfinite(peak) & np.isfinite(logits.min(axis=0))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        probabilities = np.exp(logits - peak)
+        probabilities /= probabilities.sum(axis=0)
+    if not finite.all():
+        probabilities[:, ~finite] = 0
+    cells = probabilities[:-1].reshape(CELL_PX, CELL_PX, rows, columns)
+    return np.ascontiguousarray(cells.transpose(2, 0, 3, 1)).reshape(rows * CELL_PX, columns * CELL_PX)

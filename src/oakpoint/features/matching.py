@@ -1,0 +1,71 @@
+"""Matching the descriptors of two images."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.errors import FeaturesError, UsageError
+from oakpoint.features.types import Features, Matches
+
+
+def match(a: Features, b: Features, *, max_distance: float | None = None) -> Matches:
+    """Mutual nearest neighbours: pairs in which each descriptor is the nearest of the other image to its partner.
+
+    The nearest is the one with the largest dot product, which for unit vectors is the smallest L2 distance. Of equally
+    near ones the first is taken. An all-zero descriptor says that the network gave none, and matches nothing.
+
+    Distances are norms of the difference of the two vectors, not √(2 − 2 · dot) as in the original demo: the same
+    number for unit vectors, but equal descriptors come out as exactly 0, where the root makes 5e-4 of a rounding error
+    of 1e-7.
+
+    Args:
+        a: features of the first image, N of them.
+        b: features of the second image, M of them, with descriptors of the same length.
+        max_distance: pairs farther apart than this are left out, in [0, 2]; the original demo's ``nn_thresh`` is 0.7
+            (there a pair at exactly that distance is left out, here it stays). None keeps every mutual pair.
+
+    Returns:
+        Matches sorted by the index in ``a``; each keypoint is in one pair at most.
+
+    Raises:
+        FeaturesError: descriptors of different length.
+        UsageError: a negative or NaN ``max_distance``.
+
+    Source: ``nn_match_two_way`` in demo_superpoint.py of magicleap/SuperPointPretrainedNetwork.
+    """
+    if max_distance is not None and not max_distance >= 0:
+        raise UsageError(f"max_distance: expected a distance from 0 to 2, got {max_distance}")
+    if a.descriptors.shape[1] != b.descriptors.shape[1]:
+        raise FeaturesError(
+            f"match: expected descriptors of one length, got {a.descriptors.shape[1]} and {b.descriptors.shape[1]}; "
+            "features of different networks do not match"
+        )
+    of_a, of_b = _distinct(a.descriptors), _distinct(b.descriptors)
+    if not len(of_a) or not len(of_b):
+        return Matches(np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
+    similarity = a.descriptors[of_a] @ b.descriptors[of_b].T
+    nearest_in_b = similarity.argmax(axis=1)
+    nearest_in_a = cv2.transpose(similarity).argmax(axis=1)  # eight times as fast as argmax(axis=0) at 2048 keypoints
+    mutual = np.flatnonzero(nearest_in_a[nearest_in_b] == np.arange(len(of_a)))
+    indices = np.stack([of_a[mutual], of_b[nearest_in_b[mutual]]], axis=1)
+    distances = np.linalg.norm(a.descriptors[indices[:, 0]] - b.descriptors[indices[:, 1]], axis=1)
+    if max_distance is not None:
+        near = distances <= max_distance
+        indices, distances = indices[near], distances[near]
+    return Matches(indices, distances)
+
+
+def _distinct(descriptors: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Ascending rows of the usable descriptors, of equal ones the first.
+
+    The others could only tie with it and lose. Left in, they would win now and then: a matrix product may round equal
+    columns differently.
+    """
+    usable = np.flatnonzero(np.isfinite(descriptors).all(axis=1) & descriptors.any(axis=1))
+    if not len(usable):
+        return np.zeros(0, np.int64)
+    rows = np.ascontiguousarray(descriptors[usable])
+    _, first = np.unique(rows.view(f"V{rows.itemsize * rows.shape[1]}").ravel(), return_index=True)
+    return np.asarray(usable[np.sort(first)], np.int64)

@@ -1,0 +1,108 @@
+"""Descriptors of keypoints, sampled between the coarse ones."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.errors import FeaturesError, UsageError
+from oakpoint.features.types import CELL_PX, DescriptorSampling
+from oakpoint.geometry import PixelMap, Points, resized_from_original
+
+
+def cells_from_pixels(grid_size: tuple[int, int], sampling: DescriptorSampling) -> PixelMap:
+    """Where on the grid of coarse descriptors a pixel of the tensor image lies, by one of three conventions.
+
+    With s = 8 px the side of a cell, Wc the number of columns, W = s · Wc, and likewise in y:
+
+    ================ ================================================== ==============================================
+    name             column of the grid                                 source
+    ================ ================================================== ==============================================
+    ``original``     x / W · (Wc − 1)                                   demo_superpoint.py: grid x / (W/2) − 1, sampled
+                                                                        as PyTorch did in 2018 (corners aligned)
+    ``superglue``    (x − s/2 + 0.5) / (W − s/2 − 0.5) · (Wc − 1)       SuperGlue's models/superpoint.py, Transformers
+    ``cell_centres`` (x + 0.5) / s − 0.5 = (x − 3.5) / 8                a coarse descriptor lies at its cell's centre
+    ================ ================================================== ==============================================
+
+    Against the cell centres ``original`` is 3.5 px off at the left edge and 4.5 px the other way at the right one,
+    ``superglue`` nothing at the left and 3.5 px at the right. Match descriptors only with others of the same
+    convention.
+
+    Args:
+        grid_size: (Wc, Hc) in cells.
+        sampling: the convention's name.
+
+    Returns:
+        The map ``cells_from_pixels``.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    (columns, rows), s = grid_size, CELL_PX
+    if sampling == "original":
+        return PixelMap(((columns - 1) / (s * columns), (rows - 1) / (s * rows)), (0.0, 0.0))
+    if sampling == "superglue":
+        first = s / 2 - 0.5
+        last = s / 2 + 0.5
+        scale = (columns - 1) / (s * columns - last), (rows - 1) / (s * rows - last)
+        return PixelMap(scale, (-first * scale[0], -first * scale[1]))
+    if sampling == "cell_centres":
+        return resized_from_original((s * columns, s * rows), grid_size)
+    raise UsageError(f"sampling: expected one of {', '.join(get_args(DescriptorSampling))}, got {sampling!r}")
+
+
+def sample_descriptors(
+    descriptors: NDArray[np.float32], keypoints: Points, sampling: DescriptorSampling
+) -> NDArray[np.float32]:
+    """Descriptors at keypoints: each cell's to unit norm, bilinear between four cells, to unit norm again.
+
+    The first normalisation is the original network's last step; it is done here so that networks with and without it
+    give the same. Outside the outermost cells the nearest one counts. PyTorch's ``grid_sample``, which the originals
+    call, pads with zeros there: that scales a descriptor by what is left of the weights, and the last normalisation
+    undoes it.
+
+    Args:
+        descriptors: float32 (D, Hc, Wc), of any norm.
+        keypoints: (N, 2), (x, y) in pixels of the tensor image.
+        sampling: see ``cells_from_pixels``.
+
+    Returns:
+        float32 (N, D), unit L2 norm; all zero where the four cells are zero, cancel out, or one of them is not finite.
+
+    Raises:
+        FeaturesError: ``descriptors`` of a wrong rank.
+        UsageError: an unknown convention.
+
+    Source: DeTone et al. 2018, section 3.3 (which writes bicubic; its released code is bilinear).
+    """
+    if descriptors.ndim != 3:
+        raise FeaturesError(f"descriptors: expected (channels, rows, columns), got {descriptors.shape}")
+    channels, rows, columns = descriptors.shape
+    if not len(keypoints):
+        return np.zeros((0, channels), np.float32)
+    cells = cells_from_pixels((columns, rows), sampling)(keypoints)
+    index, weight = _bilinear(cells, rows, columns)
+    corners = descriptors.reshape(channels, -1).T[index]
+    with np.errstate(all="ignore"):
+        squared_norm = np.einsum("knd,knd->kn", corners, corners)
+        weight = np.where(squared_norm > 0, weight / np.sqrt(squared_norm), weight)
+        return _normalised(np.einsum("kn,knd->nd", weight, corners))
+
+
+def _bilinear(cells: NDArray[np.float32], rows: int, columns: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Flat indices (4, N) of the cells around each position (N, 2) and their weights (4, N)."""
+    inside = np.clip(cells, 0, np.array([columns - 1, rows - 1], np.float32))
+    low = np.floor(inside).astype(np.int64)
+    high = np.minimum(low + 1, [columns - 1, rows - 1])
+    (fx, fy), (x0, y0), (x1, y1) = (inside - low).astype(np.float32).T, low.T, high.T
+    index = np.stack([y0 * columns + x0, y0 * columns + x1, y1 * columns + x0, y1 * columns + x1])
+    weight = np.stack([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx])
+    return index, weight
+
+
+def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    usable = np.isfinite(norm) & (norm > 0)
+    return np.where(usable, vectors / norm, np.float32(0)).astype(np.float32)

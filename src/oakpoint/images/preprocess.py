@@ -1,0 +1,185 @@
+"""From an image to the network's input tensor, and from pixels of the tensor back to pixels of the image.
+
+Written once, kept in the manifest of a bundle, and used by every backend: what differs between two backends can then be
+only what the network put out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.errors import ImageError, UsageError
+from oakpoint.geometry import PixelMap, cropped_from_full, resized_from_original
+
+Colour = Literal["grey"]
+Resize = Literal["stretch", "crop", "letterbox", "cut"]
+Interpolation = Literal["area", "linear"]
+
+SIZE_STEP_PX = 8
+"""Sides of the tensor are multiples of this: the encoder halves them three times (DeTone et al. 2018, section 3)."""
+
+_CHOICES = {"colour": Colour, "resize": Resize, "interpolation": Interpolation}
+_Box = tuple[int, int, int, int]  # left, top, width, height in pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocess:
+    """How an image becomes the network's input tensor.
+
+    A tensor value is (grey − ``mean``) · ``scale``, grey from 0 to 255.
+
+    Attributes:
+        size: (W, H) of the tensor in pixels, multiples of 8.
+        resize: ``stretch`` scales each axis by itself; ``crop`` takes the largest centred part of the tensor's aspect
+            ratio, to whole pixels, and scales it; ``letterbox`` scales the whole image to fit, its size rounded to
+            whole pixels, centres it and pads with ``padding_value``; ``cut`` takes the top-left W×H pixels unscaled.
+        interpolation: ``linear`` is ``cv2.INTER_LINEAR``, with which DepthAI's STRETCH agrees to the pixel; ``area`` is
+            ``cv2.INTER_AREA``, and INTER_LINEAR where an axis grows, for which there is no area to average.
+        colour: ``grey``, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded as ``cv2.COLOR_BGR2GRAY`` does; made
+            before resizing, as in the original demo and in the camera.
+        scale: factor, 1/255 for networks that take [0, 1].
+        mean: subtracted before scaling, in grey levels.
+        padding_value: grey level of the letterbox's borders, 0 to 255.
+        baked: whether ``mean`` and ``scale`` lie within the graph; the tensor is then uint8, grey levels as they are.
+
+    Raises:
+        UsageError: an unknown name, a size that is no positive multiple of 8, or a number out of range.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}  # a manifest with a key too many is refused
+
+    size: tuple[int, int]
+    resize: Resize
+    interpolation: Interpolation
+    colour: Colour = "grey"
+    scale: float = 1 / 255
+    mean: float = 0.0
+    padding_value: int = 0
+    baked: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choice in _CHOICES.items():
+            if getattr(self, name) not in get_args(choice):
+                raise UsageError(f"{name}: expected one of {', '.join(get_args(choice))}, got {getattr(self, name)!r}")
+        _check_size(self.size)
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise UsageError(f"scale: expected a positive factor such as 1/255, got {self.scale}")
+        if not np.isfinite(self.mean):
+            raise UsageError(f"mean: expected a grey level, got {self.mean}")
+        if not 0 <= self.padding_value <= 255:
+            raise UsageError(f"padding_value: expected a grey level from 0 to 255, got {self.padding_value}")
+
+    def apply(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32] | NDArray[np.uint8], PixelMap]:
+        """The tensor of an image, and the map that takes pixels of the tensor to pixels of the image.
+
+        Args:
+            image: uint8 (H', W') or (H', W', 3) in the order blue, green, red, of any size; for ``cut`` at least
+                that of the tensor.
+
+        Returns:
+            The tensor (1, 1, H, W), C-contiguous: float32, or uint8 when ``baked``; and ``original_from_tensor``.
+
+        Raises:
+            ImageError: another type, rank or number of channels, no pixels, or too small to cut.
+        """
+        check_image(image)
+        height, width = image.shape[:2]
+        original_from_tensor = self.original_from_tensor((width, height))
+        (left, top, w, h), (to_left, to_top, to_w, to_h) = self._boxes((width, height))
+        part = image[top : top + h, left : left + w]
+        content = self._resized(grey_from_image(part), (to_w, to_h))
+        grey = np.full((self.size[1], self.size[0]), self.padding_value, np.uint8)
+        grey[to_top : to_top + to_h, to_left : to_left + to_w] = content
+        if self.baked:
+            return grey[np.newaxis, np.newaxis], original_from_tensor
+        return np.asarray(cv2.LUT(grey, self._levels()), np.float32)[np.newaxis, np.newaxis], original_from_tensor
+
+    def original_from_tensor(self, image_size: tuple[int, int]) -> PixelMap:
+        """The map from pixels of the tensor to pixels of an image of (W', H'), for whoever resizes elsewhere.
+
+        Points in a letterbox's borders come out beyond the image's edges.
+
+        Raises:
+            ImageError: the image is too small to cut.
+        """
+        (left, top, w, h), (to_left, to_top, to_w, to_h) = self._boxes(image_size)
+        part_from_original = cropped_from_full(left, top)
+        content_from_part = resized_from_original((w, h), (to_w, to_h))
+        tensor_from_content = cropped_from_full(-to_left, -to_top)
+        return (tensor_from_content @ content_from_part @ part_from_original).inverse()
+
+    def _boxes(self, image_size: tuple[int, int]) -> tuple[_Box, _Box]:
+        """The part of the image that is used, and the part of the tensor that it fills."""
+        (width, height), (to_width, to_height) = image_size, self.size
+        whole, filled = (0, 0, width, height), (0, 0, to_width, to_height)
+        if self.resize == "crop":
+            shrink = max(to_width / width, to_height / height)
+            w = min(width, max(1, round(to_width / shrink)))
+            h = min(height, max(1, round(to_height / shrink)))
+            whole = ((width - w) // 2, (height - h) // 2, w, h)
+        elif self.resize == "letterbox":
+            shrink = min(to_width / width, to_height / height)
+            w = min(to_width, max(1, round(width * shrink)))
+            h = min(to_height, max(1, round(height * shrink)))
+            filled = ((to_width - w) // 2, (to_height - h) // 2, w, h)
+        elif self.resize == "cut":
+            if width < to_width or height < to_height:
+                raise ImageError(
+                    f"image: expected at least {to_width}×{to_height} px to cut the tensor from, got {width}×{height}"
+                )
+            whole = (0, 0, to_width, to_height)
+        return whole, filled
+
+    def _resized(self, grey: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+        height, width = grey.shape
+        if (width, height) == size:
+            return grey
+        shrinks = size[0] <= width and size[1] <= height
+        method = cv2.INTER_AREA if self.interpolation == "area" and shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(grey, size, interpolation=method), np.uint8)
+
+    def _levels(self) -> NDArray[np.float32]:
+        """The tensor's value of each grey level: float32 (256,), computed in float64 and rounded once."""
+        return ((np.arange(256) - self.mean) * self.scale).astype(np.float32)
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Check that an array is an image: uint8 (H, W) or (H, W, 3) with at least one pixel.
+
+    Raises:
+        ImageError: it is not; the message says what came.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"image: expected a NumPy array, uint8 (H, W) or (H, W, 3), got {type(image).__name__}")
+    if image.dtype != np.uint8:
+        hint = "; multiply by 255 and round" if np.issubdtype(image.dtype, np.floating) else ""
+        raise ImageError(f"image: expected uint8, 0 to 255, got {image.dtype} {image.shape}{hint}")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ImageError(f"image: expected (H, W), or (H, W, 3) in the order blue, green, red, got {image.shape}")
+    if image.size == 0:
+        raise ImageError(f"image: expected at least one pixel, got {image.shape}")
+
+
+def grey_from_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey levels, uint8 (H, W), of a grey or BGR image; a grey one is returned as it is.
+
+    Source: 0.299 R + 0.587 G + 0.114 B, the luma of ITU-R BT.601-7, section 2.5.1, as ``cv2.COLOR_BGR2GRAY`` rounds it.
+    """
+    contiguous = np.ascontiguousarray(image)
+    return contiguous if image.ndim == 2 else np.asarray(cv2.cvtColor(contiguous, cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if len(size) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) for side in size):
+        raise UsageError(f"size: expected (width, height) in whole pixels, got {size!r}")
+    if any(side <= 0 or side % SIZE_STEP_PX for side in size):
+        nearest = [max(SIZE_STEP_PX, round(side / SIZE_STEP_PX) * SIZE_STEP_PX) for side in size]
+        raise UsageError(
+            f"size: expected positive multiples of {SIZE_STEP_PX}, got {size[0]}x{size[1]}; "
+            f"the nearest is {nearest[0]}x{nearest[1]}"
+        )

@@ -1,0 +1,154 @@
+"""One image file to an array of uint8, and the images of a folder.
+
+Pixels are those of the file *as stored*: an EXIF orientation is not applied. That is how hloc reads images
+(``cv2.imread(…, mode | cv2.IMREAD_IGNORE_ORIENTATION)`` in ``hloc/utils/io.py``) and what COLMAP's cameras refer to, so
+that keypoints written for them lie where they expect.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.errors import ImageError
+from oakpoint.images.opencv import quiet_opencv
+
+IMAGE_SUFFIXES = (
+    ".avif", ".bmp", ".dib", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
+    ".webp",
+)  # fmt: skip
+"""Lower-case suffixes of still images; a GIF may move and counts as a video."""
+
+MAX_PIXELS = 1 << 28
+"""Largest image that is read, 268 megapixels: more than any camera gives, and under 1 GiB in colour."""
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SMALLEST_FULL_RANGE = 1 << 12
+
+_log = logging.getLogger(__name__)
+
+
+def read_image(path: Path | str) -> NDArray[np.uint8]:
+    """Read an image file, as stored: no EXIF orientation is applied.
+
+    An alpha channel is dropped and colours are left as they stand under it. Of 16-bit images the high byte of every
+    value is kept, as ``cv2.imread`` does (but for TIFF in colour, which it rounds); one that uses less than 12 of its
+    16 bits comes out nearly black, and a warning is logged. Of an animation the first frame is read.
+
+    Args:
+        path: an existing regular file; any characters in its name.
+
+    Returns:
+        uint8 (H, W) for a grey file, uint8 (H, W, 3) in the order blue, green, red for one in colour.
+
+    Raises:
+        ImageError: no such file, not an image OpenCV can read, cut short, of a pixel type other than 8 or 16 bits
+            unsigned, or of more than ``MAX_PIXELS`` pixels.
+    """
+    path = Path(path)
+    data = _content(path)
+    _check_png(path, data)
+    try:
+        with quiet_opencv():
+            pixels: NDArray[np.generic] | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except (cv2.error, MemoryError) as error:
+        raise ImageError(f"{path}: cannot decode this image ({_first_line(error)})") from error
+    if pixels is None:
+        raise ImageError(f"{path}: not an image that can be decoded, or cut short; re-export it as PNG or JPEG")
+    _check_pixel_count(path, pixels.shape[1], pixels.shape[0])
+    return _as_uint8(path, pixels)
+
+
+def list_images(folder: Path | str, *, recursive: bool = False) -> tuple[str, ...]:
+    """Names of the images in a folder: relative to it, with ``/`` between parts, in natural order (2 before 10).
+
+    Files are told by suffix (``IMAGE_SUFFIXES``, in either case). Hidden files and folders are left out, and links to
+    folders are not followed.
+
+    Args:
+        folder: an existing folder.
+        recursive: whether to go into its subfolders.
+
+    Raises:
+        ImageError: no such folder, or it cannot be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    names: list[str] = []
+    for parent, subfolders, files in os.walk(folder, onerror=_raise_unreadable):
+        subfolders[:] = [name for name in subfolders if recursive and not name.startswith(".")]
+        here = Path(parent)
+        names += [
+            (here / name).relative_to(folder).as_posix()
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES and (here / name).is_file()
+        ]
+    return tuple(sorted(names, key=_natural_order))
+
+
+def _content(path: Path) -> NDArray[np.uint8]:
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
+        raise ImageError(f"{path}: expected an image file, got {what}" if path.exists() else f"{path}: {what}")
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+    if data.size == 0:
+        raise ImageError(f"{path}: the file is empty")
+    return data
+
+
+def _check_png(path: Path, data: NDArray[np.uint8]) -> None:
+    """Refuse a PNG that is cut short, on which libpng itself writes to stderr, or that would unpack to gigabytes.
+
+    Source: PNG specification (third edition), 5.2 signature, 11.2.2 IHDR, 11.2.5 IEND.
+    """
+    if data[:8].tobytes() != _PNG_SIGNATURE:
+        return
+    content = data.tobytes()
+    if len(content) < 24 or content.rfind(b"IEND") < 0:
+        raise ImageError(f"{path}: this PNG is cut short")
+    width, height = struct.unpack(">II", content[16:24])
+    _check_pixel_count(path, width, height)
+
+
+def _check_pixel_count(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{path}: expected at most {MAX_PIXELS:,} pixels, got {width} × {height}; scale it down first")
+
+
+def _as_uint8(path: Path, pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    if pixels.ndim == 3:
+        pixels = pixels[:, :, 0] if pixels.shape[2] < 3 else pixels[:, :, :3]
+    if pixels.dtype == np.uint16:
+        wide = pixels.astype(np.uint16, copy=False)
+        brightest = int(wide.max())
+        if brightest < _SMALLEST_FULL_RANGE:
+            _log.warning("%s: a 16-bit image whose brightest value is %d; rescale it to 0–65535", path, brightest)
+        return np.ascontiguousarray((wide >> 8).astype(np.uint8))
+    if pixels.dtype != np.uint8:
+        raise ImageError(f"{path}: expected 8 or 16 bits unsigned per channel, got {pixels.dtype}; convert it first")
+    return np.ascontiguousarray(pixels, np.uint8)
+
+
+def _natural_order(name: str) -> tuple[list[str | int], str]:
+    parts: list[str | int] = [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))]
+    return parts, name
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise ImageError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

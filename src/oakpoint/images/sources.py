@@ -1,0 +1,302 @@
+"""Frames from an image, a folder of images, a video file or a webcam.
+
+>>> with open_source("clip.mp4") as source:  # doctest: +SKIP
+...     for frame in source:
+...         print(frame.name, frame.image.shape)
+... print(source.unreadable)
+
+An image of a folder that cannot be read does not end the run: it is logged, left out, and listed in
+``source.unreadable``. A name of an untrusted file opens that file and nothing else: FFmpeg may use only containers that
+hold their own pictures, so a playlist that calls itself ``.mp4`` cannot make it open another file or an address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.errors import ImageError, UsageError
+from oakpoint.images.opencv import environment, quiet_opencv
+from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
+
+SourceKind = Literal["image", "folder", "video", "webcam", "device"]
+
+CONTAINERS = (
+    "asf", "avi", "flv", "gif", "h264", "hevc", "ivf", "jpeg_pipe", "m4v", "matroska", "mjpeg", "mov", "mpeg", "mpegts",
+    "mpegvideo", "ogg",
+)  # fmt: skip
+"""FFmpeg's names of the formats that videos are read from (``ffmpeg -demuxers``); all of them hold their own pictures.
+
+Not here are those that name other files or addresses: concat, hls, dash, sdp, image2 and their like."""
+
+_HIGHEST_WEBCAM = 99  # OpenCV takes 100 and more for the number of a backend plus that of a camera
+_HIGHEST_FPS = 1000.0  # above it FFmpeg reports a tick of the container's clock, not a frame rate
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One frame of a source.
+
+    Attributes:
+        image: uint8 (H, W) or (H, W, 3) in the order blue, green, red.
+        index: 0, 1, 2, …; in a folder, the place in its list, so that an unreadable image leaves a gap.
+        name: of a file, its name relative to the folder; of a video or webcam, a name with the index.
+        time_s: seconds since the start of the video, or since the webcam's first frame; None for still images.
+    """
+
+    image: NDArray[np.uint8]
+    index: int
+    name: str
+    time_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An image of a folder that could not be read."""
+
+    name: str
+    reason: str
+
+
+@final
+class Source:
+    """Frames, one after the other, once; also a context manager that gives the file or camera back.
+
+    Attributes:
+        kind: what the frames come from.
+        name: of the file or folder, without its parents; or the camera's.
+        length: frames to come, as far as the file says; None where nobody knows.
+        fps: frames per second; None for still images and where the file does not say.
+    """
+
+    def __init__(
+        self,
+        items: Iterator[Frame | Unreadable],
+        *,
+        kind: SourceKind,
+        name: str,
+        length: int | None = None,
+        fps: float | None = None,
+        close: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.kind: SourceKind = kind
+        self.name = name
+        self.length = length
+        self.fps = fps
+        self._items = items
+        self._close = close
+        self._open = True
+        self._unreadable: list[Unreadable] = []
+
+    @property
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """The images left out so far because they could not be read."""
+        return tuple(self._unreadable)
+
+    @property
+    def live(self) -> bool:
+        """Whether frames come from a camera: at its own pace and without end."""
+        return self.kind in ("webcam", "device")
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        if not self._open:
+            raise StopIteration
+        for item in self._items:
+            if isinstance(item, Frame):
+                return item
+            _log.warning("%s: left out: %s", item.name, item.reason)
+            self._unreadable.append(item)
+        self.close()
+        raise StopIteration
+
+    def close(self) -> None:
+        """Give the file or camera back; what follows is an exhausted source."""
+        if self._open:
+            self._open = False
+            self._close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_source(text: str, *, recursive: bool = False) -> Source:
+    """Open what ``text`` names.
+
+    Digits are a webcam; a folder, the images in it; a file with one of ``IMAGE_SUFFIXES``, an image; any other file, a
+    video. A file named by digits is reached as ``./0``.
+
+    Args:
+        text: a webcam's number, or the path of a folder or file.
+        recursive: whether a folder's subfolders count.
+
+    Raises:
+        UsageError: an empty text, an address, or a number that no webcam has.
+        ImageError: nothing there, no image in the folder, no frame that can be decoded, no such webcam.
+    """
+    if not text:
+        raise UsageError("source: expected an image, a folder, a video or the number of a webcam, got nothing")
+    if re.fullmatch("[0-9]+", text):
+        return open_webcam(int(text))
+    path = Path(text)
+    if path.is_dir():
+        return open_folder(path, recursive=recursive)
+    if not path.exists() and re.match("[A-Za-z][A-Za-z0-9+.-]*://", text):
+        raise UsageError(f"source: {text} is an address; only files and cameras of this machine are opened")
+    return open_image(path) if path.suffix.lower() in IMAGE_SUFFIXES else open_video(path)
+
+
+def open_image(path: Path) -> Source:
+    """A source of one frame.
+
+    Raises:
+        ImageError: see ``read_image``.
+    """
+    frame = Frame(read_image(path), 0, path.name, None)
+    return Source(iter([frame]), kind="image", name=path.name, length=1)
+
+
+def open_folder(folder: Path, *, recursive: bool = False) -> Source:
+    """The images of a folder in natural order. Those that cannot be read are listed in ``unreadable``.
+
+    Raises:
+        ImageError: no such folder or no image in it; and on reaching the end, when not one of them could be read.
+    """
+    names = list_images(folder, recursive=recursive)
+    if not names:
+        known = " ".join(IMAGE_SUFFIXES)
+        raise ImageError(f"{folder}: no image in this folder{'' if recursive else ' itself'}; known are {known}")
+    return Source(_frames_of_folder(folder, names), kind="folder", name=folder.resolve().name, length=len(names))
+
+
+def open_video(path: Path) -> Source:
+    """The frames of a video file, in colour, turned upright where the file says so, as players show it.
+
+    Timestamps are the file's. Raw ``.mjpeg`` holds none: FFmpeg takes it to run at 25 frames per second. A file that is
+    cut short ends at its last whole frame, with a warning in the log.
+
+    Raises:
+        ImageError: no such file, not a video in one of ``CONTAINERS``, or no frame of it can be decoded.
+    """
+    if not path.is_file():
+        reason = "not a regular file; a webcam is given by its number" if path.exists() else "no such file or folder"
+        raise ImageError(f"{path}: {reason}")
+    options = f"protocol_whitelist;file|format_whitelist;{','.join(CONTAINERS)}"
+    # An absolute path starts with «/», so that FFmpeg cannot take a file's name for an address of a protocol.
+    with quiet_opencv(), environment({"OPENCV_FFMPEG_CAPTURE_OPTIONS": options}):
+        capture = cv2.VideoCapture(os.fspath(path.resolve()), cv2.CAP_FFMPEG)
+    first = _next_picture(capture)
+    if first is None:
+        capture.release()
+        raise ImageError(
+            f"{path}: no frame of it can be decoded; expected a video (mp4, mov, mkv, webm, avi, mjpeg, gif, …) that "
+            f"holds its own pictures, or an image with one of {' '.join(IMAGE_SUFFIXES)}"
+        )
+    count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+    length = int(count) if 0 < count < math.inf else None
+    return Source(
+        _frames_of_video(capture, first, path, length),
+        kind="video",
+        name=path.name,
+        length=length,
+        fps=fps if 0 < fps <= _HIGHEST_FPS else None,
+        close=capture.release,
+    )
+
+
+def open_webcam(index: int) -> Source:
+    """Frames of a webcam, in colour, until it is closed.
+
+    Raises:
+        UsageError: a number below 0 or above 99.
+        ImageError: no such webcam; and later, when it stops delivering.
+    """
+    if not 0 <= index <= _HIGHEST_WEBCAM:
+        raise UsageError(f"webcam: expected a number from 0 to {_HIGHEST_WEBCAM}, got {index}")
+    with quiet_opencv():
+        capture = cv2.VideoCapture(index)
+    first = _next_picture(capture)
+    if first is None:
+        capture.release()
+        raise ImageError(f"webcam {index}: not there, in use elsewhere, or not permitted (see  ls -l /dev/video*)")
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return Source(
+        _frames_of_webcam(capture, first[0], index),
+        kind="webcam",
+        name=f"webcam{index}",
+        fps=fps if 0 < fps <= _HIGHEST_FPS else None,
+        close=capture.release,
+    )
+
+
+def _frames_of_folder(folder: Path, names: tuple[str, ...]) -> Iterator[Frame | Unreadable]:
+    unreadable = 0
+    for index, name in enumerate(names):
+        item = _frame_of_file(folder, name, index)
+        unreadable += isinstance(item, Unreadable)
+        yield item
+    if unreadable == len(names):
+        raise ImageError(f"{folder}: not one of its {len(names)} images can be read")
+
+
+def _frame_of_file(folder: Path, name: str, index: int) -> Frame | Unreadable:
+    try:
+        return Frame(read_image(folder / name), index, name, None)
+    except ImageError as error:
+        return Unreadable(name, str(error).removeprefix(f"{folder / name}: "))
+
+
+def _frames_of_video(
+    capture: cv2.VideoCapture, first: tuple[NDArray[np.uint8], float], path: Path, length: int | None
+) -> Iterator[Frame]:
+    index = 0
+    picture: tuple[NDArray[np.uint8], float] | None = first
+    while picture is not None:
+        image, time_s = picture
+        yield Frame(image, index, f"{path.stem}-{index:06d}", time_s)
+        index += 1
+        picture = _next_picture(capture)
+    if length is not None and index < length:
+        _log.warning("%s: ended after %d of the %d frames that its header announces", path, index, length)
+
+
+def _frames_of_webcam(capture: cv2.VideoCapture, first: NDArray[np.uint8], number: int) -> Iterator[Frame]:
+    index, image, start = 0, first, time.monotonic()
+    while True:
+        yield Frame(image, index, f"webcam{number}-{index:06d}", time.monotonic() - start if index else 0.0)
+        index += 1
+        picture = _next_picture(capture)
+        if picture is None:
+            raise ImageError(f"webcam {number}: stopped delivering after {index} frames")
+        image = picture[0]
+
+
+def _next_picture(capture: cv2.VideoCapture) -> tuple[NDArray[np.uint8], float] | None:
+    """The next picture, uint8 (H, W, 3), and its time in seconds; None at the end."""
+    with quiet_opencv(), contextlib.suppress(cv2.error):
+        found, image = capture.read()
+        if found and image is not None and image.dtype == np.uint8:
+            return np.ascontiguousarray(image, np.uint8), capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+    return None

@@ -1,0 +1,107 @@
+"""Run ``myriad_compile`` on an ONNX file, with a time limit and its reasons made readable."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from oakpoint.errors import CompilerError, CompilerUnavailableError, UsageError
+from oakpoint.files import replacing_file
+from oakpoint.myriad.toolchain import OPENVINO_VERSION, ensure_toolchain
+
+MAX_SHAVES = 16
+"""SHAVE cores of the Myriad X, and slices of its CMX memory that the compiler can give to a network."""
+
+DEFAULT_SHAVES = 6
+"""Two inference threads with six SHAVEs each leave four of the sixteen for the camera pipeline."""
+
+COMPILE_TIMEOUT_S = 600.0
+COMPILER = f"myriad_compile {OPENVINO_VERSION}"
+
+
+def check_shaves(shaves: int) -> None:
+    """Raise UsageError unless 1 ≤ shaves ≤ 16."""
+    if not 1 <= shaves <= MAX_SHAVES:
+        raise UsageError(f"shaves: expected 1 to {MAX_SHAVES}, got {shaves}")
+
+
+def compile_blob(
+    onnx: Path, blob: Path, *, shaves: int, cache: Path | None = None, timeout_s: float = COMPILE_TIMEOUT_S
+) -> None:
+    """Compile an ONNX network to a Myriad X blob with U8 inputs; CMX slices follow the shaves.
+
+    The network is given as the device is to run it: opset ≤ 13, static shapes, batch 1, FP16 tensors (FP32 ones lose
+    weights below the normal FP16 range, which the compiler flushes to zero), 1/255 inside (U8 inputs are not scaled).
+
+    Args:
+        onnx: the device graph.
+        blob: where the blob goes; written whole or not at all.
+        shaves: SHAVE cores, 1 to 16.
+        cache: the compiler's cache folder.
+        timeout_s: after this the compiler is ended.
+
+    Raises:
+        UsageError: shaves out of range.
+        CompilerUnavailableError: the compiler cannot be had or does not start.
+        CompilerError: it refused the network, or took too long.
+    """
+    check_shaves(shaves)
+    tools = ensure_toolchain(cache)
+    with tempfile.TemporaryDirectory(prefix="oakpoint-myriad-") as scratch, replacing_file(blob) as output:
+        config = Path(scratch) / "config"
+        # The compiler plans for two networks side by side unless told otherwise: more than 8 shaves need one stream.
+        config.write_text("MYRIAD_THROUGHPUT_STREAMS 1\n" if shaves > MAX_SHAVES // 2 else "")
+        command = [str(tools / "myriad_compile"), "-m", str(onnx.resolve()), "-o", str(output.resolve()), "-ip", "U8"]
+        command += ["-VPU_NUMBER_OF_SHAVES", str(shaves), "-VPU_NUMBER_OF_CMX_SLICES", str(shaves), "-c", str(config)]
+        code, text = _run(command, tools, Path(scratch), timeout_s)
+        if code != 0 or output.stat().st_size == 0:
+            raise CompilerError(f"{COMPILER} refused the network: {reason_in(text)}")
+
+
+def _run(command: list[str], tools: Path, folder: Path, timeout_s: float) -> tuple[int, str]:
+    """Exit code and output of the compiler, run in a folder of its own (it reads a file «config» where it stands)."""
+    environment = {"LD_LIBRARY_PATH": str(tools), "PATH": os.defpath, "HOME": str(folder)}
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CompilerUnavailableError(
+            f"{command[0]}: does not start ({error.strerror}); set OAKPOINT_CACHE to a folder that allows execution"
+        ) from error
+    try:
+        text, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        raise CompilerError(f"{COMPILER} was ended after {timeout_s:.0f} s; a smaller size compiles faster") from error
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return process.returncode, text
+
+
+def reason_in(text: str) -> str:
+    """The compiler's own reason, shortened to the layer and its type."""
+    if found := re.search(r'Failed to compile layer "([^"]*)": (.+)', text):
+        return f"layer {found[1]!r}: {found[2].strip()}"
+    if found := re.search(r"nGraph does not support the following ONNX operations: (.+)", text):
+        return f"ONNX operations that it does not know: {found[1].strip()}"
+    if "encountered dynamic node" in text:
+        return "a symbolic or dynamic size; every size must be a number"
+    if "Cannot find reader for model format" in text:
+        return "the file is not an ONNX model that it can read"
+    lines = [re.sub(r"^\S+/(\S+\.[ch]pp:\d+)\s+", r"\1: ", line.strip()) for line in text.splitlines()]
+    spoken = [line for line in lines if line and not line.startswith(("Inference Engine", "API version", "Build", "["))]
+    return spoken[-1][:300] if spoken else "it gave no reason"

@@ -1,0 +1,1 @@
+"""Networks and their weights; the only home of torch modules."""

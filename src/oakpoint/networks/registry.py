@@ -1,0 +1,120 @@
+"""Networks by name. An unknown name raises and lists the known ones; a user's own is named ``package.module:Class``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oakpoint.bundle.records import WeightsRecord
+from oakpoint.errors import MissingExtraError, UsageError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEntry:
+    """Where a network's class stands, and the decode preset it was published with."""
+
+    location: str
+    decode_preset: str
+
+
+NETWORKS = {"superpoint": NetworkEntry("oakpoint.networks.superpoint:SuperPoint", "superpoint")}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNetwork:
+    """A network with weights, ready to run.
+
+    Attributes:
+        name: as the user gave it.
+        module: the torch module, in evaluation mode.
+        weights: the record of its weights.
+        decode_preset: name of the decode options that it was published with.
+    """
+
+    name: str
+    module: nn.Module
+    weights: WeightsRecord
+    decode_preset: str
+
+
+def is_network_name(name: str) -> bool:
+    """Whether ``name`` is a registered network or looks like ``package.module:Class``."""
+    return name in NETWORKS or ":" in name
+
+
+def load_network(name: str, weights: Path | None, *, seed: int | None = None) -> LoadedNetwork:
+    """Build a network and give it weights from a file, or a random initialisation when a seed is given instead.
+
+    Raises:
+        UsageError: an unknown name, or neither weights nor seed.
+        MissingExtraError: torch is not installed.
+        WeightsError: the weights do not fit the network, or cannot be read safely.
+    """
+    entry = NETWORKS.get(name) or NetworkEntry(_checked_location(name), "superpoint")
+    try:
+        from oakpoint.networks.weights import initialise_randomly, load_into, read_state, record_of
+    except ImportError as error:
+        raise MissingExtraError("torch", "torch") from error
+    if weights is None and seed is None:
+        raise UsageError(
+            f"{name}: weights are needed: --weights FILE. SuperPoint's official ones are superpoint_v1.pth from "
+            "github.com/magicleap/SuperPointPretrainedNetwork (non-commercial)"
+        )
+    module = _build(entry.location)
+    if weights is not None:
+        state = read_state(weights)
+        load_into(module, state, weights)
+        record = record_of(weights, state)
+    else:
+        assert seed is not None
+        record = initialise_randomly(module, seed)
+    return LoadedNetwork(name, module.eval(), record, entry.decode_preset)
+
+
+def reload_network(name: str, record: WeightsRecord, weights: Path | None) -> LoadedNetwork:
+    """Build the network of a manifest again, from its weights file or its seed.
+
+    Raises:
+        WeightsError: the file is another one than the manifest's.
+        UsageError: the weights file is needed and was not given.
+    """
+    if record.seed is not None:
+        return load_network(name, None, seed=record.seed)
+    network = load_network(name, weights)
+    if network.weights.sha256 != record.sha256:
+        raise WeightsError(
+            f"{weights}: expected the bundle's weights (sha256 {record.sha256}), got {network.weights.sha256}"
+        )
+    return network
+
+
+def _checked_location(name: str) -> str:
+    module, _, attribute = name.partition(":")
+    if not module or not attribute.isidentifier():
+        raise UsageError(
+            f"{name!r}: expected one of {', '.join(NETWORKS)}, a .onnx file, a bundle, or package.module:Class"
+        )
+    return name
+
+
+def _build(location: str) -> nn.Module:
+    from torch import nn
+
+    module_name, _, attribute = location.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as «python -m» does, so that a network in the user's folder is found
+    try:
+        network = getattr(importlib.import_module(module_name), attribute)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"{location}: cannot be built ({error}); expected a torch module class without arguments"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"{location}: expected a torch.nn.Module, got {type(network).__name__}")
+    return network

@@ -1,0 +1,179 @@
+"""Safe loading of weights files: no code runs, and every tensor is checked against the network by name and shape."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from oakpoint.bundle.records import WeightsRecord
+from oakpoint.errors import MissingExtraError, WeightsError
+from oakpoint.files import sha256_of_file
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownWeights:
+    """Weights that are recognised.
+
+    Attributes:
+        sha256: of the file as published.
+        fingerprint: ``fingerprint`` of its tensors, which also recognises copies that are stored in another way.
+    """
+
+    sha256: str
+    fingerprint: str
+    name: str
+    licence: str
+    origin: str
+
+
+KNOWN_WEIGHTS = (
+    KnownWeights(
+        sha256="52b6708629640ca883673b5d5c097c4ddad37d8048b33f09c8ca0d69db12c40e",
+        fingerprint="0847bd29f0a8bd991eb737f62388e79d458e2b848b8fbf7ad23408ab5d4d6c38",
+        name="SuperPoint v1 (official)",
+        licence="Magic Leap, non-commercial research only",
+        origin="github.com/magicleap/SuperPointPretrainedNetwork",
+    ),
+)
+
+
+def read_state(path: Path) -> State:
+    """Read a state dict (``.pth``, ``.pt`` through torch's restricted unpickler; ``.safetensors``) as float32 tensors.
+
+    A checkpoint that keeps its state dict under ``state_dict`` or ``model`` is opened there.
+
+    Raises:
+        WeightsError: no such file; a pickle that would run code; truncated or foreign content; a tensor that is not of
+            floating point or not finite.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content:
+        raise WeightsError(f"{path}: expected a state dict (tensor by name), got {_kind(content)}")
+    return {str(name): _checked(path, str(name), tensor) for name, tensor in content.items()}
+
+
+def _read_pickle(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        if found:
+            raise WeightsError(
+                f"{path}: holds {found[1].rstrip('.')}, which is not a tensor and could run code; it was not loaded. "
+                "Save the state dict alone: torch.save(model.state_dict(), …)"
+            ) from error
+        raise WeightsError(f"{path}: not a weights file, or a damaged one") from error
+    except Exception as error:
+        raise WeightsError(
+            f"{path}: truncated or damaged, or no weights file at all ({type(error).__name__})"
+        ) from error
+
+
+def _read_safetensors(path: Path) -> object:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise MissingExtraError("safetensors", "torch") from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: truncated or damaged, or no safetensors file ({error})") from error
+
+
+def _checked(path: Path, name: str, tensor: object) -> torch.Tensor:
+    if not isinstance(tensor, torch.Tensor):
+        raise WeightsError(f"{path}: {name}: expected a tensor, got {_kind(tensor)}")
+    if not tensor.is_floating_point():
+        if tensor.numel() == 1:  # batch-norm's count of batches
+            return tensor
+        raise WeightsError(f"{path}: {name}: expected floating point, got {tensor.dtype}")
+    tensor = tensor.float()
+    if not bool(torch.isfinite(tensor).all()):
+        raise WeightsError(f"{path}: {name}: holds values that are not finite")
+    return tensor
+
+
+def _kind(value: object) -> str:
+    return "an empty dict" if value == {} else type(value).__name__
+
+
+def load_into(module: nn.Module, state: State, path: Path) -> None:
+    """Put a state dict into a network; every tensor of both must match by name and shape.
+
+    Raises:
+        WeightsError: naming the first tensor that is missing, left over or misshapen, with what was expected and got.
+    """
+    expected = module.state_dict()
+    for name, tensor in expected.items():
+        if name not in state:
+            raise WeightsError(
+                f"{path}: tensor {name!r} is missing: expected {len(expected)} tensors of {type(module).__name__}, "
+                f"got {len(state)}"
+            )
+        if state[name].shape != tensor.shape:
+            raise WeightsError(
+                f"{path}: tensor {name!r}: expected shape {tuple(tensor.shape)}, got {tuple(state[name].shape)}"
+            )
+    if extra := sorted(set(state) - set(expected)):
+        raise WeightsError(
+            f"{path}: tensor {extra[0]!r} does not belong to {type(module).__name__} ({len(extra)} such)"
+        )
+    module.load_state_dict(state)
+
+
+def fingerprint(state: State) -> str:
+    """SHA-256 of the largest tensor's name, shape and values rounded to FP16.
+
+    The same for FP32 and FP16 copies of the weights, and for copies with the input scale folded into the first layer.
+    """
+    name = max(sorted(state), key=lambda key: state[key].numel())
+    array = state[name].detach().cpu().numpy()
+    return hashlib.sha256(f"{name}{array.shape}".encode() + array.astype("<f2").tobytes()).hexdigest()
+
+
+def record_of(path: Path, state: State) -> WeightsRecord:
+    """The manifest's record of a weights file; known files are recognised by hash, copies of them by their values."""
+    sha256 = sha256_of_file(path)
+    values = fingerprint(state)
+    for known in KNOWN_WEIGHTS:
+        if known.sha256 == sha256 or known.fingerprint == values:
+            return WeightsRecord(
+                file=path.name, sha256=sha256, name=known.name, licence=known.licence, origin=known.origin
+            )
+    return WeightsRecord(file=path.name, sha256=sha256, name="unknown", licence="unknown", origin="unknown")
+
+
+def initialise_randomly(module: nn.Module, seed: int) -> WeightsRecord:
+    """Fill every convolution with He-normal weights and zero biases from a seed, and say so in the record.
+
+    Source: He et al. 2015, arXiv 1502.01852, equation 10: keeps the activations' scale through ReLU layers.
+    """
+    rng = np.random.default_rng(seed)
+    for _, parameter in sorted(module.named_parameters()):
+        fan_in = parameter[0].numel() if parameter.ndim > 1 else 0
+        values = rng.normal(0.0, np.sqrt(2 / fan_in), tuple(parameter.shape)) if fan_in else np.zeros(parameter.shape)
+        parameter.data = torch.from_numpy(values.astype(np.float32))
+    return WeightsRecord(
+        file=None,
+        sha256=None,
+        name="random initialisation",
+        licence="none",
+        origin=f"drawn with seed {seed}; NOT TRAINED, its keypoints mean nothing",
+        trained=False,
+        seed=seed,
+    )

@@ -1,0 +1,1 @@
+"""Proof that every stage of the chain still finds the same points."""

@@ -1,0 +1,60 @@
+"""Weights compared value by value along the chain: what no image can show, a flipped bit in an unimportant weight."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from oakpoint.convert.ir_from_onnx import ir_constants
+
+MIN_SIZE = 2
+"""Single numbers (axes, exponents, epsilons) are the runtimes' own business."""
+
+
+def onnx_weights(path: Path) -> dict[str, NDArray[Any]]:
+    """The floating-point initialisers of an ONNX file, by name."""
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    return {name: a for name, a in arrays.items() if np.issubdtype(a.dtype, np.floating) and a.size >= MIN_SIZE}
+
+
+def share_equal_by_name(expected: Mapping[str, NDArray[Any]], path: Path) -> float:
+    """Share of the network's tensors that stand in the ONNX file under their name, bit for bit.
+
+    Tensors that the exporter folded into others (batch norms) have no counterpart and do not count; NaN when none has.
+    """
+    found = onnx_weights(path)
+    shared = [name for name in expected if name in found]
+    same = sum(found[name].tobytes() == expected[name].astype(found[name].dtype).tobytes() for name in shared)
+    return same / len(shared) if shared else float("nan")
+
+
+def share_rounded_in_ir(onnx_path: Path, xml: Path) -> float:
+    """Share of the ONNX file's weights that stand in the IR rounded once to FP16 (or unrounded); NaN without any."""
+    expected = list(onnx_weights(onnx_path).values())
+    left = Counter(_digest(array) for array in ir_constants(xml))
+    found = 0
+    for array in expected:
+        digest = next((d for d in _digests_of_roundings(array) if left[d] > 0), None)
+        if digest is not None:
+            left[digest] -= 1
+            found += 1
+    return found / len(expected) if expected else float("nan")
+
+
+def _digests_of_roundings(array: NDArray[Any]) -> Iterable[bytes]:
+    with np.errstate(over="ignore"):
+        yield _digest(array.astype(np.float16))
+    yield _digest(array.astype(np.float32))
+
+
+def _digest(array: NDArray[Any]) -> bytes:
+    """Of type and values, not of the shape: runtimes add dimensions of size 1 to biases."""
+    return hashlib.sha256(str(array.dtype).encode() + np.ascontiguousarray(array).tobytes()).digest()

@@ -1,0 +1,45 @@
+"""Real images to verify on: a folder of the user's, or photographs that lie in scikit-image's wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.errors import ImageError, MissingExtraError
+from oakpoint.images.reading import list_images, read_image
+
+PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "coins", "motorcycle_left", "rocket", "page")
+"""Files of ``skimage/data`` that come with the wheel: faces, fur, objects, a street, print; nothing is downloaded."""
+
+MAX_IMAGES = 32
+"""A verdict is about arithmetic, not about scenes: more images than these make it slower, not surer."""
+
+
+def load_photographs(folder: Path | None) -> dict[str, NDArray[np.uint8]]:
+    """Images by name, uint8 (H, W) or (H, W, 3) BGR: those of a folder, or the photographs above.
+
+    Raises:
+        ImageError: the folder has no image that can be read.
+        MissingExtraError: no folder was given and scikit-image is not installed.
+    """
+    if folder is not None:
+        return {name: read_image(folder / name) for name in list_images(folder)[:MAX_IMAGES]}
+    try:
+        import skimage
+    except ImportError as error:
+        raise MissingExtraError("scikit-image, whose photographs conversions are verified on,", "torch") from error
+    data = Path(skimage.__file__).parent / "data"
+    found = {name: path for name in PHOTOGRAPHS for path in data.glob(f"{name}.*") if path.suffix in (".png", ".jpg")}
+    if not found:
+        raise ImageError(f"{data}: scikit-image's photographs are not there; give a folder of images with --images")
+    return {name: read_image(path) for name, path in found.items()}
+
+
+def second_view(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image turned by 8° and scaled by 0.9 about its centre: something to match it with."""
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 8.0, 0.9)
+    return np.asarray(cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101), np.uint8)

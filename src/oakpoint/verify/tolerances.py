@@ -1,0 +1,65 @@
+"""The tolerances of every stage, in one table, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """A limit for one figure.
+
+    Attributes:
+        figure: name of the figure in ``compare.Agreement.figures``.
+        kind: whether the figure has to be at least or at most the limit.
+        limit: the limit.
+        reason: where the limit comes from.
+    """
+
+    figure: str
+    kind: Literal["at_least", "at_most"]
+    limit: float
+    reason: str
+
+
+def _at_least(figure: str, limit: float, reason: str) -> Tolerance:
+    return Tolerance(figure, "at_least", limit, reason)
+
+
+def _at_most(figure: str, limit: float, reason: str) -> Tolerance:
+    return Tolerance(figure, "at_most", limit, reason)
+
+
+ONNX_STAGE = "torch → onnx"
+IR_STAGE = "onnx → ir"
+BLOB_STAGE = "onnx → blob"
+
+TIE = {ONNX_STAGE: 2e-5, IR_STAGE: 5e-2}
+"""Two scores that differ by less than this, as a share of the larger, may change places between the two sides of a stage.
+
+A keypoint is a tie when its score is that near to the threshold, or to the score of another within the NMS radius: which
+of them is kept then hangs on rounding. Measured on SuperPoint v1 at 320×200 over the photographs in scikit-image's
+wheel: float32 sums in another order move a score by some 1e-6 of itself; a first convolution rounded to FP16 moves 99 %
+of the scores by less than 4e-2 of themselves.
+"""
+
+TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
+    ONNX_STAGE: (
+        _at_least("weights bit for bit", 1.0, "the exporter copies weights, it does not compute with them"),
+        _at_most("largest logit error, relative", 1e-4, "float32 sums of up to 1152 products in another order"),
+        _at_least("keypoints in common at 0 px, ties aside", 1.0, "the same float32 arithmetic in another order"),
+        _at_least("keypoints in common at 0 px", 0.995, "ties are rare at float32; many of them would hide a fault"),
+        _at_least("smallest descriptor cosine", 0.99999, "as for the logits"),
+        _at_least("matches in common", 0.995, "follow from keypoints and descriptors, but for ties"),
+    ),
+    IR_STAGE: (
+        _at_least("weights rounded to FP16", 1.0, "the IR holds each weight rounded once, and nothing else"),
+        _at_most("largest logit error, relative", 1e-2, "measured 3.7e-3 on SuperPoint v1; a fault is of order 1"),
+        _at_least("keypoints in common at 0 px", 0.99, "weights rounded to FP16 have 11 bits of significand"),
+        _at_least("keypoints in common at 1 px, ties aside", 1.0, "rounding moves a maximum to a neighbour at most"),
+        _at_least("mean descriptor cosine", 0.9999, "0.8°; measured 0.999997"),
+        _at_least("smallest descriptor cosine", 0.999, "2.6° for the worst one; measured 0.99981, 1.1°"),
+        _at_least("matches in common", 0.97, "follow from keypoints and descriptors; near ties change partners"),
+    ),
+}

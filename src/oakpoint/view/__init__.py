@@ -1,0 +1,1 @@
+"""What people see: drawings on images, recordings, reports."""

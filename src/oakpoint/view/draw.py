@@ -1,0 +1,273 @@
+"""What is drawn on images, in one place: keypoints, tracks, matches, and the line of figures below them.
+
+Every function takes a grey or BGR image, leaves it as it is, and returns a new BGR one. Positions are drawn to 1/16 of
+a pixel, anti-aliased; dots have a dark rim and lines a shadow, so that both stand out on dark and on bright ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.errors import FeaturesError, ImageError
+from oakpoint.features.types import Features, Matches
+
+Colour = tuple[int, int, int]
+"""Blue, green, red, 0 to 255 each."""
+
+_SHIFT = 4  # OpenCV's fixed-point coordinates: this many bits below one pixel
+_FARTHEST_PX = 1 << 15  # beyond it, nothing of a mark is in sight and fixed-point coordinates could overflow
+_RIM: Colour = (24, 16, 16)
+_ACCEPTED: Colour = (120, 220, 90)
+_REJECTED: Colour = (80, 70, 235)
+_STRIP: Colour = (30, 26, 24)
+_TEXT: Colour = (238, 236, 234)
+_FAINT: Colour = (150, 146, 142)
+_LEVELS = 32
+_GAP_PX = 8
+
+
+def draw_keypoints(image: NDArray[np.uint8], features: Features, *, radius_px: float = 2.5) -> NDArray[np.uint8]:
+    """Draw keypoints as dots, from purple for the lowest score of the image to yellow for the highest.
+
+    Scores are ranked, since they crowd near the threshold.
+
+    Args:
+        image: uint8 (H, W) or (H, W, 3) BGR, the original image of ``features``.
+        features: keypoints in pixels of ``image``.
+        radius_px: of a dot.
+
+    Returns:
+        uint8 (H, W, 3) BGR.
+
+    Raises:
+        ImageError: not an image.
+    """
+    canvas = bgr_from_image(image)
+    n = len(features)
+    rank = np.empty(n)
+    rank[np.argsort(features.scores, kind="stable")] = np.arange(1, n + 1) / max(n, 1)
+    _draw_dots(canvas, features.keypoints, rank, radius_px)
+    return canvas
+
+
+def draw_tracks(
+    image: NDArray[np.uint8],
+    positions: NDArray[np.float32],
+    ages: NDArray[np.int64],
+    *,
+    oldest: int = 30,
+    radius_px: float = 2.5,
+) -> NDArray[np.uint8]:
+    """Draw tracks as the lines they came along, with a dot at the present point, from purple (new) to yellow (old).
+
+    Args:
+        image: uint8 (H, W) or (H, W, 3) BGR.
+        positions: float32 (N, L, 2), the last L points (x, y) of each track in pixels, the present one last; NaN where
+            there is none.
+        ages: int64 (N,), frames that each track has lasted.
+        oldest: age in frames from which on the colour no longer changes.
+        radius_px: of a dot.
+
+    Returns:
+        uint8 (H, W, 3) BGR.
+
+    Raises:
+        ImageError: not an image.
+        FeaturesError: arrays of other shapes.
+    """
+    if positions.ndim != 3 or positions.shape[2] != 2 or ages.shape != positions.shape[:1]:
+        raise FeaturesError(
+            f"tracks: expected positions (N, L, 2) and ages (N,), got {positions.shape} and {ages.shape}"
+        )
+    canvas = bgr_from_image(image)
+    share = np.clip((ages - 1) / max(oldest - 1, 1), 0, 1)
+    drawable = _drawable(positions)
+    fixed = _fixed_point(np.where(drawable[..., np.newaxis], positions, 0))
+    lines = [points[mask] for points, mask in zip(fixed, drawable, strict=True)]
+    moving = [i for i, line in enumerate(lines) if len(line) > 1]
+    moving.sort(key=lambda i: share[i])  # the oldest on top, and lines of one colour together
+    colours = [_PALETTE[level] for level in _level(share)]
+    _blend_lines(canvas, [lines[i] for i in moving], [_RIM] * len(moving), 3, 0.3)
+    _blend_lines(canvas, [lines[i] for i in moving], [colours[i] for i in moving], 1, 0.5)
+    recent = [lines[i][-(positions.shape[1] // 2 + 1) :] for i in moving]
+    _blend_lines(canvas, recent, [colours[i] for i in moving], 1, 0.9)
+    _draw_dots(canvas, positions[:, -1], share, radius_px)
+    return canvas
+
+
+def draw_matches(
+    image_a: NDArray[np.uint8],
+    image_b: NDArray[np.uint8],
+    features_a: Features,
+    features_b: Features,
+    matches: Matches,
+    *,
+    inliers: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint8]:
+    """Draw two images side by side with a line for each match, the closest descriptors on top.
+
+    Without ``inliers``, lines run from purple for the most distant descriptors of the image to yellow for the closest.
+    With it, inliers are green, over the others in red.
+
+    Args:
+        image_a: uint8 (H, W) or (H, W, 3) BGR.
+        image_b: likewise, of any size; the smaller of the two is set at the top.
+        features_a: keypoints of ``image_a`` in its pixels.
+        features_b: keypoints of ``image_b`` in its pixels.
+        matches: M pairs of them.
+        inliers: bool (M,), which of the matches agree with a model, such as a homography.
+
+    Returns:
+        uint8 (max H, W_a + 8 + W_b, 3) BGR.
+
+    Raises:
+        ImageError: not an image.
+        FeaturesError: ``inliers`` of another length than ``matches``, or an index that no keypoint has.
+    """
+    m = len(matches)
+    if inliers is not None and inliers.shape != (m,):
+        raise FeaturesError(f"inliers: expected ({m},), one for each match, got {inliers.shape}")
+    counts = np.array([len(features_a), len(features_b)])
+    if m and ((matches.indices < 0) | (matches.indices >= counts)).any():
+        raise FeaturesError(f"matches: expected indices below {counts[0]} and {counts[1]}, got others")
+    canvas, offset_px = _side_by_side(bgr_from_image(image_a), bgr_from_image(image_b))
+    ends = np.empty((m, 2, 2), np.float32)
+    ends[:, 0] = features_a.keypoints[matches.indices[:, 0]]
+    ends[:, 1] = features_b.keypoints[matches.indices[:, 1]] + np.array([offset_px, 0], np.float32)
+    order = np.argsort(-matches.distances, kind="stable")
+    if inliers is None:
+        rank = np.empty(m)
+        rank[order] = np.arange(1, m + 1) / max(m, 1)
+        colours = [_PALETTE[level] for level in _level(rank)]
+    else:
+        order = order[np.argsort(inliers[order], kind="stable")]
+        colours = [_ACCEPTED if inlier else _REJECTED for inlier in inliers.tolist()]
+    order = order[_drawable(ends[order].reshape(-1, 2)).reshape(-1, 2).all(axis=1)]
+    lines, shades = list(_fixed_point(ends[order])), [colours[i] for i in order]
+    _blend_lines(canvas, lines, [_RIM] * len(lines), 3, 0.25)
+    _blend_lines(canvas, lines, shades, 1, 0.8)
+    for line, colour in zip(lines, shades, strict=True):
+        for end in line:
+            _draw_dot(canvas, end, colour, 2.0)
+    return canvas
+
+
+def with_status(image: NDArray[np.uint8], figures: Sequence[str]) -> NDArray[np.uint8]:
+    """Add a strip with a line of figures below an image: ``["31.2 fps", "412 keypoints"]``.
+
+    The text is set smaller where it would not fit in the width.
+
+    Args:
+        image: uint8 (H, W) or (H, W, 3) BGR.
+        figures: short texts in ASCII; OpenCV has no other letters everywhere.
+
+    Returns:
+        uint8 (H + strip, W, 3) BGR; the strip's height is even and depends on W alone.
+
+    Raises:
+        ImageError: not an image.
+    """
+    picture = bgr_from_image(image)
+    height, width = picture.shape[:2]
+    scale = min(max(width / 1280, 0.45), 1.2)
+    strip_px = 2 * round(24 * scale)
+    canvas = np.full((height + strip_px, width, 3), _STRIP, np.uint8)
+    canvas[:height] = picture
+    margin_px = round(14 * scale)
+    font, gap = cv2.FONT_HERSHEY_SIMPLEX, "   |   "
+    text_px = cv2.getTextSize(gap.join(figures), font, scale, 1)[0][0]
+    scale *= min(1.0, (width - 2 * margin_px) / max(text_px, 1)) if width > 2 * margin_px else 1.0
+    baseline = height + (strip_px + cv2.getTextSize("0", font, scale, 1)[0][1]) // 2
+    x = margin_px
+    for i, figure in enumerate(figures):
+        for text, colour in ((gap, _FAINT), (figure, _TEXT)) if i else ((figure, _TEXT),):
+            cv2.putText(canvas, text, (x, baseline), font, scale, colour, 1, cv2.LINE_AA)
+            x += cv2.getTextSize(text, font, scale, 1)[0][0]
+    return canvas
+
+
+def bgr_from_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A copy in blue, green, red, uint8 (H, W, 3), of a grey (H, W) or BGR (H, W, 3) image.
+
+    Raises:
+        ImageError: another type or shape.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise ImageError(f"image: expected uint8 (H, W) or (H, W, 3), got {image.dtype} {image.shape}")
+    if image.ndim == 3:
+        return np.array(image, order="C")
+    return np.repeat(image[:, :, np.newaxis], 3, axis=2)
+
+
+def _side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+    """Both in one picture, and the column at which the right one starts."""
+    offset_px = left.shape[1] + _GAP_PX
+    height = max(left.shape[0], right.shape[0])
+    canvas = np.full((height, offset_px + right.shape[1], 3), _STRIP, np.uint8)
+    canvas[: left.shape[0], : left.shape[1]] = left
+    canvas[: right.shape[0], offset_px:] = right
+    return canvas, offset_px
+
+
+def _draw_dots(
+    canvas: NDArray[np.uint8], points: NDArray[np.float32], shares: NDArray[np.float64], radius_px: float
+) -> None:
+    """Draw dots at points (N, 2), coloured by shares (N,) in [0, 1], the highest share on top."""
+    order = np.argsort(shares, kind="stable")
+    points, levels = points[order], _level(shares[order])
+    drawable = _drawable(points)
+    for point, level in zip(_fixed_point(points[drawable]), levels[drawable], strict=True):
+        _draw_dot(canvas, point, _PALETTE[level], radius_px)
+
+
+def _draw_dot(canvas: NDArray[np.uint8], fixed: NDArray[np.int32], colour: Colour, radius_px: float) -> None:
+    centre, radius = (int(fixed[0]), int(fixed[1])), round(radius_px * (1 << _SHIFT))
+    cv2.circle(canvas, centre, radius + (1 << _SHIFT), _RIM, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    cv2.circle(canvas, centre, radius, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+
+
+def _blend_lines(
+    canvas: NDArray[np.uint8],
+    lines: Sequence[NDArray[np.int32]],
+    colours: Sequence[Colour],
+    thickness_px: int,
+    opacity: float,
+) -> None:
+    """Draw lines of the given opacity, 0 to 1, the last on top; where they cross they are no denser."""
+    layer = canvas.copy()
+    smooth = cv2.LINE_AA if thickness_px == 1 else cv2.LINE_8  # a faint shadow needs none, and costs a quarter so
+    start = 0
+    for colour, same in groupby(colours):  # one call for each run of a colour, not for each line
+        end = start + len(list(same))
+        cv2.polylines(layer, lines[start:end], False, colour, thickness_px, smooth, _SHIFT)
+        start = end
+    cv2.addWeighted(layer, opacity, canvas, 1 - opacity, 0, dst=canvas)
+
+
+def _drawable(points: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which of the points (…, 2) are finite and near enough: bool (…)."""
+    return np.asarray((np.abs(points) < _FARTHEST_PX).all(axis=-1), np.bool_)
+
+
+def _fixed_point(points: NDArray[np.float32]) -> NDArray[np.int32]:
+    """OpenCV's coordinates with ``_SHIFT`` fractional bits; its origin, too, is the centre of the top-left pixel."""
+    return np.rint(np.asarray(points, np.float64) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _level(shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.rint(np.asarray(shares) * (_LEVELS - 1)).astype(np.int64)
+
+
+def _palette() -> list[Colour]:
+    """Plasma, a perceptually uniform colour map of matplotlib, without its darkest third."""
+    steps = np.linspace(80, 250, _LEVELS).round().astype(np.uint8)
+    colours = cv2.applyColorMap(steps[:, np.newaxis], cv2.COLORMAP_PLASMA)[:, 0]
+    return [(int(b), int(g), int(r)) for b, g, r in colours]
+
+
+_PALETTE = _palette()

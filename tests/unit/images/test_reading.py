@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import logging
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from oakpoint.errors import ImageError
+from oakpoint.images.reading import IMAGE_SUFFIXES, MAX_PIXELS, list_images, read_image
+
+COLOUR = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+
+
+def write(path: Path, image: np.ndarray, suffix: str = ".png") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(suffix, image)[1].tobytes())
+    return path
+
+
+def with_exif_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """Insert an APP1 segment with the one EXIF tag 0x0112 after the start of image."""
+    tiff = b"MM\x00\x2a" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    segment = b"Exif\x00\x00" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".ppm", ".tiff"])
+@pytest.mark.parametrize("name", ["plain", "größe 画像 %d", "http:x"])
+def test_pixels_and_order_of_channels_survive_whatever_the_name(tmp_path, suffix, name):
+    assert np.array_equal(read_image(write(tmp_path / f"{name}{suffix}", COLOUR, suffix)), COLOUR)
+
+
+def test_a_grey_file_stays_grey(tmp_path):
+    image = read_image(write(tmp_path / "a.png", COLOUR[..., 0]))
+    assert image.shape == (6, 8)
+    assert image.dtype == np.uint8
+
+
+def test_alpha_is_dropped_and_colours_stay(tmp_path):
+    rgba = np.dstack([COLOUR, np.zeros((6, 8, 1), np.uint8)])
+    image = read_image(write(tmp_path / "a.png", rgba))
+    assert np.array_equal(image, COLOUR)
+    assert image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (256, 256, 3)])
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_of_16_bits_the_high_byte_is_kept_as_by_cv2_imread(tmp_path, shape, suffix):
+    wide = np.resize(np.arange(65536, dtype=np.uint16), shape)
+    path = write(tmp_path / f"a{suffix}", wide, suffix)
+    image = read_image(path)
+    assert image.dtype == np.uint8
+    assert np.array_equal(image.reshape(shape) if image.ndim == len(shape) else image[..., 0], wide >> 8)
+    as_opencv = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    difference = np.abs((image if image.ndim == 3 else np.dstack([image] * 3)).astype(int) - as_opencv)
+    assert difference.max() <= (suffix == ".tiff")  # of TIFF in colour libtiff makes 8 bits, and rounds
+
+
+def test_a_nearly_black_16_bit_image_is_warned_of(tmp_path, caplog):
+    path = write(tmp_path / "thermal.png", np.full((4, 4), 900, np.uint16))
+    with caplog.at_level(logging.WARNING):
+        assert read_image(path).max() == 3
+    assert "brightest value is 900" in caplog.text
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_exif_orientation_is_not_applied(tmp_path, orientation):
+    jpeg = cv2.imencode(".jpg", COLOUR)[1].tobytes()
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(with_exif_orientation(jpeg, orientation))
+    turned = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    assert turned.shape[:2] == ((8, 6) if orientation in (6, 8) else (6, 8))  # the tag is really there
+    assert np.array_equal(read_image(path), cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tiff", ".jp2"])
+@pytest.mark.parametrize("share", [0.02, 0.6, 0.99])
+def test_a_file_cut_short_is_refused_and_says_nothing_on_stderr(tmp_path, suffix, share, rng, capfd):
+    data = cv2.imencode(suffix, rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))[1].tobytes()
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ImageError, match=r"cut short|cannot decode"):
+        read_image(path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "is empty"), (b"hello " * 99, "not an image")])
+def test_no_image_at_all(tmp_path, content, message, capfd):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=message):
+        read_image(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_not_a_file(tmp_path):
+    with pytest.raises(ImageError, match="no such file"):
+        read_image(tmp_path / "missing.png")
+    with pytest.raises(ImageError, match="got a folder"):
+        read_image(tmp_path)
+    with pytest.raises(ImageError, match="not a regular file"):
+        read_image("/dev/null")
+
+
+def test_floating_point_images_are_refused(tmp_path):
+    path = write(tmp_path / "a.tiff", COLOUR.astype(np.float32) / 255, ".tiff")
+    with pytest.raises(ImageError, match="got float32; convert it"):
+        read_image(path)
+
+
+def test_a_png_that_would_unpack_to_gigabytes_is_refused_before_it_is_unpacked(tmp_path):
+    side = 1 << 15
+    assert side * side > MAX_PIXELS
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)), (b"IDAT", b""), (b"IEND", b"")]
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    with pytest.raises(ImageError, match="at most 268,435,456 pixels, got 32768 × 32768"):
+        read_image(path)
+
+
+def test_images_are_listed_in_natural_order_without_hidden_and_other_files(tmp_path):
+    for name in ("b10.png", "b2.PNG", "a.jpeg", ".hidden.png", "notes.txt", "sub/c.png", ".git/d.png", "b02.png"):
+        write(tmp_path / name, COLOUR)
+    (tmp_path / "folder.png").mkdir()
+    assert list_images(tmp_path) == ("a.jpeg", "b02.png", "b2.PNG", "b10.png")
+    assert list_images(tmp_path, recursive=True) == ("a.jpeg", "b02.png", "b2.PNG", "b10.png", "sub/c.png")
+
+
+def test_links_to_folders_are_not_followed(tmp_path):
+    write(tmp_path / "set" / "a.png", COLOUR)
+    (tmp_path / "set" / "loop").symlink_to(tmp_path / "set")
+    assert list_images(tmp_path / "set", recursive=True) == ("a.png",)
+
+
+def test_a_folder_that_is_none(tmp_path):
+    with pytest.raises(ImageError, match="no such folder"):
+        list_images(tmp_path / "missing")
+    with pytest.raises(ImageError, match="not a folder"):
+        list_images(write(tmp_path / "a.png", COLOUR))
+
+
+def test_suffixes_are_lower_case_and_known_to_opencv():
+    assert all(suffix == suffix.lower() for suffix in IMAGE_SUFFIXES)
+    assert all(cv2.haveImageWriter(f"a{suffix}") for suffix in (".png", ".jpg", ".bmp", ".tif", ".webp", ".pgm"))
