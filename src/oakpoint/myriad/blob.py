@@ -1,7 +1,8 @@
 """A compiled Myriad X blob as a typed, read-only model.
 
-Everything a blob says about lengths, borders and offsets is checked before it is used: a truncated, corrupted or foreign
-file gives one :class:`~oakpoint.errors.BlobError` that says where, and no memory is reserved on a file's word alone.
+Everything a blob says about lengths, borders and offsets is checked before it is used: a truncated, corrupted or
+foreign file gives one :class:`~oakpoint.errors.BlobError` that says where, and no memory is reserved on a file's word
+alone.
 
 Source of the format: see :mod:`oakpoint.myriad.format`.
 """
@@ -270,14 +271,18 @@ def _read_stage(reader: Reader, constants: Reader, index: int, *, nested: bool =
         length, stage_type, shaves = reader.words(3)
         body = reader.part(length - 12)
         inner = body.part(body.left - 8)
-        if body.words(2) != (stage_type, STAGE_BORDER):
-            raise BlobError("its border is damaged")
+        _check_border(body.words(2), stage_type)
         return _read_body(inner, constants, Stage(
             index, stage_type, shaves, NoParameters(), (), Roles(), (), None, start,
         ), nested=nested)  # fmt: skip
     except BlobError as error:
         kind = "injected stage" if nested else "stage"
         raise BlobError(f"{kind} {index} at byte {start}: {error}") from error
+
+
+def _check_border(words: tuple[int, ...], stage_type: int) -> None:
+    if words != (stage_type, STAGE_BORDER):
+        raise BlobError(f"it ends with {words}, expected {(stage_type, STAGE_BORDER)}")
 
 
 def _read_body(inner: Reader, constants: Reader, head: Stage, *, nested: bool) -> Stage:
@@ -326,7 +331,10 @@ def _read_hardware(
 def _check_io(blob: Blob) -> None:
     """Inputs and outputs lie within the I/O memory that the header states."""
     header = blob.header
-    for kind, tensors, size in (("input", blob.inputs, header.inputs_size), ("output", blob.outputs, header.outputs_size)):
+    for kind, tensors, size in (
+        ("input", blob.inputs, header.inputs_size),
+        ("output", blob.outputs, header.outputs_size),
+    ):
         names = [tensor.name for tensor in tensors]
         if len(set(names)) != len(names):
             raise BlobError(f"two {kind}s have one name among {names}")

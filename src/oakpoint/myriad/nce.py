@@ -99,7 +99,7 @@ def read_descriptor(reader: Reader) -> NceDescriptor:
     mode = _named(NceMode, reader.u32())
     padded = bool(reader.u32())
     pad_sides = _pad_sides(reader.u32()) if padded else PadSide.ALL
-    buffers = tuple(reader.i32() for _ in range(5))
+    source, target, weights, bias, scale = (reader.i32() for _ in range(5))
     fully_connected = None
     channel_offset = channel_count = 0
     kernel_x = kernel_y = stride = 1
@@ -117,8 +117,9 @@ def read_descriptor(reader: Reader) -> NceDescriptor:
     clamp = reader.f32() if reader.u32() else None
     reuse_data, reuse_weights = reader.words(2)
     return NceDescriptor(
-        operation, mode, pool_kind, padded, pad_sides, *buffers, channel_offset, channel_count, kernel_x, kernel_y,
-        stride, pool_x, pool_y, relu, clamp, fully_connected, bool(reuse_data), bool(reuse_weights),
+        operation, mode, pool_kind, padded, pad_sides, source, target, weights, bias, scale, channel_offset,
+        channel_count, kernel_x, kernel_y, stride, pool_x, pool_y, relu, clamp, fully_connected, bool(reuse_data),
+        bool(reuse_weights),
     )  # fmt: skip
 
 

@@ -10,8 +10,9 @@ tag 2021.3.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from oakpoint.errors import BlobError
 from oakpoint.myriad.format import ELEMENTWISE, StageType
@@ -317,7 +318,7 @@ _PARAMETERS: dict[int, type[Parameters]] = {
     _S.RESAMPLE: ResampleParameters,
     _S.UPSAMPLING: UpsamplingParameters,
 }
-_GATHERED = {PermuteParameters: 8, PadParameters: 8}
+_GATHERED: dict[type[Parameters], int] = {PermuteParameters: 8, PadParameters: 8}
 """Classes whose first so many words make one tuple."""
 
 
@@ -333,6 +334,7 @@ def parameters_from_bytes(stage_type: int, data: bytes) -> Parameters:
     layout = struct.Struct("<" + kind.FORMAT)
     if layout.size != len(data):
         raise BlobError(f"parameters of {len(data)} bytes, expected {layout.size}")
-    values = layout.unpack(data)
+    values: tuple[Any, ...] = layout.unpack(data)
     gathered = _GATHERED.get(kind, 0)
-    return kind(values[:gathered], *values[gathered:]) if gathered else kind(*values)
+    build: Callable[..., Parameters] = kind
+    return build(values[:gathered], *values[gathered:]) if gathered else build(*values)

@@ -31,11 +31,17 @@ class Simulator:
     One simulator serves one thread at a time.
 
     Raises:
-        BlobError: a stage is of a type that is not modelled, its shapes contradict each other, or it writes over what it
+        BlobError: the network had a batch; or a stage is of a type that is not modelled, its shapes contradict each
+        other, or it writes over what it
             or the stage beside it reads. The message names the stage.
     """
 
     def __init__(self, blob: Blob) -> None:
+        if blob.header.batch_size != 1:
+            raise BlobError(
+                f"compiled from a network with batch {blob.header.batch_size}, of which the blob runs one: "
+                "export with batch 1"
+            )
         self.blob = blob
         self._memory = Memory(blob)
         cache = WeightCache()

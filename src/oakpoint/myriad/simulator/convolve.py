@@ -1,9 +1,9 @@
 """Convolution as matrix products, the same for every way to tile it.
 
-Sums are formed in float64 and rounded to FP32. A product of two FP16 numbers is a multiple of 2^-48, and float64 holds 53
-bits, so sums below 32 are exact and larger ones nearly so: the result does not depend on the order of summation, by which
-BLAS differs between matrix shapes, and two blobs that cut one network into different tiles agree bit for bit. In float32
-they do not.
+Sums are formed in float64 and rounded to FP32. A product of two FP16 numbers is a multiple of 2^-48, and float64
+holds 53 bits, so sums below 32 are exact and larger ones nearly so: the result does not depend on the order of
+summation, by which BLAS differs between matrix shapes, and two blobs that cut one network into different tiles agree
+bit for bit. In float32 they do not.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Window:
 
     def __post_init__(self) -> None:
         sizes = (self.kernel_y, self.kernel_x, self.stride_y, self.stride_x, self.dilation_y, self.dilation_x)
-        if not (1 <= min(sizes) and max(*sizes, self.pad_top, self.pad_left) <= MAX_KERNEL_PX):
+        if not (min(sizes) >= 1 and max(*sizes, self.pad_top, self.pad_left) <= MAX_KERNEL_PX):
             raise BlobError(f"kernel, stride, padding or dilation out of range in {self}")
 
     @property
@@ -58,7 +58,7 @@ class Window:
     def padded(self, image: Array, output_height: int, output_width: int, *, fill: float, dtype: type) -> Array:
         """``image`` (C, H, W) with its border, as the window reads it; what lies beyond is cut off."""
         height, width = self.padded_size(output_height, output_width)
-        result = np.empty((image.shape[0], height, width), dtype)
+        result: Array = np.empty((image.shape[0], height, width), dtype)
         bottom = min(height, self.pad_top + image.shape[1])
         right = min(width, self.pad_left + image.shape[2])
         result[:, : self.pad_top] = fill
@@ -80,9 +80,9 @@ class Window:
                 yield padded[:, row_slice, left : left + (columns - 1) * self.stride_x + 1 : self.stride_x]
 
 
-def convolve(image: Array, weights: NDArray[np.float64], window: Window, output: tuple[int, int]) -> Iterator[
-    tuple[slice, NDArray[np.float32]]
-]:
+def convolve(
+    image: Array, weights: NDArray[np.float64], window: Window, output: tuple[int, int]
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Convolve, some rows at a time.
 
     Args:

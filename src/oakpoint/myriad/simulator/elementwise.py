@@ -32,6 +32,9 @@ from oakpoint.myriad.tensors import Buffer
 Floats: TypeAlias = NDArray[np.float32]
 _S = StageType
 
+DEFAULT_ORDERS: Final = frozenset({"C", "NC", "CHW", "NCHW", "NCDHW"})
+"""Axes as the compiler names those of a network's tensors, by their number."""
+
 
 def _leaky(x: Floats, slope: float) -> Floats:
     return np.where(x > 0, x, x * np.float32(slope)).astype(np.float32)
@@ -92,8 +95,8 @@ UNARY: Final[dict[StageType, Callable[[Floats, Parameters], Floats]]] = {
     _S.ERF: lambda x, _: _error_function(x),
     _S.SOFT_PLUS: lambda x, _: _soft_plus(x),
     _S.MISH: lambda x, _: x * np.tanh(_soft_plus(x)),
-    _S.GELU: lambda x, _: x * (1 + _error_function(x / np.float32(math.sqrt(2)))) / 2,
-    _S.H_SWISH: lambda x, _: x * np.clip(x + 3, 0, 6) / 6,
+    _S.GELU: lambda x, _: x * (1 + _error_function(x * np.float32(math.sqrt(0.5)))) * np.float32(0.5),
+    _S.H_SWISH: lambda x, _: x * np.clip(x + 3, 0, 6) * np.float32(1 / 6),
 }
 """Activations of one tensor."""
 
@@ -148,7 +151,7 @@ def _pair(stage: Stage, memory: Memory) -> tuple[Array, Array]:
     return source, target
 
 
-def _boolean(function: Callable[..., NDArray[np.bool_]]) -> Callable[[list[Array]], Array]:
+def _boolean(function: Callable[..., Array]) -> Callable[[list[Array]], Array]:
     return lambda operands: function(*operands).astype(operands[0].dtype)
 
 
@@ -188,9 +191,9 @@ def _combine(stage: Stage, operands: list[Array]) -> Array:
     first, second = parameters.coefficients(integer=operands[0].dtype.kind == "i")
     kind = operands[0].dtype.type
     if stage.type == _S.SUM:
-        return operands[0] * kind(first) + operands[1] * kind(second)
+        return np.asarray(operands[0] * kind(first) + operands[1] * kind(second))
     if stage.type == _S.PROD:
-        return operands[0] * operands[1] * kind(first)
+        return np.asarray(operands[0] * operands[1] * kind(first))
     if stage.type == _S.MAX:
         return np.asarray(np.maximum(operands[0] * kind(first), operands[1] * kind(second)))
     return _SIMPLE[StageType(stage.type)](operands)
@@ -219,7 +222,7 @@ def combination(stage: Stage, memory: Memory) -> Step:
     wanted = _OPERANDS.get(StageType(stage.type), 2)
     if len(present) != wanted:
         raise BlobError(f"{len(present)} operands, expected {wanted}")
-    sources = [memory.aligned(buffer, output.layout.axes) for buffer in present]
+    sources = [_broadcastable(buffer, output.layout.axes, memory) for buffer in present]
     types = [_working_type(buffer) for buffer in present]
 
     def step() -> None:
@@ -229,6 +232,19 @@ def combination(stage: Stage, memory: Memory) -> Step:
         store(target, np.broadcast_to(values, target.shape))
 
     return step
+
+
+def _broadcastable(buffer: Buffer, axes: str, memory: Memory) -> Array:
+    """An operand with the output's axes, or fewer of them.
+
+    Tensors of three and more dimensions are matched by the names of their axes, which may lie in another order in
+    memory; those of one or two, which the compiler names C and NC whatever they mean, from the innermost axis on.
+    """
+    if len(buffer.layout.axes) == len(axes) or len(buffer.layout.axes) > 2:
+        return memory.aligned(buffer, axes)
+    if axes not in DEFAULT_ORDERS:
+        raise BlobError(f"{buffer} beside a tensor of order {axes} is not modelled")
+    return memory.view(buffer)
 
 
 def _working_type(buffer: Buffer) -> type[np.generic]:
@@ -246,7 +262,7 @@ def convert(stage: Stage, memory: Memory) -> Step:
     scale, bias = np.float32(parameters.scale), np.float32(parameters.bias)
 
     def step() -> None:
-        if (scale, bias) == (1, 0):
+        if scale == 1 and bias == 0:
             store(target, source.astype(np.float32) if target.dtype.kind == "f" else source)
         else:
             store(target, to_float(source) * scale + bias)

@@ -1,8 +1,8 @@
 """Stages of the neural compute engine: convolution, convolution with pooling, pooling, fully connected.
 
 What the engine does is taken from what the compiler asks of it: weights are FP16 in blocks of eight output channels,
-``[oc/8][ic][ky·kx][oc%8]``, multiplied beforehand by a power of two that the scales take back; sums are taken as FP32 (an
-assumption, the chip's adder is not documented) and rounded once, behind bias, scale and activation.
+``[oc/8][ic][ky·kx][oc%8]``, multiplied beforehand by a power of two that the scales take back; sums are taken as FP32
+(an assumption, the chip's adder is not documented) and rounded once, behind bias, scale and activation.
 
 Source: ``src/middleend/passes/hw_conv_tiling.cpp``, ``hw_padding.cpp``, ``hw_pooling_tiling.cpp`` and
 ``src/stages/mx_stage.cpp`` of OpenVINO's ``graph_transformer``, tag 2021.3.
@@ -26,8 +26,6 @@ from oakpoint.myriad.simulator.memory import Array, Memory, store
 from oakpoint.myriad.simulator.step import Step
 from oakpoint.myriad.tensors import Buffer
 
-
-
 CHANNEL_BLOCK = 8
 """Output channels that lie side by side in the weights."""
 
@@ -46,8 +44,8 @@ def prepare_hardware(stage: Stage, memory: Memory, cache: WeightCache) -> list[S
     steps: list[Step] = []
     for descriptor in _merged(stage.descriptors):
         if descriptor.operation is NceOperation.FULLY_CONNECTED:
-            steps.append(_fully_connected(stage, descriptor, memory))
-        elif descriptor.operation is NceOperation.POOL:
+            raise BlobError("a fully connected operation of the engine is not modelled")
+        if descriptor.operation is NceOperation.POOL:
             steps.append(_pool(stage, descriptor, memory))
         else:
             steps.append(_convolution(stage, descriptor, memory, cache))
@@ -89,8 +87,8 @@ def _window(descriptor: NceDescriptor, height: tuple[int, int], width: tuple[int
 def _pad_before(descriptor: NceDescriptor, kernel: int, side: PadSide, total: int) -> int:
     """Pixels of padding above or left.
 
-    A padded convolution has half a kernel; maximum pooling names the sides, on which it repeats the edge; average pooling
-    has half a kernel where the sizes ask for it.
+    A padded convolution has half a kernel; maximum pooling names the sides, on which it repeats the edge; average
+    pooling has half a kernel where the sizes ask for it.
     """
     if not descriptor.padded:
         return 0
@@ -211,7 +209,9 @@ def _pool(stage: Stage, descriptor: NceDescriptor, memory: Memory) -> Step:
     batch, channels, height, width = source.shape
     if target.shape[:2] != (batch, channels):
         raise BlobError(f"pooling of {source.shape} into {target.shape}")
-    planes = range(descriptor.channel_offset, min(descriptor.channel_offset + descriptor.channel_count, batch * channels))
+    planes = range(
+        descriptor.channel_offset, min(descriptor.channel_offset + descriptor.channel_count, batch * channels)
+    )
     size = target.shape[2], target.shape[3]
     window = _window(descriptor, (height, size[0]), (width, size[1]))
 
@@ -229,7 +229,3 @@ def _pool(stage: Stage, descriptor: NceDescriptor, memory: Memory) -> Step:
             store(target[number, first:last], _activate(values, descriptor))
 
     return step
-
-
-def _fully_connected(stage: Stage, descriptor: NceDescriptor, memory: Memory) -> Step:
-    raise BlobError("a fully connected operation of the engine is not modelled")

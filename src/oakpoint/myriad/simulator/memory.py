@@ -15,7 +15,7 @@ from oakpoint.myriad.tensors import Buffer
 Array: TypeAlias = NDArray[Any]
 
 UNWRITTEN: Final = 0xFF
-"""Every byte of memory before it is written: as FP16 or FP32 it reads as not-a-number, so that it shows in the output."""
+"""Every byte of memory before it is written: as FP16 or FP32 it reads as not-a-number, which shows in the output."""
 
 
 class Memory:

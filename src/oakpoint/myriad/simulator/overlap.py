@@ -64,7 +64,7 @@ def _share_bytes(first: Buffer, second: Buffer, memory: Memory) -> bool:
         return False
     a, b = memory.view(first), memory.view(second)
     try:
-        return np.shares_memory(a, b, max_work=MAX_OVERLAP_WORK)
+        return np.shares_memory(a, b, max_work=MAX_OVERLAP_WORK)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return bool(np.intersect1d(_addresses(first, a), _addresses(second, b)).size)
 
