@@ -1,1 +1,1 @@
-"""The Myriad X: its compiler and the blob format. Knows nothing of keypoints."""
+"""The Myriad X: its compiler, its blob format, a simulator and a time estimate. Knows nothing of keypoints."""

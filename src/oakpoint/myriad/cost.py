@@ -1,0 +1,275 @@
+"""A time estimate of a blob, from what its stages ask of the engine and of memory.
+
+Time of a stage on one of the chip's two engines = engine cycles / clock + bytes over DDR / rate + a fixed part. It
+ranks networks; taken as milliseconds it holds to about ±30 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from oakpoint.errors import UsageError
+from oakpoint.myriad.blob import Blob, Stage
+from oakpoint.myriad.format import MAX_SHAVES, Location, NceMode, NceOperation, StageType
+from oakpoint.myriad.nce import NceDescriptor
+from oakpoint.myriad.parameters import ConvParameters, DeconvParameters
+
+UNCERTAINTY: Final = 0.3
+"""Share by which the estimate may be off.
+
+Source: held-out networks, MobileOne-S0 (12.4 ms estimated, 11.1 published) and SuperPoint
+at 320x200 (50.6 ms estimated for 10 SHAVEs, about 63 measured by RTAB-Map's author).
+"""
+
+POOL_CHANNELS_PER_STEP: Final = 16
+ENGINES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CostConstant:
+    """A constant of the model: its value, its unit, where it is from."""
+
+    name: str
+    value: float
+    unit: str
+    source: str
+
+
+CLOCK: Final = CostConstant("engine clock", 700.0, "MHz", "assumed; no document confirms it")
+MEMORY: Final = CostConstant(
+    "DDR traffic", 0.171, "ms/MB", "solved from the published times of ResNet-18 and ResNet-50 below"
+)
+STAGE: Final = CostConstant(
+    "each stage", 0.033, "ms", "solved from ResNet-18 19.7 ms and ResNet-50 56.5 ms at 224x224 with 8 SHAVEs (Luxonis)"
+)
+MULTIPLIERS: Final = CostConstant(
+    "multiply-accumulates per cycle", 256.0, "1", "OpenVINO 2021.3, graph_transformer hw/tiling.hpp: inputs x outputs"
+)
+CONSTANTS: Final = (CLOCK, MEMORY, STAGE, MULTIPLIERS)
+
+MODE_CYCLES: Final = {
+    NceMode.MODE_1X256: 0,
+    NceMode.MODE_2X128: 5,
+    NceMode.MODE_4X64: 11,
+    NceMode.MODE_8X32: 19,
+    NceMode.MODE_16X16: 31,
+}
+"""Cycles that each output pixel costs beyond its products.
+
+Source: ``CNN_MODES_COST`` in hw/tiling.hpp, OpenVINO 2021.3.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What one stage, with the stage injected into it, asks for.
+
+    Attributes:
+        index, name, unit: as in the blob.
+        start_ms: estimated time at which it begins.
+        engine_cycles: cycles of one neural compute engine.
+        macs: multiply-accumulates, the compiler's padding of channels included.
+        read_bytes, written_bytes: over DDR: BSS, inputs and outputs.
+        constant_bytes: weights and other constants read, over DDR as well.
+        cmx_bytes: read and written in CMX.
+        engine_ms, memory_ms, fixed_ms: the three parts of its time.
+    """
+
+    index: int
+    name: str
+    unit: str
+    start_ms: float
+    engine_cycles: int
+    macs: int
+    read_bytes: int
+    written_bytes: int
+    constant_bytes: int
+    cmx_bytes: int
+    engine_ms: float
+    memory_ms: float
+    fixed_ms: float
+
+    @property
+    def total_ms(self) -> float:
+        """Estimated time of the stage."""
+        return self.engine_ms + self.memory_ms + self.fixed_ms
+
+    @property
+    def ddr_bytes(self) -> int:
+        """Bytes over DDR."""
+        return self.read_bytes + self.written_bytes + self.constant_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CostEstimate:
+    """Estimated time of a network on one engine.
+
+    Attributes:
+        stages: in the order of execution.
+        shaves: SHAVEs and CMX slices that the blob was compiled for.
+        constants: of the model, with their sources.
+        uncertainty: share by which the times may be off.
+    """
+
+    stages: tuple[StageCost, ...]
+    shaves: int
+    constants: tuple[CostConstant, ...] = CONSTANTS
+    uncertainty: float = UNCERTAINTY
+
+    @property
+    def total_ms(self) -> float:
+        """Estimated time of one inference."""
+        return sum(stage.total_ms for stage in self.stages)
+
+    @property
+    def range_ms(self) -> tuple[float, float]:
+        """Least and greatest time that the uncertainty allows."""
+        return self.total_ms * (1 - self.uncertainty), self.total_ms * (1 + self.uncertainty)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(stage.macs for stage in self.stages)
+
+    @property
+    def engine_cycles(self) -> int:
+        """Engine cycles of one inference."""
+        return sum(stage.engine_cycles for stage in self.stages)
+
+    @property
+    def ddr_bytes(self) -> int:
+        """Bytes over DDR in one inference, constants included."""
+        return sum(stage.ddr_bytes for stage in self.stages)
+
+
+def estimate(blob: Blob) -> CostEstimate:
+    """Estimate the time of a blob, stage by stage, on one engine."""
+    costs = []
+    start_ms = 0.0
+    for stage in blob.stages:
+        cost = _stage_cost(stage, start_ms)
+        costs.append(cost)
+        start_ms += cost.total_ms
+    return CostEstimate(tuple(costs), blob.header.shaves)
+
+
+def _stage_cost(stage: Stage, start_ms: float) -> StageCost:
+    read = written = constant = cmx = 0
+    for part in (stage, stage.injected):
+        if part is None:
+            continue
+        for buffer in part.inputs:
+            if buffer.location in (Location.INPUT, Location.BSS):
+                read += buffer.layout.nbytes
+            elif buffer.location is Location.CONSTANT:
+                constant += buffer.layout.nbytes
+            elif buffer.location is Location.CMX:
+                cmx += buffer.layout.nbytes
+        for buffer in part.outputs:
+            if buffer.location is Location.CMX:
+                cmx += buffer.layout.nbytes
+            else:
+                written += buffer.layout.nbytes
+    cycles = sum(_cycles(stage, descriptor) for descriptor in stage.descriptors)
+    macs = sum(_engine_macs(stage, descriptor) for descriptor in stage.descriptors) + _shave_macs(stage)
+    return StageCost(
+        stage.index, stage.name, stage.unit, start_ms, cycles, macs, read, written, constant, cmx,
+        engine_ms=cycles / (CLOCK.value * 1e3),
+        memory_ms=(read + written + constant) / 1e6 * MEMORY.value,
+        fixed_ms=STAGE.value,
+    )  # fmt: skip
+
+
+def _pixels(stage: Stage, descriptor: NceDescriptor) -> int:
+    """Pixels that the engine calculates, those that a pooling behind a convolution drops included."""
+    layout = stage.buffers[descriptor.output].layout
+    return layout.dim("H") * layout.dim("W") * descriptor.pool_x * descriptor.pool_y
+
+
+def _cycles(stage: Stage, descriptor: NceDescriptor) -> int:
+    """Engine cycles of one descriptor.
+
+    Source: ``splitHwConvIntoOutChannelsTiles`` in ``src/middleend/hw/tiling.cpp``, OpenVINO 2021.3.
+    """
+    if descriptor.operation is NceOperation.FULLY_CONNECTED:
+        return math.ceil(_engine_macs(stage, descriptor) / MULTIPLIERS.value)
+    pixels = _pixels(stage, descriptor)
+    taps = descriptor.kernel_x * descriptor.kernel_y
+    if descriptor.operation is NceOperation.POOL:
+        return pixels * taps * -(-descriptor.channel_count // POOL_CHANNELS_PER_STEP)
+    channels = stage.buffers[descriptor.weights].layout.dim("C")
+    steps = -(-channels // descriptor.mode.input_block)
+    return pixels * (steps * taps + MODE_CYCLES[descriptor.mode])
+
+
+def _engine_macs(stage: Stage, descriptor: NceDescriptor) -> int:
+    if descriptor.fully_connected is not None:
+        return descriptor.fully_connected.input_count * descriptor.fully_connected.output_count
+    if descriptor.operation is NceOperation.POOL:
+        return 0
+    taps = descriptor.kernel_x * descriptor.kernel_y * stage.buffers[descriptor.weights].layout.dim("C")
+    return _pixels(stage, descriptor) * taps * descriptor.channel_count
+
+
+def _shave_macs(stage: Stage) -> int:
+    """Multiply-accumulates of a convolution on the SHAVEs, from the size of its weights."""
+    if stage.type == StageType.FC:
+        return stage.inputs[1].layout.size
+    if isinstance(stage.parameters, ConvParameters):
+        layout = stage.outputs[0].layout
+    elif isinstance(stage.parameters, DeconvParameters):
+        layout = stage.inputs[0].layout
+    else:
+        return 0
+    return layout.dim("N") * layout.dim("H") * layout.dim("W") * stage.inputs[1].layout.size
+
+
+@dataclass(frozen=True, slots=True)
+class ShaveAdvice:
+    """What a number of SHAVEs and of inference threads promises.
+
+    Attributes:
+        shaves: for which the blob was compiled, for each thread.
+        threads: inferences side by side, each on an engine of its own.
+        latency_ms: estimated time of one inference.
+        frames_per_second: estimated, of all threads together.
+    """
+
+    shaves: int
+    threads: int
+    latency_ms: float
+    frames_per_second: float
+
+
+def advise(blobs: Iterable[Blob]) -> tuple[ShaveAdvice, ...]:
+    """Compare blobs of one network, compiled for different numbers of SHAVEs, with one and with two threads.
+
+    Two threads take twice the SHAVEs and CMX, which the chip has 16 of and shares with the camera pipeline; they are
+    taken not to slow each other down in DDR, where they meet. The SHAVEs' own speed is not modelled: what changes with
+    their number is how the compiler cuts the network into tiles.
+
+    Returns:
+        One entry for each possible pair, the most frames per second first.
+
+    Raises:
+        UsageError: no blob is given, or two for one number of SHAVEs.
+    """
+    advice: list[ShaveAdvice] = []
+    seen: set[int] = set()
+    for blob in blobs:
+        shaves = blob.header.shaves
+        if shaves in seen:
+            raise UsageError(f"two blobs for {shaves} SHAVEs: give one for each number")
+        seen.add(shaves)
+        latency = estimate(blob).total_ms
+        advice += [
+            ShaveAdvice(shaves, threads, latency, threads * 1e3 / latency)
+            for threads in range(1, ENGINES + 1)
+            if shaves * threads <= MAX_SHAVES
+        ]
+    if not advice:
+        raise UsageError("shave advice needs at least one blob")
+    return tuple(sorted(advice, key=lambda entry: (-entry.frames_per_second, entry.shaves)))

@@ -1,0 +1,64 @@
+"""From a stage to the steps that execute it: the table of stage types that are modelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from oakpoint.errors import BlobError
+from oakpoint.myriad.blob import Stage
+from oakpoint.myriad.format import ELEMENTWISE, StageType
+from oakpoint.myriad.simulator import arrange, elementwise, reduce, shave_conv
+from oakpoint.myriad.simulator.hardware import WeightCache, prepare_hardware
+from oakpoint.myriad.simulator.memory import Memory
+from oakpoint.myriad.simulator.step import Step
+
+Preparation = Callable[[Stage, Memory], Step]
+
+_S = StageType
+PREPARATIONS: Final[dict[StageType, Preparation]] = {
+    **dict.fromkeys(elementwise.UNARY, elementwise.unary),
+    **dict.fromkeys(elementwise.PER_CHANNEL, elementwise.per_channel),
+    **dict.fromkeys(ELEMENTWISE, elementwise.combination),
+    **dict.fromkeys((_S.CONV, _S.IM2COL_CONVOLUTION), shave_conv.convolution),
+    **dict.fromkeys((_S.MAX_POOL, _S.AVG_POOL, _S.GLOBAL_MAX_POOL), reduce.pool),
+    **dict.fromkeys((_S.REDUCE_AND, _S.REDUCE_MIN, _S.REDUCE_MAX, _S.REDUCE_SUM, _S.REDUCE_MEAN), reduce.reduction),
+    _S.DEPTH_CONV: shave_conv.depthwise,
+    _S.DECONVOLUTION: partial(shave_conv.deconvolution, grouped=False),
+    _S.DEPTH_DECONV: partial(shave_conv.deconvolution, grouped=True),
+    _S.FC: shave_conv.fully_connected,
+    _S.GEMM: shave_conv.matrix_product,
+    _S.COPY: arrange.copy,
+    _S.PERMUTE: arrange.permute,
+    _S.CONCAT: arrange.concat,
+    _S.TILE: arrange.tile,
+    _S.BROADCAST: arrange.broadcast,
+    _S.PAD: arrange.pad,
+    _S.UPSAMPLING: arrange.upsampling,
+    _S.GATHER: arrange.gather,
+    _S.GATHER_ELEMENTS: arrange.gather_elements,
+    _S.STRIDED_SLICE: arrange.strided_slice,
+    _S.RESAMPLE: arrange.resample,
+    _S.CONVERT: elementwise.convert,
+    _S.SOFTMAX: reduce.softmax,
+    _S.NORMALIZE: reduce.normalize,
+    _S.MVN: reduce.mean_variance,
+    _S.LRN: reduce.local_response,
+    _S.TOP_K: reduce.top_k,
+    _S.INTERP: reduce.interpolate,
+}
+
+
+def prepare(stage: Stage, memory: Memory, cache: WeightCache) -> list[Step]:
+    """The steps of one stage, without those of the stage injected into it.
+
+    Raises:
+        BlobError: the stage type is not modelled; nothing is guessed.
+    """
+    if stage.type == _S.MYRIAD_X_HW_OP:
+        return prepare_hardware(stage, memory, cache)
+    preparation = PREPARATIONS.get(stage.type)  # type: ignore[call-overload]
+    if preparation is None:
+        raise BlobError(f"stage type {stage.type} is not modelled by the simulator")
+    return [preparation(stage, memory)]
