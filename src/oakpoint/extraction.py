@@ -13,7 +13,7 @@ from oakpoint.errors import ImageError
 from oakpoint.extractor import Extractor
 from oakpoint.features.hdf5 import bind_settings, stored_names, write_features
 from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
-from oakpoint.images.sources import open_source
+from oakpoint.images.sources import Source, open_video
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,12 @@ def named_images(source: Path) -> tuple[list[NamedImage] | None, Iterator[NamedI
         if not source.is_file():
             raise ImageError(f"{source}: no such image, folder or video")
         return images, iter(images)
-    return None, _frames(source)
+    return None, _frames(open_video(source))  # opened now, so that what is no video leaves no file
 
 
-def _frames(video: Path) -> Iterator[NamedImage]:
-    with open_source(str(video)) as source:
-        for frame in source:
+def _frames(video: Source) -> Iterator[NamedImage]:
+    with video:
+        for frame in video:
             yield NamedImage(frame.name, lambda image=frame.image: image)  # type: ignore[misc]
 
 

@@ -17,12 +17,14 @@ from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
 from oakpoint.bundle.manifest import MANIFEST_FILE, read_manifest
+from oakpoint.bundle.records import ArtifactKind
 from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
 from oakpoint.features.decode import decode, in_frame
-from oakpoint.features.types import CELL_PX, DecodeOptions, DenseOutputs, Features
+from oakpoint.features.types import CELL_PX, DecodeOptions, DenseOutputs, Features, HeatmapOutputs, Outputs
 from oakpoint.files import sha256_of_file
 from oakpoint.geometry import PixelMap
 from oakpoint.images.preprocess import Preprocess
+from oakpoint.myriad.blob import read_blob
 from oakpoint.networks.registry import LoadedNetwork, is_network_name, load_network, reload_network
 
 Image = NDArray[np.uint8]
@@ -31,16 +33,24 @@ MAX_CACHED_SIZES = 8
 """Models of as many image sizes are kept ready when images keep their own size; the one unused longest goes first."""
 
 
-def dense_outputs(tensors: Tensors) -> DenseOutputs:
-    """The dense outputs of one image from a backend's tensors ``semi`` (1, 65, Hc, Wc) and ``desc`` (1, D, Hc, Wc).
+def dense_outputs(tensors: Tensors) -> Outputs:
+    """The outputs of one image from a backend's tensors, of the heads ``dense`` or ``rtabmap``.
+
+    Args:
+        tensors: ``semi`` (1, 65, Hc, Wc) and ``desc`` (1, D, Hc, Wc); or ``heatmap`` (1, H, W) and ``desc``
+            (1, Hc, Wc, D).
 
     Raises:
         BackendError: other names or shapes.
     """
-    if missing := sorted(set(OUTPUTS) - set(tensors)):
-        raise BackendError(f"expected the outputs {' and '.join(OUTPUTS)}, got {', '.join(tensors)}: no {missing[0]}")
+    names = set(tensors)
     try:
-        return DenseOutputs(*(tensors[name][0] for name in OUTPUTS))
+        if names == {"heatmap", "desc"}:
+            planar = np.ascontiguousarray(np.moveaxis(tensors["desc"][0], -1, 0))
+            return HeatmapOutputs(tensors["heatmap"][0], planar)
+        if names == set(OUTPUTS):
+            return DenseOutputs(*(tensors[name][0] for name in OUTPUTS))
+        raise BackendError(f"expected the outputs {' and '.join(OUTPUTS)}, got {', '.join(sorted(names))}")
     except FeaturesError as error:
         raise BackendError(f"the model's outputs are not those of a keypoint network: {error}") from error
 
@@ -97,8 +107,8 @@ class Extractor:
         height, width = image.shape[:2]
         return in_frame(decode(outputs, self.decode), original_from_tensor, (width, height))
 
-    def dense(self, image: Image) -> tuple[DenseOutputs, PixelMap]:
-        """The network's dense outputs, and the map from the tensor's pixels to the image's."""
+    def dense(self, image: Image) -> tuple[Outputs, PixelMap]:
+        """The network's outputs before decoding, and the map from the tensor's pixels to the image's."""
         preprocess = self._preprocess_for(image)
         tensor, original_from_tensor = preprocess.apply(image)
         return dense_outputs(self._backend(preprocess.size).run({INPUT: tensor})), original_from_tensor
@@ -155,11 +165,11 @@ def load(
     """Make an extractor from a bundle, an ONNX file or a network's name.
 
     Args:
-        model: a bundle's folder, a ``.onnx`` file, ``superpoint``, or ``package.module:Class``.
+        model: a bundle's folder, a ``.onnx`` or ``.blob`` file, ``superpoint``, or ``package.module:Class``.
         weights: the weights file, for a network given by name; for a bundle only the torch backend needs it.
         size: (W, H) in pixels to which images are scaled; ``"native"`` takes each image at its own size, cut to
             multiples of 8. Default: the bundle's size, or ``"native"`` for a network given by name.
-        backend: ``openvino``, ``onnxruntime`` or ``torch``.
+        backend: ``openvino``, ``onnxruntime``, ``torch``, or ``myriad_simulator`` for what the camera computes.
         device: OpenVINO's device.
         precision: OpenVINO's arithmetic.
         threads: CPU threads; None lets the runtime choose.
@@ -173,8 +183,13 @@ def load(
     if is_bundle(Path(model)):
         bundle = open_bundle(Path(model))
         source = _source_of_bundle(bundle, options, weights)
-        preprocess, options_decode = bundle.manifest.preprocess, bundle.manifest.decode
+        preprocess = bundle.manifest.artifact(_artifact_of(backend, bundle)).preprocess
+        options_decode = bundle.manifest.decode
         keep_alive: object = None
+        size = size or preprocess.size
+    elif Path(model).suffix == ".blob":
+        source, preprocess, keep_alive = *_source_of_blob(Path(model)), None
+        options_decode = DecodeOptions.preset("superpoint")
         size = size or preprocess.size
     elif Path(model).suffix == ".onnx":
         source, keep_alive = ModelSource(onnx=_existing(Path(model))), None
@@ -205,7 +220,7 @@ def model_identity(model: str | Path, weights: str | Path | None) -> str:
     if is_bundle(path):
         artifact = read_manifest(path / MANIFEST_FILE).artifact("onnx")
         return artifact.files[artifact.main_file]
-    if path.suffix == ".onnx":
+    if path.suffix in (".onnx", ".blob"):
         return sha256_of_file(path)
     return f"{model} {sha256_of_file(Path(weights)) if weights else ''}".strip()
 
@@ -225,8 +240,23 @@ def _source_of_bundle(bundle: Bundle, options: RuntimeOptions, weights: Path | N
     manifest = bundle.manifest
     if options.backend == "torch":
         return ModelSource(module=reload_network(manifest.network, manifest.weights, weights).module)
+    if options.backend == "myriad_simulator":
+        return ModelSource(blob=bundle.path("blob"))
     ir = bundle.path("ir") if manifest.has("ir") else None
     return ModelSource(onnx=bundle.path("onnx"), ir=ir)
+
+
+def _artifact_of(backend: str, bundle: Bundle) -> ArtifactKind:
+    """The artefact that a backend runs; its preprocessing says what is inside the graph."""
+    if backend == "myriad_simulator":
+        return "blob"
+    return "ir" if backend == "openvino" and bundle.manifest.has("ir") else "onnx"
+
+
+def _source_of_blob(path: Path) -> tuple[ModelSource, Preprocess]:
+    """A blob file by itself: U8 grey images of its size, scaled within."""
+    shape = read_blob(path).inputs[0].shape
+    return ModelSource(blob=path), replace(default_preprocess((shape[-1], shape[-2])), baked=True)
 
 
 def _source_of_network(network: LoadedNetwork, options: RuntimeOptions) -> tuple[ModelSource, object]:

@@ -35,7 +35,7 @@ class Backend(ABC):
         """Run the model once.
 
         Args:
-            tensors: one C-contiguous array for each input, of exactly its type and shape.
+            tensors: one array for each input, of exactly its type and shape, in any memory layout; left unchanged.
 
         Returns:
             One new array for each output, by name; floating-point outputs as float32.
@@ -53,11 +53,11 @@ class Backend(ABC):
                     f"{self.description}: input {spec.name}: expected {spec.dtype} {spec.shape}, "
                     f"got {array.dtype} {array.shape}"
                 )
-        return self._run(tensors)
+        return self._run({name: np.ascontiguousarray(array) for name, array in tensors.items()})
 
     @abstractmethod
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
-        """Run the model on inputs that were checked."""
+        """Run the model on inputs that were checked and are C-contiguous."""
 
     def close(self) -> None:  # noqa: B027 - most runtimes have nothing to free by hand
         """Free what the runtime holds; the backend is not used afterwards."""

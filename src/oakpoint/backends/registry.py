@@ -13,7 +13,7 @@ from oakpoint.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-BACKENDS = ("torch", "onnxruntime", "openvino")
+BACKENDS = ("torch", "onnxruntime", "openvino", "myriad_simulator")
 
 INPUT, OUTPUTS = "input", ("semi", "desc")
 """Names of the tensors of every host model."""
@@ -27,11 +27,13 @@ class ModelSource:
         module: the torch module.
         onnx: the ONNX file.
         ir: the IR's ``.xml``.
+        blob: the Myriad X blob.
     """
 
     module: nn.Module | None = None
     onnx: Path | None = None
     ir: Path | None = None
+    blob: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,8 @@ class RuntimeOptions:
 
     Attributes:
         backend: one of ``BACKENDS``.
-        device: of OpenVINO: ``CPU``, ``GPU``, ``NPU`` or ``AUTO``; the other two run on the CPU only.
-        precision: of OpenVINO's arithmetic: ``f32``, ``bf16`` or ``f16``; the other two run at f32 only.
+        device: of OpenVINO: ``CPU``, ``GPU``, ``NPU`` or ``AUTO``; the others run on the CPU only.
+        precision: of OpenVINO's arithmetic: ``f32``, ``bf16`` or ``f16``; the others run as they are.
         threads: CPU threads; None lets the runtime choose.
 
     Raises:
@@ -58,7 +60,7 @@ class RuntimeOptions:
             raise UsageError(f"backend: expected one of {', '.join(BACKENDS)}, got {self.backend!r}")
         if self.backend != "openvino" and (self.device, self.precision) != ("CPU", "f32"):
             raise UsageError(
-                f"backend {self.backend} runs on the CPU at f32, not {self.device} at {self.precision}; "
+                f"backend {self.backend} runs on the CPU at its own precision, not {self.device} {self.precision}; "
                 "devices and precisions are chosen with the backend openvino"
             )
 
@@ -85,6 +87,10 @@ def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[in
         return OpenVinoBackend(
             path, device=options.device, precision=options.precision, input_shape=shape, threads=options.threads
         )
-    there = [name for name in ("module", "onnx", "ir") if getattr(source, name) is not None]
+    if options.backend == "myriad_simulator" and source.blob is not None:
+        from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
+
+        return MyriadSimulatorBackend(source.blob, size=size)
+    there = [name for name in ("module", "onnx", "ir", "blob") if getattr(source, name) is not None]
     hint = "; give --weights for the torch backend" if options.backend == "torch" else ""
     raise UsageError(f"backend {options.backend}: the model is at hand as {', '.join(there) or 'nothing'} only{hint}")

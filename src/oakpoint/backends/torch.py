@@ -31,7 +31,7 @@ class TorchBackend(Backend):
         self.outputs = tuple(TensorSpec(name, "float32", ()) for name in output_names)
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
-        image = self._torch.from_numpy(tensors[self.inputs[0].name])
+        image = self._torch.tensor(tensors[self.inputs[0].name])  # a copy: torch has no read-only tensors
         try:
             with self._torch.inference_mode():
                 results = self._module(image)

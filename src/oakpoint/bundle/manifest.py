@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from oakpoint.bundle.records import Artifact, ArtifactKind, HeadsName, StageReport, Verdict, WeightsRecord
-from oakpoint.errors import BundleError
+from oakpoint.errors import BundleError, UsageError
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
 
@@ -97,7 +97,7 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); expected the manifest of a bundle") from error
     try:
         manifest = _MANIFEST.validate_json(text)
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, UsageError) as error:
         raise BundleError(f"{path}: not a valid manifest: {_first_problem(error)}") from error
     if manifest.schema_version != SCHEMA_VERSION:
         raise BundleError(

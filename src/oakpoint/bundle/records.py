@@ -8,7 +8,7 @@ from typing import Literal, NoReturn
 
 from oakpoint.images.preprocess import Preprocess
 
-ArtifactKind = Literal["onnx", "ir", "blob", "oak_json", "archive"]
+ArtifactKind = Literal["onnx", "ir", "blob", "oak_json", "archive", "superblob"]
 
 HeadsName = Literal["dense", "rtabmap"]
 """What the device graph puts out: ``dense`` is the network's own ``semi`` and ``desc``; ``rtabmap`` is what RTAB-Map's
@@ -56,6 +56,9 @@ class Artifact:
         parents: sha256 of the files it was made from.
         tool: the tool that made it, with its version.
         command: how that tool was called.
+
+    Raises:
+        ValueError: no files.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
@@ -68,6 +71,10 @@ class Artifact:
     parents: tuple[str, ...]
     tool: str
     command: str
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            raise ValueError("files: expected at least one")
 
     @property
     def main_file(self) -> str:
@@ -136,6 +143,7 @@ class StageReport:
         images: how many images were compared.
         checks: figures that have a tolerance.
         figures: further figures, without one.
+        claim: what a pass of this stage means and what it does not, where that needs saying.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
@@ -146,3 +154,4 @@ class StageReport:
     images: int = 0
     checks: tuple[Check, ...] = ()
     figures: dict[str, float] | None = None
+    claim: str = ""

@@ -18,18 +18,22 @@ from oakpoint.chain.origin import Origin, open_origin
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.archive_from_blob import write_archive
 from oakpoint.convert.blob_from_onnx import write_blob
+from oakpoint.convert.blobs_by_shaves import compile_for_shaves
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.convert.onnx_intake import host_outputs, take_onnx
-from oakpoint.errors import VerificationError
+from oakpoint.errors import ImageError, VerificationError
 from oakpoint.files import sha256_of_file
 from oakpoint.images.preprocess import Preprocess
+from oakpoint.myriad.superblob import require_bsdiff4, superblob_from_blobs
 from oakpoint.myriad.toolchain import ensure_toolchain, supported_platform
 from oakpoint.verify.photographs import load_photographs
+from oakpoint.verify.superblob import verify_shaves
 
 ONNX_FILE, XML_FILE, BIN_FILE = "model.onnx", "model.xml", "model.bin"
 BLOB_FILE, JSON_FILE, ARCHIVE_FILE = "model.blob", "model.json", "model.rvc2.tar.xz"
+SUPERBLOB_FILE = "model.superblob"
 
 
 class Listener(Protocol):
@@ -83,6 +87,8 @@ def convert(options: ConversionOptions, out: Path, listener: Listener) -> Conver
             run.make_ir()
         if options.reaches("blob"):
             run.make_blob()
+        if options.superblob:
+            run.make_superblob()
         if options.reaches("archive"):
             run.make_archive()
         manifest = run.write_manifest()
@@ -124,7 +130,11 @@ class _Run:
 
     def prepare(self) -> None:
         """Get what later stages need, so that its absence shows before the work."""
+        if self.options.superblob:
+            require_bsdiff4()
         images = load_photographs(self.options.images)
+        if not images:
+            raise ImageError(f"{self.options.images}: no image in this folder to verify on")
         self.verifier = StageVerifier(images, self.preprocess, self.origin.decode)
         if not self.options.reaches("blob"):
             return
@@ -183,7 +193,8 @@ class _Run:
             self.listener.finished("blob", 0.0, f"not made: {self.not_made['blob']}", None)
             return
         self._step("blob", self._write_blob)
-        self._judge("verify blob", self.verifier.blob_of_onnx)
+        source = ModelSource(onnx=self.folder / ONNX_FILE, blob=self.folder / BLOB_FILE)
+        self._judge("verify blob", lambda: self.verifier.blob_of_onnx(source))
 
     def _write_blob(self) -> str:
         options, scale = self.options, self.preprocess.scale
@@ -203,6 +214,38 @@ class _Run:
         json_tool = write_oak_json(self.folder / JSON_FILE, outputs)
         self._add("oak_json", (JSON_FILE,), inputs, outputs, baked, self._hashes("blob"), json_tool, "write_oak_json")
         return tool
+
+    def make_superblob(self) -> None:
+        if "blob" in self.not_made:
+            return
+        blobs: dict[int, bytes] = {}
+        self._step("superblob", lambda: self._write_superblob(blobs))
+        image, baked = next(iter(self.verifier.images.values())), replace(self.preprocess, baked=True)
+        self._judge("verify shaves", lambda: verify_shaves(blobs, image, baked))
+
+    def _write_superblob(self, blobs: dict[int, bytes]) -> str:
+        """Compile for every number of shaves into ``blobs``, and join them."""
+        compiled = compile_for_shaves(
+            self.folder / ONNX_FILE,
+            size=self.size,
+            scale=self.preprocess.scale,
+            heads=self.options.heads,
+            compiled=lambda shaves: self.listener.started(f"superblob: {shaves} shaves done"),
+        )
+        blobs.update(compiled)
+        (self.folder / SUPERBLOB_FILE).write_bytes(superblob_from_blobs(blobs))
+        blob = next(artifact for artifact in self.artifacts if artifact.kind == "blob")
+        self._add(
+            "superblob",
+            (SUPERBLOB_FILE,),
+            blob.inputs,
+            blob.outputs,
+            blob.preprocess,
+            self._hashes("onnx"),
+            blob.tool,
+            "myriad_compile for 1 to 16 shaves, bsdiff4",
+        )
+        return blob.tool
 
     def make_archive(self) -> None:
         if "archive" not in self.not_made:

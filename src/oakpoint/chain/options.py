@@ -30,6 +30,7 @@ class ConversionOptions:
         shaves: SHAVE cores of the blob, and its CMX slices.
         batch: of the IR; a blob has batch 1.
         images: folder of images to verify on; None takes the photographs in scikit-image's wheel.
+        superblob: also compile the blob for 1 to 16 shaves, into one file.
         keep_failed: write the bundle even when a stage fails its verification.
 
     Raises:
@@ -45,6 +46,7 @@ class ConversionOptions:
     shaves: int = DEFAULT_SHAVES
     batch: int = 1
     images: Path | None = None
+    superblob: bool = False
     keep_failed: bool = False
 
     def __post_init__(self) -> None:
@@ -53,6 +55,8 @@ class ConversionOptions:
         if self.heads not in HEADS:
             raise UsageError(f"heads: expected one of {', '.join(HEADS)}, got {self.heads!r}")
         check_shaves(self.shaves)
+        if self.superblob and not self.reaches("blob"):
+            raise UsageError(f"superblob: needs the target blob or archive, got {self.to!r}")
         if self.batch < 1:
             raise UsageError(f"batch: expected 1 or more, got {self.batch}")
         if self.batch > 1 and self.reaches("blob"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oakpoint.backends.base import Backend
@@ -14,8 +14,8 @@ from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.networks.registry import LoadedNetwork, reload_network
 from oakpoint.verify.constants import share_equal_by_name, share_rounded_in_ir
-from oakpoint.verify.stages import Images, blob_not_executed, verify_stage
-from oakpoint.verify.tolerances import IR_STAGE, ONNX_STAGE
+from oakpoint.verify.stages import Images, verify_stage
+from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,18 @@ class StageVerifier:
             further={"weights rounded to FP16": rounded},
         )
 
-    def blob_of_onnx(self) -> StageReport:
-        """The blob's report; it cannot be executed here yet."""
-        return blob_not_executed()
+    def blob_of_onnx(self, source: ModelSource) -> StageReport:
+        """Compare the blob, executed by the simulator, with the ONNX that it was compiled from."""
+        return verify_stage(
+            BLOB_STAGE,
+            lambda: self._open(source, "onnxruntime"),
+            lambda: self._open(source, "myriad_simulator"),
+            images=self.images,
+            preprocess=self.preprocess,
+            candidate_preprocess=replace(self.preprocess, baked=True),
+            decode=self.decode,
+            claim=BLOB_CLAIM,
+        )
 
     def _open(self, source: ModelSource, backend: str) -> Backend:
         return open_backend(source, RuntimeOptions(backend=backend), size=self.preprocess.size)
@@ -87,7 +96,7 @@ def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple
     if manifest.has("ir"):
         reports.append(verifier.ir_of_onnx(ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir"))))
     if manifest.has("blob"):
-        reports.append(verifier.blob_of_onnx())
+        reports.append(verifier.blob_of_onnx(ModelSource(onnx=bundle.path("onnx"), blob=bundle.path("blob"))))
     return tuple(reports)
 
 

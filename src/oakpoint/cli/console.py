@@ -12,8 +12,8 @@ from rich.markup import escape
 
 from oakpoint.bundle.records import StageReport, Verdict
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, emoji=False)  # «package.module:a:» is a name, not a picture
+err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 _VERDICT_STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOTHING_COMPARED: "yellow"}
 

@@ -29,7 +29,8 @@ class ProgressPrinter:
         self._status: Status | None = None
 
     def started(self, step: str) -> None:
-        """Show the step as running."""
+        """Show the step as running, or what a running step has come to."""
+        self.stop()
         if self._console.is_terminal:
             self._status = self._console.status(f"{step} …")
             self._status.start()
@@ -63,6 +64,9 @@ def convert_command(
     random: Annotated[
         bool, typer.Option("--random", help="Initialise the network at random instead of --weights (for a trial).")
     ] = False,
+    superblob: Annotated[
+        bool, typer.Option("--superblob", help="Also compile for 1 to 16 shaves, into one file (needs the oak extra).")
+    ] = False,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Write the bundle even when its verification fails.")
     ] = False,
@@ -79,6 +83,7 @@ def convert_command(
         shaves=shaves,
         batch=batch,
         images=images,
+        superblob=superblob,
         keep_failed=keep_failed,
     )
     conversion = run_conversion(options, out_folder, to_stderr=as_json)
@@ -107,6 +112,9 @@ def print_bundle(conversion: Conversion) -> None:
             out.print(f"  {path}  {path.stat().st_size / 1e6:.2f} MB")
     for kind, reason in conversion.manifest.not_made.items():
         print_warning(f"{kind} not made: {reason}")
+    for report in conversion.reports:
+        if report.claim:
+            out.print(f"[dim]{report.stage}: {report.claim}[/]")
     out.print(f"bundle in [bold]{conversion.folder}[/]; next: oakpoint run {conversion.folder} VIDEO --save tracks.gif")
 
 
@@ -132,6 +140,7 @@ def report_facts(report: StageReport) -> dict[str, object]:
         "verdict": report.verdict.value,
         "summary": report.summary,
         "images": report.images,
+        "claim": report.claim,
         "checks": [dataclasses.asdict(check) | {"value": number(check.value)} for check in report.checks],
         "figures": {name: number(value) for name, value in (report.figures or {}).items()},
     }

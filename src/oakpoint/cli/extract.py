@@ -98,4 +98,5 @@ def _print_results(results: list[Extracted], path: Path, notice: str | None, *, 
         return
     out.print(f"{len(done)} images, {keypoints} keypoints in {path}" + (f"; {skipped} were there" if skipped else ""))
     for result in failed:
-        print_error(f"{result.name}: {result.error}")
+        named = result.name in str(result.error)
+        print_error(str(result.error) if named else f"{result.name}: {result.error}")

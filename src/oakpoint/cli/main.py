@@ -46,6 +46,7 @@ def _register() -> None:
     from oakpoint.cli.convert import convert_command
     from oakpoint.cli.demo import demo_command
     from oakpoint.cli.extract import extract_command
+    from oakpoint.cli.inspect import inspect_command
     from oakpoint.cli.run import run_command
     from oakpoint.cli.verify import verify_command
 
@@ -53,6 +54,7 @@ def _register() -> None:
     app.command("verify")(verify_command)
     app.command("run")(run_command)
     app.command("extract")(extract_command)
+    app.command("inspect")(inspect_command)
     app.command("demo")(demo_command)
 
 

@@ -17,7 +17,9 @@ Images = Annotated[
     Path | None,
     typer.Option(help="Folder of images to verify on. Default: photographs that come with scikit-image."),
 ]
-Backend = Annotated[str, typer.Option(help="Runtime: openvino, onnxruntime or torch.")]
+Backend = Annotated[
+    str, typer.Option(help="Runtime: openvino, onnxruntime, torch, or myriad_simulator (what the camera computes).")
+]
 Device = Annotated[str, typer.Option(help="OpenVINO's device: CPU, GPU, NPU or AUTO.")]
 Precision = Annotated[str, typer.Option(help="OpenVINO's arithmetic: f32, bf16 or f16.")]
 MaxKeypoints = Annotated[int | None, typer.Option(help="Keep the highest-scoring N. Default: the network's preset.")]

@@ -55,3 +55,5 @@ def print_report(report: StageReport) -> None:
         mark = "[green]ok[/]" if check.passed else "[bold red]failed[/]"
         table.add_row(check.name, f"{check.value:.7g}", f"{sign} {check.limit:g}", mark)
     out.print(table)
+    if report.claim:
+        out.print(f"[dim]{report.claim}[/]")

@@ -6,17 +6,20 @@ Three things that go wrong on the way to a blob are settled here, before the com
   would stay a SHAVE stage of its own and cost accuracy (heat-map error 5.9e-3 against 1.6e-3 on SuperPoint).
 * FP32 weights below the normal FP16 range are flushed to zero on import. Weights are rounded to FP16 here, which keeps
   subnormals, and so are inputs and outputs.
-* The compiler reads operator sets up to 13. Operators that mean the same there are restamped; others are refused.
+* The compiler reads operator sets up to 13. Later operators that mean the same there are restamped, others are refused;
+  earlier ones are converted, since the same name may have meant something else (a softmax over all that follows).
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from oakpoint.convert.heads import append_heads
 from oakpoint.errors import ConversionError
@@ -24,21 +27,15 @@ from oakpoint.errors import ConversionError
 DEVICE_OPSET = 13
 DEVICE_IR_VERSION = 7  # the ONNX file version that goes with opset 13
 
-_CARRYING_OPS = {"Identity", "Reshape", "Transpose", "SpaceToDepth", "Slice", "Concat", "Pad"}
+_CARRYING_OPS = {"Identity", "Reshape", "Transpose", "SpaceToDepth", "Slice", "Split", "Squeeze", "Unsqueeze", "Pad"}
 """Operators that only move pixels (or add zeros), through which a factor can be taken to the convolution behind."""
 
 _SAME_AT_13 = {
-    "Add", "BatchNormalization", "Div", "Identity", "LeakyRelu", "Mul", "PRelu", "Relu", "Reshape", "Shape", "Split",
-    "Sub", "AveragePool", "GlobalAveragePool", "Pad", "Resize",
+    "Add", "AveragePool", "BatchNormalization", "Constant", "Conv", "ConvTranspose", "Div", "Flatten",
+    "GlobalAveragePool", "GlobalMaxPool", "Identity", "LeakyRelu", "MaxPool", "Mul", "PRelu", "Pad", "Relu", "Reshape",
+    "Resize", "Shape", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze",
 }  # fmt: skip
 """Operators whose later versions only widened the types, or added attributes that are refused below when used."""
-
-_LATER_ATTRIBUTES = {
-    "Reshape": {"allowzero"},
-    "Split": {"num_outputs"},
-    "AveragePool": {"dilations"},
-    "Resize": {"antialias", "axes", "keep_aspect_ratio_policy"},
-}
 
 
 def device_graph(source: Path, *, size: tuple[int, int], scale: float, heads: str) -> onnx.ModelProto:
@@ -58,13 +55,16 @@ def device_graph(source: Path, *, size: tuple[int, int], scale: float, heads: st
     """
     model = onnx.load(source)
     _fix_input(model, (1, 1, size[1], size[0]))
-    _lower_opset(model)
+    model = _at_device_opset(model)
     _fold_scale(model, scale)
     append_heads(model, heads, size=size)
     _round_to_fp16(model)
-    model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    try:
+        model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+        onnx.checker.check_model(model)
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
+        raise ConversionError(f"the network has no valid FP16 form for the device: {_first_line(error)}") from error
     _require_static_outputs(model)
-    onnx.checker.check_model(model)
     return model
 
 
@@ -76,40 +76,60 @@ def _fix_input(model: onnx.ModelProto, shape: tuple[int, ...]) -> None:
         output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, None))
 
 
-def _lower_opset(model: onnx.ModelProto) -> None:
+def _at_device_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    empty_shapes = {tensor.name for tensor in model.graph.initializer if _holds_zero_size(tensor)}
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx"):
             raise ConversionError(
                 f"{_label(node)}: operators of the domain {node.domain!r} are not taken by the device"
             )
         if opset > DEVICE_OPSET:
-            _require_same_meaning(node, opset)
+            _require_same_meaning(node, opset, empty_shapes)
+    if opset < DEVICE_OPSET:
+        try:
+            model = version_converter.convert_version(model, DEVICE_OPSET)
+        except RuntimeError as error:
+            raise ConversionError(
+                f"opset {opset} cannot be converted to the device's opset {DEVICE_OPSET}: {_first_line(error)}; "
+                f"export the network at opset {DEVICE_OPSET} or later"
+            ) from error
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("", DEVICE_OPSET))
     model.ir_version = DEVICE_IR_VERSION
+    return model
 
 
-def _require_same_meaning(node: onnx.NodeProto, opset: int) -> None:
+def _holds_zero_size(tensor: onnx.TensorProto) -> bool:
+    return bool(tensor.data_type == TensorProto.INT64 and (numpy_helper.to_array(tensor) == 0).any())
+
+
+def _require_same_meaning(node: onnx.NodeProto, opset: int, empty_shapes: set[str]) -> None:
+    """Refuse an operator that opset 13 does not have with this meaning; drop what it says beyond opset 13's words."""
     try:
-        then = onnx.defs.get_schema(node.op_type, DEVICE_OPSET).since_version
+        then = onnx.defs.get_schema(node.op_type, DEVICE_OPSET)
     except onnx.defs.SchemaError as error:
         raise ConversionError(
             f"{_label(node)}: the device's compiler knows operators up to opset {DEVICE_OPSET}, this one came later"
         ) from error
-    now = onnx.defs.get_schema(node.op_type, opset).since_version
-    later = _LATER_ATTRIBUTES.get(node.op_type, set())
-    used = {attribute.name for attribute in node.attribute if attribute.name in later and _has_effect(attribute)}
-    if then != now and (node.op_type not in _SAME_AT_13 or used):
+    if onnx.defs.get_schema(node.op_type, opset).since_version == then.since_version:
+        return
+    later = [attribute for attribute in node.attribute if attribute.name not in then.attributes]
+    used = sorted(attribute.name for attribute in later if _has_effect(attribute, node, empty_shapes))
+    if node.op_type not in _SAME_AT_13 or used:
         raise ConversionError(
             f"{_label(node)}: opset {opset} gives it another meaning than the device's opset {DEVICE_OPSET}"
-            + (f" (attribute {sorted(used)[0]})" if used else "")
+            + (f" (attribute {used[0]})" if used else "")
         )
+    for attribute in later:
+        node.attribute.remove(attribute)
 
 
-def _has_effect(attribute: onnx.AttributeProto) -> bool:
+def _has_effect(attribute: onnx.AttributeProto, node: onnx.NodeProto, empty_shapes: set[str]) -> bool:
     """Whether an attribute that opset 13 lacks says something else than opset 13 does without it."""
     value: Any = helper.get_attribute_value(attribute)
+    if attribute.name == "allowzero":  # torch's exporter always sets it; it is about sizes of 0 alone
+        return bool(value) and node.input[1] in empty_shapes
     if isinstance(value, list):
         return any(item != 1 for item in value)
     return bool(value != 0 and value != b"stretch")
@@ -117,45 +137,57 @@ def _has_effect(attribute: onnx.AttributeProto) -> bool:
 
 def _fold_scale(model: onnx.ModelProto, scale: float) -> None:
     graph = model.graph
-    consumers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            consumers.setdefault(name, []).append(node)
+    users = Counter(name for node in graph.node for name in node.input)
     initializers = {tensor.name: tensor for tensor in graph.initializer}
-    pending, seen = [graph.input[0].name], set()
-    while pending:
-        name = pending.pop()
-        for node in consumers.get(name, []):
-            if node.op_type == "Conv" and node.input[0] == name and node.input[1] in initializers:
-                if node.input[1] not in seen:
-                    seen.add(node.input[1])
-                    _scale_weights(graph, node, initializers[node.input[1]], scale, len(consumers[node.input[1]]))
-            elif node.op_type in _CARRYING_OPS and node.input[0] == name:
-                pending.extend(node.output)
-            else:
-                raise ConversionError(
-                    f"{_label(node)}: the device's input is U8, and 1/255 has to be folded into the convolution behind "
-                    f"it; expected a convolution with constant weights at the input, got {node.op_type}"
-                )
+    unscaled = {graph.input[0].name}  # tensors that hold 0–255 where the host's hold [0, 1]
+    scaled_weights: dict[str, str] = {}
+    for node in graph.node:  # in the order of execution, as ONNX requires
+        touched = {name for name in node.input if name in unscaled}
+        if not touched:
+            continue
+        if node.op_type == "Conv" and touched == {node.input[0]} and node.input[1] in initializers:
+            weights = initializers[node.input[1]]
+            if weights.name not in scaled_weights:
+                scaled_weights[weights.name] = _scaled_weights(graph, weights, scale, users[weights.name])
+            node.input[1] = scaled_weights[weights.name]
+        elif _carries(node, touched, initializers):
+            unscaled.update(node.output)
+        else:
+            raise ConversionError(
+                f"{_label(node)}: the device's input is U8, and 1/255 has to be folded into the convolution behind "
+                f"it; expected a convolution with constant weights at the input, got {node.op_type}"
+            )
 
 
-def _scale_weights(
-    graph: onnx.GraphProto, node: onnx.NodeProto, weights: onnx.TensorProto, scale: float, users: int
-) -> None:
+def _carries(node: onnx.NodeProto, touched: set[str], initializers: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether all that an operator puts out is pixels of the image, or zero: a factor may then come after it."""
+    if node.op_type == "Concat":
+        return touched == set(node.input)
+    if node.op_type not in _CARRYING_OPS or touched != {node.input[0]}:
+        return False
+    if node.op_type == "Pad" and len(node.input) > 2 and node.input[2]:
+        value = initializers.get(node.input[2])
+        return value is not None and not numpy_helper.to_array(value).any()
+    return True
+
+
+def _scaled_weights(graph: onnx.GraphProto, weights: onnx.TensorProto, scale: float, users: int) -> str:
+    """Scale weights, in a copy of their own where another layer uses them too; returns the name of the scaled ones."""
     # One rounding: float64 product to float32, later to FP16.
     scaled = (numpy_helper.to_array(weights).astype(np.float64) * scale).astype(np.float32)
     if users == 1:
         weights.CopyFrom(numpy_helper.from_array(scaled, weights.name))
-    else:  # the same weights serve another layer, which is not to be scaled
-        name = f"{weights.name}_scaled"
-        graph.initializer.append(numpy_helper.from_array(scaled, name))
-        node.input[1] = name
+        return str(weights.name)
+    graph.initializer.append(numpy_helper.from_array(scaled, f"{weights.name}_scaled"))
+    return f"{weights.name}_scaled"
 
 
 def _round_to_fp16(model: onnx.ModelProto) -> None:
+    scales = {node.input[2] for node in model.graph.node if node.op_type == "Resize" and len(node.input) > 2}
     for tensor in model.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            rounded = numpy_helper.to_array(tensor).astype(np.float16)
+        if tensor.data_type == TensorProto.FLOAT and tensor.name not in scales:  # ONNX has these in float32 only
+            with np.errstate(over="ignore"):
+                rounded = numpy_helper.to_array(tensor).astype(np.float16)
             if not np.isfinite(rounded).all():
                 raise ConversionError(f"{tensor.name}: holds weights over FP16's largest value, 65504")
             tensor.CopyFrom(numpy_helper.from_array(rounded, tensor.name))
@@ -174,6 +206,11 @@ def _require_static_outputs(model: onnx.ModelProto) -> None:
                 raise ConversionError(
                     f"output {output.name}: its size depends on the input's values; the device needs a fixed one"
                 )
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
 
 
 def _label(node: Any) -> str:

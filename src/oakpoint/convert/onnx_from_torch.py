@@ -53,7 +53,10 @@ def write_onnx(
         import torch
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "torch") from error
-    example = torch.zeros(1, 1, size[1], size[0])
+    try:
+        example = torch.zeros(1, 1, size[1], size[0])
+    except RuntimeError as error:
+        raise ConversionError(f"no memory for an image of {size[0]}x{size[1]} px: {_reason(error)}") from error
     with _quiet_exporter():
         try:
             model = _export(module, example, input_name, output_names, open_batch=True)

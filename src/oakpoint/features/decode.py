@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from oakpoint.features.heatmap import heatmap_from_logits
 from oakpoint.features.nms import nms_greedy, nms_maxpool
 from oakpoint.features.sampling import sample_descriptors
-from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
+from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
 from oakpoint.geometry import PixelMap
 
 
-def decode(outputs: DenseOutputs, options: DecodeOptions) -> Features:
+def decode(outputs: Outputs, options: DecodeOptions) -> Features:
     """Keypoints, scores and descriptors from what the network put out.
 
     The order is the original demo's: heat map, threshold and NMS, border, sorting by score, the best ``max_keypoints``,
@@ -20,7 +20,7 @@ def decode(outputs: DenseOutputs, options: DecodeOptions) -> Features:
     Keypoints of equal score stand in row-major order.
 
     Args:
-        outputs: logits and coarse descriptors of one image.
+        outputs: of one image: coarse descriptors, and logits or a heat map.
         options: a preset of ``DecodeOptions`` or a change of one.
 
     Returns:
@@ -29,13 +29,20 @@ def decode(outputs: DenseOutputs, options: DecodeOptions) -> Features:
 
     Source: DeTone et al. 2018, arXiv 1712.07629; demo_superpoint.py of magicleap/SuperPointPretrainedNetwork.
     """
-    heatmap = heatmap_from_logits(outputs.logits)
+    heatmap = heatmap_of(outputs)
     rows, columns = np.nonzero(_without_border(_kept(heatmap, options), options.border_px))
     scores = heatmap[rows, columns]
     best = np.argsort(-scores, kind="stable")[: options.max_keypoints]
     keypoints = np.stack([columns[best], rows[best]], axis=1).astype(np.float32)
     descriptors = sample_descriptors(outputs.descriptors, keypoints, options.sampling)
     return Features(keypoints, scores[best], descriptors, outputs.image_size)
+
+
+def heatmap_of(outputs: Outputs) -> NDArray[np.float32]:
+    """The heat map, float32 (8·Hc, 8·Wc) in [0, 1]; values of a given one that are not finite count as no keypoint."""
+    if isinstance(outputs, DenseOutputs):
+        return heatmap_from_logits(outputs.logits)
+    return np.nan_to_num(outputs.heatmap, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def in_frame(features: Features, original_from_tensor: PixelMap, image_size: tuple[int, int]) -> Features:

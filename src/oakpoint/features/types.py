@@ -56,6 +56,43 @@ class DenseOutputs:
         return columns * CELL_PX, rows * CELL_PX
 
 
+@dataclass(frozen=True, slots=True)
+class HeatmapOutputs:
+    """What a network puts out for one image when softmax and the spreading of cells are done inside the graph.
+
+    Attributes:
+        heatmap: float32 (8·Hc, 8·Wc), the probability of a keypoint at each pixel of the tensor.
+        descriptors: float32 (D, Hc, Wc), coarse descriptors, one for each cell, of any norm.
+
+    Raises:
+        FeaturesError: a wrong rank or type, or sizes that do not belong together.
+    """
+
+    heatmap: NDArray[np.float32]
+    descriptors: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for name, array, rank in (("heatmap", self.heatmap, 2), ("descriptors", self.descriptors, 3)):
+            if array.ndim != rank or array.dtype != np.float32:
+                raise FeaturesError(f"{name}: expected float32 of rank {rank}, got {array.dtype} {array.shape}")
+        rows, columns = self.descriptors.shape[1:]
+        if self.heatmap.shape != (rows * CELL_PX, columns * CELL_PX):
+            raise FeaturesError(
+                f"heatmap: expected {CELL_PX} times the descriptors' grid, {(rows * CELL_PX, columns * CELL_PX)}, "
+                f"got {self.heatmap.shape}"
+            )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(W, H) in pixels of the tensor that gave these outputs."""
+        height, width = self.heatmap.shape
+        return width, height
+
+
+Outputs = DenseOutputs | HeatmapOutputs
+"""What ``decode`` takes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeOptions:
     """How dense outputs become keypoints. There are no defaults: take a preset (``DecodeOptions.preset``) and replace.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, UsageError
 from oakpoint.geometry import PixelMap, cropped_from_full, resized_from_original
+from oakpoint.images.reading import MAX_PIXELS
 
 Colour = Literal["grey"]
 Resize = Literal["stretch", "crop", "letterbox", "cut"]
@@ -183,3 +184,5 @@ def _check_size(size: tuple[int, int]) -> None:
             f"size: expected positive multiples of {SIZE_STEP_PX}, got {size[0]}x{size[1]}; "
             f"the nearest is {nearest[0]}x{nearest[1]}"
         )
+    if size[0] * size[1] > MAX_PIXELS:
+        raise UsageError(f"size: expected at most {MAX_PIXELS:,} pixels, got {size[0]}x{size[1]}")

@@ -23,7 +23,8 @@ _PATCH_MAGIC: Final = b"BSDIFF40"
 _PATCH_HEADER: Final = struct.Struct("<8s3q")
 
 
-def _bsdiff4() -> ModuleType:
+def require_bsdiff4() -> ModuleType:
+    """Import bsdiff4, or say which extra brings it."""
     try:
         import bsdiff4
     except ImportError as error:
@@ -54,7 +55,7 @@ def superblob_from_blobs(blobs: Mapping[int, bytes]) -> bytes:
         )
     for shaves, content in blobs.items():
         _check(content, shaves)
-    bsdiff4 = _bsdiff4()
+    bsdiff4 = require_bsdiff4()
     base = blobs[BASE_SHAVES]
     patches = [
         bsdiff4.diff(base, blobs[shaves]) if shaves in blobs and shaves != BASE_SHAVES else b""
@@ -104,7 +105,7 @@ def _patched(base: bytes, patch: bytes, shaves: int) -> bytes:
     if magic != _PATCH_MAGIC or min(control_size, difference_size) < 0 or not 0 < new_size <= MAX_MEMORY_BYTES:
         raise BlobError(f"the patch for {shaves} SHAVEs is damaged")
     try:
-        result: bytes = _bsdiff4().patch(base, patch)
+        result: bytes = require_bsdiff4().patch(base, patch)
     except (ValueError, OSError, EOFError, MemoryError) as error:
         raise BlobError(f"the patch for {shaves} SHAVEs is damaged ({error})") from error
     return result

@@ -52,7 +52,7 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
     """Build a network and give it weights from a file, or a random initialisation when a seed is given instead.
 
     Raises:
-        UsageError: an unknown name, or neither weights nor seed.
+        UsageError: an unknown name, or not exactly one of weights and seed.
         MissingExtraError: torch is not installed.
         WeightsError: the weights do not fit the network, or cannot be read safely.
     """
@@ -66,6 +66,8 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
             f"{name}: weights are needed: --weights FILE. SuperPoint's official ones are superpoint_v1.pth from "
             "github.com/magicleap/SuperPointPretrainedNetwork (non-commercial)"
         )
+    if weights is not None and seed is not None:
+        raise UsageError(f"{name}: expected a weights file or a random initialisation, got both")
     module = _build(entry.location)
     if weights is not None:
         state = read_state(weights)
@@ -111,9 +113,11 @@ def _build(location: str) -> nn.Module:
         sys.path.insert(0, str(Path.cwd()))  # as «python -m» does, so that a network in the user's folder is found
     try:
         network = getattr(importlib.import_module(module_name), attribute)()
-    except (ImportError, AttributeError, TypeError) as error:
+    except Exception as error:  # whatever the user's own code raises
+        reason = " ".join(str(error).split()) or "no reason given"
         raise UsageError(
-            f"{location}: cannot be built ({error}); expected a torch module class without arguments"
+            f"{location}: cannot be built ({type(error).__name__}: {reason}); expected a torch module class without "
+            "arguments"
         ) from error
     if not isinstance(network, nn.Module):
         raise UsageError(f"{location}: expected a torch.nn.Module, got {type(network).__name__}")

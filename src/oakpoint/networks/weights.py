@@ -102,8 +102,14 @@ def _checked(path: Path, name: str, tensor: object) -> torch.Tensor:
         if tensor.numel() == 1:  # batch-norm's count of batches
             return tensor
         raise WeightsError(f"{path}: {name}: expected floating point, got {tensor.dtype}")
-    tensor = tensor.float()
-    if not bool(torch.isfinite(tensor).all()):
+    try:
+        tensor = tensor.float()
+        finite = bool(torch.isfinite(tensor).all())
+    except (RuntimeError, NotImplementedError) as error:
+        raise WeightsError(
+            f"{path}: {name}: expected a plain dense tensor, got {tensor.layout} {tensor.device}"
+        ) from error
+    if not finite:
         raise WeightsError(f"{path}: {name}: holds values that are not finite")
     return tensor
 
@@ -161,13 +167,17 @@ def record_of(path: Path, state: State) -> WeightsRecord:
 def initialise_randomly(module: nn.Module, seed: int) -> WeightsRecord:
     """Fill every convolution with He-normal weights and zero biases from a seed, and say so in the record.
 
+    Vectors other than biases (a batch norm's scales) keep the values that their layers start with.
+
     Source: He et al. 2015, arXiv 1502.01852, equation 10: keeps the activations' scale through ReLU layers.
     """
     rng = np.random.default_rng(seed)
-    for _, parameter in sorted(module.named_parameters()):
-        fan_in = parameter[0].numel() if parameter.ndim > 1 else 0
-        values = rng.normal(0.0, np.sqrt(2 / fan_in), tuple(parameter.shape)) if fan_in else np.zeros(parameter.shape)
-        parameter.data = torch.from_numpy(values.astype(np.float32))
+    for name, parameter in sorted(module.named_parameters()):
+        if parameter.ndim > 1:
+            values = rng.normal(0.0, np.sqrt(2 / parameter[0].numel()), tuple(parameter.shape))
+            parameter.data = torch.from_numpy(values.astype(np.float32))
+        elif name.endswith("bias"):
+            parameter.data = torch.zeros(parameter.shape)
     return WeightsRecord(
         file=None,
         sha256=None,

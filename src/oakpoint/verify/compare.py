@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.features.decode import decode
-from oakpoint.features.heatmap import heatmap_from_logits
+from oakpoint.features.decode import decode, heatmap_of
 from oakpoint.features.matching import match
-from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
+from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """What one model found in one image."""
 
-    outputs: DenseOutputs
+    outputs: Outputs
     features: Features
 
 
@@ -38,7 +37,7 @@ class Agreement:
     _means: dict[str, list[float]] = field(default_factory=dict)
     _counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
-    def view(self, outputs: DenseOutputs) -> View:
+    def view(self, outputs: Outputs) -> View:
         """Decode the outputs of one model."""
         return View(outputs, decode(outputs, self.decode))
 
@@ -60,20 +59,21 @@ class Agreement:
         means = {name: float(np.mean(values)) for name, values in self._means.items()}
         return self._largest | means | shares | self._smallest | {"keypoints compared": float(self.keypoints)}
 
-    def _add_tensors(self, reference: DenseOutputs, candidate: DenseOutputs) -> None:
+    def _add_tensors(self, reference: Outputs, candidate: Outputs) -> None:
         pairs = {
-            "logit": (reference.logits, candidate.logits),
             "descriptor": (reference.descriptors, candidate.descriptors),
-            "heat-map": (heatmap_from_logits(reference.logits), heatmap_from_logits(candidate.logits)),
+            "heat-map": (heatmap_of(reference), heatmap_of(candidate)),
         }
+        if isinstance(reference, DenseOutputs) and isinstance(candidate, DenseOutputs):
+            pairs["logit"] = (reference.logits, candidate.logits)
         for name, (expected, got) in pairs.items():
             error = np.abs(expected - got)
             # NaN would lose against any number in max(): it counts as infinitely wrong
             largest = float(np.nan_to_num(error, nan=np.inf).max(initial=0.0))
             self._raise(f"largest {name} error", largest)
             self._means.setdefault(f"mean {name} error", []).append(float(np.mean(error)))
-            if name == "logit":
-                self._raise("largest logit error, relative", largest / max(float(np.abs(expected).max()), 1e-12))
+            if name != "heat-map":
+                self._raise(f"largest {name} error, relative", largest / max(float(np.abs(expected).max()), 1e-12))
 
     def _add_keypoints(self, reference: View, candidate: View) -> None:
         a, b = reference.features, candidate.features
@@ -92,9 +92,9 @@ class Agreement:
             self._lower("smallest descriptor cosine", float(np.nan_to_num(cosines, nan=-1.0).min()))
             self._means.setdefault("mean descriptor cosine", []).append(float(cosines.mean()))
 
-    def _ties(self, outputs: DenseOutputs, features: Features) -> NDArray[np.bool_]:
+    def _ties(self, outputs: Outputs, features: Features) -> NDArray[np.bool_]:
         """Which keypoints hang on rounding: near the threshold, or with a rival of nearly the same score close by."""
-        heatmap = heatmap_from_logits(outputs.logits)
+        heatmap = heatmap_of(outputs)
         radius = self.decode.nms_radius_px
         padded = np.pad(heatmap, 2 * radius)
         window = np.lib.stride_tricks.sliding_window_view(padded, (4 * radius + 1, 4 * radius + 1))

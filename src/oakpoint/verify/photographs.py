@@ -19,10 +19,10 @@ MAX_IMAGES = 32
 
 
 def load_photographs(folder: Path | None) -> dict[str, NDArray[np.uint8]]:
-    """Images by name, uint8 (H, W) or (H, W, 3) BGR: those of a folder, or the photographs above.
+    """Images by name, uint8 (H, W) or (H, W, 3) BGR: those of a folder (maybe none), or the photographs above.
 
     Raises:
-        ImageError: the folder has no image that can be read.
+        ImageError: no such folder, or an image in it that cannot be read.
         MissingExtraError: no folder was given and scikit-image is not installed.
     """
     if folder is not None:

@@ -17,11 +17,13 @@ from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.verify.compare import Agreement, View
 from oakpoint.verify.photographs import second_view
-from oakpoint.verify.tolerances import BLOB_STAGE, TIE, TOLERANCES, Tolerance
+from oakpoint.verify.tolerances import TIE, TOLERANCES, Tolerance
 
 Images = Mapping[str, NDArray[np.uint8]]
 
 LOOK_FOR = {
+    "largest heat-map error": "a wrong input scale (0–255 where the network wants 0–1), other heads, altered weights",
+    "largest descriptor error, relative": "an overflow of FP16 (L2 normalisation on the device), or altered weights",
     "weights bit for bit": "the ONNX was not made from these weights, or was altered since",
     "weights rounded to FP16": "the IR was not made from this ONNX, or was altered since",
     "largest logit error, relative": "a wrong input scale (0–255 where the network wants 0–1), or altered weights",
@@ -38,7 +40,9 @@ def verify_stage(
     images: Images,
     preprocess: Preprocess,
     decode: DecodeOptions,
+    candidate_preprocess: Preprocess | None = None,
     further: Mapping[str, float] | None = None,
+    claim: str = "",
 ) -> StageReport:
     """Compare two models on images and judge the figures by the stage's tolerances.
 
@@ -50,9 +54,11 @@ def verify_stage(
         open_reference: opens the model that is believed.
         open_candidate: opens the model that is judged.
         images: real images by name; a second view is made of each for matching.
-        preprocess: of both models.
+        preprocess: of the reference.
+        candidate_preprocess: of the candidate, where another part of it lies within the graph; None for the same.
         decode: options for the decoded features.
         further: figures that were measured elsewhere and have a tolerance here.
+        claim: what a pass means and what it does not, where that needs saying.
 
     Raises:
         BackendError: from the reference.
@@ -63,15 +69,19 @@ def verify_stage(
     try:
         with open_reference() as reference, _judging(open_candidate) as candidate:
             for image in images.values():
-                tensors = [preprocess.apply(picture)[0] for picture in (image, second_view(image))]
-                expected = [_view(reference, tensor, agreement) for tensor in tensors]
-                got = [_judged_view(candidate, tensor, agreement) for tensor in tensors]
+                pictures = (image, second_view(image))
+                expected = [_view(reference, preprocess.apply(p)[0], agreement) for p in pictures]
+                got = [
+                    _judged_view(candidate, (candidate_preprocess or preprocess).apply(p)[0], agreement)
+                    for p in pictures
+                ]
                 for pair in zip(expected, got, strict=True):
+                    _require_same_shape(*pair)
                     agreement.add_image(*pair)
                 agreement.add_pair(expected, got)
     except _CandidateError as error:
         return StageReport(stage=stage, verdict=Verdict.FAIL, summary=str(error), images=agreement.images)
-    return _judged(stage, agreement, dict(further or {}))
+    return _judged(stage, agreement, dict(further or {}), claim)
 
 
 class _CandidateError(Exception):
@@ -96,22 +106,30 @@ def _judged_view(backend: Backend, tensor: NDArray[Any], agreement: Agreement) -
         raise _CandidateError(str(error)) from error
 
 
-def _judged(stage: str, agreement: Agreement, further: dict[str, float]) -> StageReport:
+def _require_same_shape(expected: View, got: View) -> None:
+    shapes = [view.outputs.descriptors.shape for view in (expected, got)]
+    if shapes[0] != shapes[1]:
+        raise _CandidateError(f"descriptors: expected shape {shapes[0]}, got {shapes[1]}")
+
+
+def _judged(stage: str, agreement: Agreement, further: dict[str, float], claim: str) -> StageReport:
     figures = agreement.figures() | further
     checks = tuple(_check(tolerance, figures.get(tolerance.figure, np.nan)) for tolerance in TOLERANCES[stage])
-    if not agreement.keypoints:
+    failed = [check for check in checks if not check.passed]
+    measured = [check for check in failed if not np.isnan(check.value)]
+    if not agreement.keypoints and not measured:
         summary = "no keypoints on either side: the decoded features could not be compared"
         return StageReport(
             stage=stage, verdict=Verdict.NOTHING_COMPARED, summary=summary, images=agreement.images, figures=figures
         )
-    failed = [check for check in checks if not check.passed]
     return StageReport(
         stage=stage,
         verdict=Verdict.FAIL if failed else Verdict.PASS,
-        summary=_failure(failed) if failed else _success(agreement, figures),
+        summary=_failure(measured or failed) if failed else _success(agreement, figures),
         images=agreement.images,
         checks=checks,
         figures=figures,
+        claim="" if failed else claim,
     )
 
 
@@ -138,6 +156,6 @@ def _success(agreement: Agreement, figures: dict[str, Any]) -> str:
     )
 
 
-def blob_not_executed() -> StageReport:
-    """The blob's report for as long as it cannot be executed here: never a pass."""
-    return StageReport(stage=BLOB_STAGE, verdict=Verdict.NOTHING_COMPARED, summary="compiled, not executed")
+def not_executed(stage: str, reason: str) -> StageReport:
+    """The report on something that was compiled and cannot be executed here: never a pass."""
+    return StageReport(stage=stage, verdict=Verdict.NOTHING_COMPARED, summary=f"compiled, not executed: {reason}")

@@ -1,0 +1,65 @@
+"""One network compiled for every number of SHAVE cores, several compilers side by side."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import onnx
+
+from oakpoint.convert.device_graph import device_graph
+from oakpoint.myriad.compiler import MAX_SHAVES, compile_blob
+from oakpoint.myriad.toolchain import ensure_toolchain
+
+ALL_SHAVES = tuple(range(1, MAX_SHAVES + 1))
+
+
+def compile_for_shaves(
+    source: Path,
+    *,
+    size: tuple[int, int],
+    scale: float,
+    heads: str,
+    shaves: Iterable[int] = ALL_SHAVES,
+    compiled: Callable[[int], None] = lambda _: None,
+) -> dict[int, bytes]:
+    """Compile a host model once for each number of SHAVEs, as many processes at a time as there are cores.
+
+    Args:
+        source: the host's ONNX, see ``device_graph``.
+        size: (W, H) in pixels.
+        scale: folded into the first convolution.
+        heads: what the blobs put out.
+        shaves: the numbers, each 1 to 16.
+        compiled: told of each number when its blob is done.
+
+    Returns:
+        Content of the blob for each number.
+
+    Raises:
+        ConversionError: the network cannot run on the device, or the compiler is not to be had.
+    """
+    ensure_toolchain()
+    with tempfile.TemporaryDirectory(prefix="oakpoint-shaves-") as scratch:
+        path = Path(scratch) / "device.onnx"
+        onnx.save(device_graph(source, size=size, scale=scale, heads=heads), path)
+
+        def compile_one(number: int) -> bytes:
+            blob = Path(scratch) / f"{number}.blob"
+            compile_blob(path, blob, shaves=number)
+            return blob.read_bytes()
+
+        blobs: dict[int, bytes] = {}
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            numbers = {pool.submit(compile_one, number): number for number in shaves}
+            try:
+                for future in as_completed(numbers):
+                    blobs[numbers[future]] = future.result()
+                    compiled(numbers[future])
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    return dict(sorted(blobs.items()))

@@ -1,0 +1,73 @@
+"""Blobs of one network for different numbers of SHAVEs: cut into other tiles, they have to compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.errors import BlobError
+from oakpoint.images.preprocess import Preprocess
+from oakpoint.myriad.blob import Blob
+from oakpoint.myriad.simulator import Simulator
+from oakpoint.myriad.superblob import BASE_SHAVES
+
+SUPERBLOB_STAGE = "blob → superblob"
+
+
+SOFTWARE_TOLERANCE = 5e-3
+"""Largest error relative to the largest output, for blobs with convolutions on the SHAVEs.
+
+With little CMX (seen with 1 slice) the compiler takes convolutions off the engine; each of their steps then rounds to
+FP16, relative 2^-11, by itself. Measured on SuperPoint v1: 1.2e-3.
+"""
+
+
+def verify_shaves(blobs: Mapping[int, bytes], image: NDArray[np.uint8], preprocess: Preprocess) -> StageReport:
+    """Execute every blob on one image and compare its outputs with those of the blob for 8 SHAVEs.
+
+    Outputs are equal bit for bit, except of blobs that run convolutions on the SHAVEs: see ``SOFTWARE_TOLERANCE``.
+
+    Args:
+        blobs: content by number of SHAVEs, 8 among them.
+        image: a real image, uint8 (H, W) or (H, W, 3) BGR.
+        preprocess: of the blobs, with the scale inside the graph.
+    """
+    tensor = preprocess.apply(image)[0]
+    base = _outputs(blobs[BASE_SHAVES], tensor)
+    software: dict[int, float] = {}
+    for shaves, content in blobs.items():
+        try:
+            error = _largest_error(base, _outputs(content, tensor))
+        except BlobError as reason:
+            return _report(Verdict.FAIL, f"{shaves} shaves: {reason}")
+        on_shaves = any(stage.name == "Conv" for stage in Blob.from_bytes(content).all_stages())
+        if error > (SOFTWARE_TOLERANCE if on_shaves else 0.0):
+            return _report(Verdict.FAIL, f"the blob for {shaves} shaves is off by {error:.2g} of the largest output")
+        if error > 0:
+            software[shaves] = error
+    summary = f"{len(blobs) - len(software)} blobs bit for bit the one for {BASE_SHAVES} shaves"
+    for shaves, error in software.items():
+        summary += f"; for {shaves}, with convolutions on the SHAVEs, within {error:.1g} of the largest output"
+    return _report(Verdict.PASS, summary)
+
+
+def _report(verdict: Verdict, summary: str) -> StageReport:
+    return StageReport(stage=SUPERBLOB_STAGE, verdict=verdict, summary=summary, images=1)
+
+
+def _outputs(content: bytes, tensor: NDArray[np.generic]) -> dict[str, NDArray[np.float32]]:
+    blob = Blob.from_bytes(content)
+    outputs = Simulator(blob).run({blob.inputs[0].name: tensor})
+    return {name: np.asarray(array, np.float32) for name, array in outputs.items()}
+
+
+def _largest_error(base: dict[str, NDArray[np.float32]], outputs: dict[str, NDArray[np.float32]]) -> float:
+    """Largest difference over the largest output; infinite for values that are not finite, or another set of outputs."""
+    if base.keys() != outputs.keys() or not all(
+        np.isfinite(array).all() for array in (*base.values(), *outputs.values())
+    ):
+        return float("inf")
+    return max(float(np.abs(base[name] - outputs[name]).max() / np.abs(base[name]).max()) for name in base)

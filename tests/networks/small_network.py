@@ -1,0 +1,75 @@
+"""A keypoint network of a few convolutions, for tests that run the whole chain: converts in a second."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class SmallNetwork(nn.Module):
+    """The interface of SuperPoint: (N, 1, H, W) in [0, 1] to ``semi`` (N, 65, H/8, W/8), ``desc`` (N, 16, H/8, W/8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3, stride=2, padding=1)
+        self.body = nn.Conv2d(8, 16, 3, stride=2, padding=1)
+        self.neck = nn.Conv2d(16, 32, 3, stride=2, padding=1)
+        self.detector = nn.Conv2d(32, 65, 1)
+        self.describer = nn.Conv2d(32, 16, 1)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.stem(image).relu()
+        x = self.body(x).relu()
+        x = self.neck(x).relu()
+        return self.detector(x), self.describer(x)
+
+
+class SpaceToDepthNetwork(SmallNetwork):
+    """The same behind a stem that only moves pixels: 2×2 blocks to channels by reshaping."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(4, 8, 3, padding=1)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        n, _, h, w = image.shape
+        x = image.reshape(n, 1, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 2, 4).reshape(n, 4, h // 2, w // 2)
+        return super().forward(x)
+
+
+class RefusedNetwork(SmallNetwork):
+    """With an operator that the device's compiler refuses (Abs)."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        semi, desc = super().forward(image)
+        return semi, desc.abs()
+
+
+class WrongOutputs(SmallNetwork):
+    """With 64 channels of logits: no keypoint network."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        semi, desc = super().forward(image)
+        return semi[:, :64], desc
+
+
+class OneOutput(SmallNetwork):
+    """With one output only."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return super().forward(image)[0]
+
+
+class Broken(nn.Module):
+    """Cannot be constructed."""
+
+    def __init__(self) -> None:
+        raise ValueError("needs a moon")
+
+
+class NeedsArguments(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+
+NOT_A_NETWORK = dict

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oakpoint.bundle.manifest import SCHEMA_VERSION, Manifest, manifest_json, read_manifest, report_json
+from oakpoint.bundle.records import Artifact, Check, StageReport, TensorSpec, Verdict, WeightsRecord
+from oakpoint.errors import BundleError
+from oakpoint.features.types import DecodeOptions
+from oakpoint.images.preprocess import Preprocess
+
+PREPROCESS = Preprocess(size=(320, 200), resize="stretch", interpolation="area")
+ONNX = Artifact(
+    kind="onnx",
+    files={"model.onnx": "ab" * 32},
+    inputs=(TensorSpec("input", "float32", ("N", 1, 200, 320)),),
+    outputs=(TensorSpec("semi", "float32", ("N", 65, 25, 40)),),
+    preprocess=PREPROCESS,
+    parents=("cd" * 32,),
+    tool="torch 2",
+    command="torch.onnx.export",
+)
+MANIFEST = Manifest(
+    oakpoint_version="0.1.0",
+    network="superpoint",
+    weights=WeightsRecord(file="w.pth", sha256="cd" * 32, name="unknown", licence="unknown", origin="unknown"),
+    preprocess=PREPROCESS,
+    decode=DecodeOptions.preset("superpoint"),
+    descriptor_dim=256,
+    heads="dense",
+    shaves=6,
+    artifacts=(ONNX,),
+    verdicts={"torch → onnx": Verdict.PASS, "onnx → blob": Verdict.NOTHING_COMPARED},
+    not_made={"blob": "no compiler"},
+    files={"report.json": "ef" * 32},
+)
+
+
+def written(tmp_path: Path, change: Callable[[dict[str, Any]], object] = lambda content: None) -> Path:
+    content = json.loads(manifest_json(MANIFEST))
+    change(content)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    assert read_manifest(written(tmp_path)) == MANIFEST
+    assert manifest_json(read_manifest(written(tmp_path))) == manifest_json(MANIFEST)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(), ("weights",), ("preprocess",), ("decode",), ("artifacts", 0), ("artifacts", 0, "inputs", 0)],
+    ids=lambda place: ".".join(map(str, place)) or "manifest",
+)
+def test_a_key_too_many_is_refused(tmp_path: Path, place: tuple[Any, ...]) -> None:
+    def add(content: Any) -> None:
+        for key in place:
+            content = content[key]
+        content["surprise"] = 1
+
+    with pytest.raises(BundleError, match=r"manifest\.json: not a valid manifest: .*surprise: "):
+        read_manifest(written(tmp_path, add))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda c: c.pop("network"), "network: "),
+        (lambda c: c.update(heads="other"), "heads: "),
+        (lambda c: c.update(descriptor_dim="many"), "descriptor_dim: "),
+        (lambda c: c["verdicts"].update({"onnx → ir": "maybe"}), "verdicts"),
+        (lambda c: c["preprocess"].update(size=[321, 200]), "size: expected positive multiples of 8"),
+        (lambda c: c["preprocess"].update(resize="squeeze"), "resize: "),
+        (lambda c: c["decode"].update(threshold=7.0), "threshold: expected a probability"),
+        (lambda c: c["artifacts"][0].update(files={}), "files: "),
+        (lambda c: c["artifacts"][0].update(kind="tflite"), "artifacts.0.kind: "),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, change: Callable[[dict[str, Any]], object], problem: str) -> None:
+    with pytest.raises(BundleError, match=f"not a valid manifest: .*{problem}"):
+        read_manifest(written(tmp_path, change))
+
+
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1])
+def test_another_schema_version(tmp_path: Path, version: int) -> None:
+    path = written(tmp_path, lambda content: content.update(schema_version=version))
+    with pytest.raises(BundleError, match=f"expected schema version {SCHEMA_VERSION}, got {version}; convert again"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"a": NaN}'])
+def test_no_json_or_none_of_ours(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_bytes(text)
+    with pytest.raises(BundleError, match=r"manifest\.json: not a valid manifest: ."):
+        read_manifest(path)
+
+
+def test_a_missing_manifest(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_manifest(tmp_path / "manifest.json")
+
+
+def test_artifacts_by_kind() -> None:
+    assert MANIFEST.artifact("onnx") is ONNX
+    assert ONNX.main_file == "model.onnx"
+    assert MANIFEST.has("onnx")
+    assert not MANIFEST.has("ir")
+    with pytest.raises(BundleError, match=r"no blob \(no compiler\); it has onnx"):
+        MANIFEST.artifact("blob")
+    with pytest.raises(BundleError, match=r"no ir \(it was converted without that stage\)"):
+        MANIFEST.artifact("ir")
+
+
+def test_hashes_of_all_files_but_the_manifest() -> None:
+    assert MANIFEST.hashes() == {"model.onnx": "ab" * 32, "report.json": "ef" * 32}
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_verdict_has_no_truth_value(verdict: Verdict) -> None:
+    with pytest.raises(TypeError, match="no truth value"):
+        bool(verdict)
+    assert verdict == Verdict(verdict.value)
+
+
+def test_a_report_with_figures_that_could_not_be_measured_is_json() -> None:
+    check = Check(name="a", value=float("nan"), limit=1.0, kind="at_least", passed=False)
+    report = StageReport(stage="x", verdict=Verdict.FAIL, summary="s", checks=(check,), figures={"b": float("inf")})
+    for reports in ((report,), (replace(report, figures=None),)):
+        read = json.loads(report_json(reports), parse_constant=pytest.fail)
+        assert read[0]["verdict"] == "fail"
+        assert read[0]["checks"][0]["value"] is None

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from oakpoint.errors import UsageError, WeightsError
+from oakpoint.networks.registry import is_network_name, load_network, reload_network
+
+OWN = """
+from torch import nn
+class Mine(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 1)
+"""
+
+
+def test_superpoint_is_known() -> None:
+    network = load_network("superpoint", None, seed=0)
+    assert network.decode_preset == "superpoint"
+    assert not network.module.training
+    semi, desc = network.module(torch.zeros(2, 1, 24, 40))
+    assert (semi.shape, desc.shape) == ((2, 65, 3, 5), (2, 256, 3, 5))
+
+
+@pytest.mark.parametrize("name", ["nosuch", "", ":", "a:", ":b", "package.module:not-a-name"])
+def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
+    with pytest.raises(UsageError, match=f"^'{name}': expected one of superpoint, a .onnx file, a bundle, or package"):
+        load_network(name, None, seed=0)
+
+
+def test_a_network_in_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_own_network.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["/nowhere"] + [entry for entry in __import__("sys").path if entry])
+    network = load_network("my_own_network:Mine", None, seed=1)
+    assert type(network.module).__name__ == "Mine"
+    assert network.weights.seed == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("small_network:Nope", "cannot be built .*no attribute 'Nope'"),
+        ("no_such_module:Nope", "cannot be built .*No module named 'no_such_module'"),
+        (".:Nope", "cannot be built"),
+        ("small_network:NeedsArguments", "cannot be built .*missing 1 required positional argument: 'width'"),
+        ("small_network:Broken", r"cannot be built \(ValueError: needs a moon\)"),
+        ("small_network:NOT_A_NETWORK", r"expected a torch\.nn\.Module, got dict"),
+        ("os:path", "cannot be built"),
+    ],
+)
+def test_a_class_that_is_no_network(name: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=f"^{name}: {reason}"):
+        load_network(name, None, seed=0)
+
+
+def test_a_module_with_a_mistake_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mistaken_module.py").write_text("def (:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r"^mistaken_module:X: cannot be built \(SyntaxError: "):
+        load_network("mistaken_module:X", None, seed=0)
+
+
+def test_weights_or_a_seed(small_weights: Path) -> None:
+    with pytest.raises(UsageError, match="weights are needed: --weights FILE.*non-commercial"):
+        load_network("superpoint", None)
+    with pytest.raises(UsageError, match="got both"):
+        load_network("small_network:SmallNetwork", small_weights, seed=0)
+
+
+def test_names() -> None:
+    assert is_network_name("superpoint")
+    assert is_network_name("a.b:C")
+    assert not is_network_name("model.onnx")
+
+
+def test_loading_again_wants_the_same_weights(small_weights: Path, tmp_path: Path) -> None:
+    name = "small_network:SmallNetwork"
+    network = load_network(name, small_weights)
+    again = reload_network(name, network.weights, small_weights)
+    assert again.weights == network.weights
+    state = network.module.state_dict()
+    torch.save({key: value * 2 for key, value in state.items()}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=f"other.pth: expected the bundle's weights .sha256 {network.weights.sha256}"):
+        reload_network(name, network.weights, tmp_path / "other.pth")
+    with pytest.raises(UsageError, match="weights are needed"):
+        reload_network(name, network.weights, None)
+
+
+def test_loading_again_from_a_seed() -> None:
+    name = "small_network:SmallNetwork"
+    first = load_network(name, None, seed=4)
+    again = reload_network(name, first.weights, None)
+    assert all(torch.equal(a, b) for a, b in zip(first.module.parameters(), again.module.parameters(), strict=True))
