@@ -128,7 +128,7 @@ def _print_totals(summary: BlobSummary) -> None:
         f"{cmx / 1e6:.1f} MB moved in it"
     )
     out.print(
-        f"estimated [bold]{costs.total_ms:.1f} ms[/] on one engine ({least:.1f} to {most:.1f}: ±{costs.uncertainty:.0%}, "
+        f"estimated [bold]{costs.total_ms:.1f} ms[/] on one engine ({least:.1f} to {most:.1f}; ±{costs.uncertainty:.0%}, "
         "good for ranking, not measured on a chip)"
     )
     for constant in costs.constants:

@@ -89,6 +89,7 @@ def _at_device_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     if opset < DEVICE_OPSET:
         try:
             model = version_converter.convert_version(model, DEVICE_OPSET)
+            del model.graph.value_info[:]
         except RuntimeError as error:
             raise ConversionError(
                 f"opset {opset} cannot be converted to the device's opset {DEVICE_OPSET}: {_first_line(error)}; "
