@@ -9,6 +9,7 @@ OakpointError                what a user can act on; the command line prints it 
 ├── BundleError              a bundle: missing, altered, half written, of another version
 ├── BlobError                a blob: truncated, corrupted, of another format
 ├── BackendError             a runtime cannot load or run a model on the device and precision asked for
+├── VerificationError        two stages of the chain do not agree
 ├── OutputError              a result cannot be written where it was asked for
 └── ConversionError          a stage of the chain failed
     ├── CompilerUnavailableError   the Myriad compiler cannot be had on this machine
@@ -60,6 +61,10 @@ class BlobError(OakpointError):
 
 class BackendError(OakpointError):
     """A runtime cannot load or run a model on the device and at the precision asked for."""
+
+
+class VerificationError(OakpointError):
+    """Two stages of the chain do not agree within the tolerances."""
 
 
 class OutputError(OakpointError):

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
+from oakpoint.bundle.manifest import MANIFEST_FILE, read_manifest
 from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
 from oakpoint.features.decode import decode, in_frame
 from oakpoint.features.types import CELL_PX, DecodeOptions, DenseOutputs, Features
+from oakpoint.files import sha256_of_file
 from oakpoint.geometry import PixelMap
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.networks.registry import LoadedNetwork, is_network_name, load_network, reload_network
@@ -50,6 +52,7 @@ class Extractor:
         preprocess: how an image becomes the input tensor.
         decode: how outputs become keypoints.
         native: each image is taken at its own size, cut to multiples of 8 at the right and bottom.
+        runtime: backend, device and precision, as asked for.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Extractor:
         preprocess: Preprocess,
         decode: DecodeOptions,
         native: bool = False,
+        runtime: str = "",
         keep_alive: object = None,
     ) -> None:
         """Put an extractor together; no model is opened before the first image.
@@ -68,11 +72,13 @@ class Extractor:
             preprocess: how an image becomes the input tensor; its size does not count when ``native``.
             decode: how outputs become keypoints.
             native: take each image at its own size.
+            runtime: backend, device and precision, as asked for.
             keep_alive: whatever ``open_at`` needs for as long as the extractor lives (a folder of temporary files).
         """
         self.preprocess = preprocess
         self.decode = decode
         self.native = native
+        self.runtime = runtime
         self._open_at = open_at
         self._keep_alive = keep_alive
         self._backends: OrderedDict[tuple[int, int], Backend] = OrderedDict()
@@ -188,8 +194,20 @@ def load(
         preprocess=preprocess,
         decode=options_decode.with_changes(**decode_changes),
         native=native,
+        runtime=f"{backend} {device} {precision}",
         keep_alive=keep_alive,
     )
+
+
+def model_identity(model: str | Path, weights: str | Path | None) -> str:
+    """What tells a model from others: the hash of its bundle's ONNX, of the ONNX file, or of the weights file."""
+    path = Path(model)
+    if is_bundle(path):
+        artifact = read_manifest(path / MANIFEST_FILE).artifact("onnx")
+        return artifact.files[artifact.main_file]
+    if path.suffix == ".onnx":
+        return sha256_of_file(path)
+    return f"{model} {sha256_of_file(Path(weights)) if weights else ''}".strip()
 
 
 def default_preprocess(size: tuple[int, int]) -> Preprocess:

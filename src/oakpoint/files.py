@@ -56,11 +56,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside ``path`` to fill; it takes the place of ``path`` when the block ends well.
 
     A kill at any moment leaves the old folder or the new one under ``path``, and at worst a hidden temporary folder
-    beside it. Where the file system can exchange two names in one step (Linux), ``path`` exists throughout.
+    beside it. Where the file system can exchange two names in one step (Linux), ``path`` exists throughout. A link to a
+    folder stays, and leads to the new one.
 
     Raises:
-        OutputError: the parent folder cannot be written.
+        OutputError: the parent folder cannot be written, or a file stands at ``path``.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: cannot make this folder, there is a file of that name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))

@@ -29,7 +29,7 @@ class PixelMap:
     def __call__(self, points: Points) -> NDArray[np.float32]:
         """Map points (N, 2) of the source frame to the target frame; float32 (N, 2)."""
         mapped = np.asarray(points, np.float64) * np.array(self.scale) + np.array(self.offset)
-        return mapped.astype(np.float32)
+        return np.asarray(mapped, np.float32)
 
     def inverse(self) -> PixelMap:
         """The map from target to source."""

@@ -99,6 +99,10 @@ class WeightsRecord:
     trained: bool = True
     seed: int | None = None
 
+    def description(self) -> str:
+        """The weights in one line."""
+        return f"{self.name}; licence: {self.licence}; {self.origin}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:

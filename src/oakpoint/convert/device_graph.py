@@ -108,8 +108,11 @@ def _require_same_meaning(node: onnx.NodeProto, opset: int) -> None:
 
 
 def _has_effect(attribute: onnx.AttributeProto) -> bool:
-    value = helper.get_attribute_value(attribute)
-    return value not in (0, b"stretch") and value != [1] * len(value) if isinstance(value, list) else bool(value)
+    """Whether an attribute that opset 13 lacks says something else than opset 13 does without it."""
+    value: Any = helper.get_attribute_value(attribute)
+    if isinstance(value, list):
+        return any(item != 1 for item in value)
+    return bool(value != 0 and value != b"stretch")
 
 
 def _fold_scale(model: onnx.ModelProto, scale: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -71,7 +72,7 @@ def _append_heatmap(graph: onnx.GraphProto, rows: int, columns: int) -> None:
         "heatmap_size": [1, rows * CELL_PX, columns * CELL_PX],
     }
     graph.initializer.extend(numpy_helper.from_array(np.array(v, np.int64), name) for name, v in constants.items())
-    steps = [
+    steps: list[tuple[str, list[str], dict[str, Any]]] = [
         ("Softmax", [SEMI], {"axis": 1}),
         ("Slice", ["heatmap_start", "heatmap_end", "heatmap_axis"], {}),
         ("Transpose", [], {"perm": [0, 2, 3, 1]}),

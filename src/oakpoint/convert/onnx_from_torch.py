@@ -20,7 +20,13 @@ OPSET = 18
 
 
 def write_onnx(
-    module: nn.Module, path: Path, *, size: tuple[int, int], input_name: str, output_names: Sequence[str]
+    module: nn.Module,
+    path: Path,
+    *,
+    size: tuple[int, int],
+    input_name: str,
+    output_names: Sequence[str],
+    description: str = "",
 ) -> str:
     """Export a network to ONNX: float32 ``input`` (N, 1, H, W), the batch left open where the network allows it.
 
@@ -32,6 +38,7 @@ def write_onnx(
         size: (W, H) in pixels.
         input_name: name of the input.
         output_names: names of the outputs, in the order in which the network returns them.
+        description: what the model says of itself, for whoever opens it in a viewer.
 
     Returns:
         The tool that did it, with its version.
@@ -56,6 +63,7 @@ def write_onnx(
             except Exception as error:
                 raise ConversionError(f"torch cannot export the network: {_reason(error)}") from error
     _strip_metadata(model)
+    model.doc_string = description
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as error:
@@ -78,7 +86,9 @@ def _export(module: nn.Module, example: Any, input_name: str, output_names: Sequ
         verbose=False,
         dynamic_shapes=({0: torch.export.Dim("N")},) if open_batch else None,
     )
-    return program.model_proto  # type: ignore[union-attr]
+    if program is None:
+        raise ConversionError("torch exported nothing")
+    return program.model_proto
 
 
 @contextlib.contextmanager

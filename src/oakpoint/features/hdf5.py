@@ -24,7 +24,8 @@ a dataset, such as a killed hloc leaves, is not in ``stored_names`` and is repla
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,6 +36,7 @@ from oakpoint.errors import FeaturesError, OakpointError, OutputError
 from oakpoint.features.types import Features
 from oakpoint.files import replacing_file
 
+_SETTINGS = "oakpoint_settings"
 _DATASETS = ("keypoints", "scores", "descriptors", "image_size")
 
 
@@ -57,6 +59,41 @@ def write_features(path: Path, name: str, features: Features) -> None:
     else:
         with replacing_file(path) as temporary, _opened(temporary, "w") as file:
             _link_group(file, path, name, features)
+
+
+def bind_settings(path: Path, settings: Mapping[str, object]) -> None:
+    """Make sure that a file holds features of one setting only: noted in a new file, compared with an old one's note.
+
+    The note is the attribute ``oakpoint_settings`` of the root group, JSON, which hloc does not look at.
+
+    Args:
+        path: the HDF5 file; it is made when it is missing or empty.
+        settings: what makes the features, by name; values as JSON has them.
+
+    Raises:
+        FeaturesError: the file was made by another program, or with other settings; the message says which.
+        OutputError: the file cannot be made.
+    """
+    note = json.dumps(settings, sort_keys=True)
+    if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+        with replacing_file(path) as temporary, _opened(temporary, "w") as file:
+            file.attrs[_SETTINGS] = note
+        return
+    with _opened(path, "r") as file:
+        there = file.attrs.get(_SETTINGS)
+    if there != note:
+        raise FeaturesError(f"{path}: {_difference(there, settings)}; choose another file")
+
+
+def _difference(there: object, settings: Mapping[str, object]) -> str:
+    try:
+        noted = json.loads(str(there)) if there is not None else None
+    except ValueError:
+        noted = None
+    if not isinstance(noted, dict):
+        return "holds features of another program"
+    name = next(name for name in sorted({*noted, *settings}) if noted.get(name) != settings.get(name))
+    return f"holds features made with {name} {noted.get(name)}, now it is {settings.get(name)}"
 
 
 def stored_names(path: Path) -> list[str]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from oakpoint.errors import ImageError, MissingExtraError
 from oakpoint.images.reading import list_images, read_image
 
-PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "coins", "motorcycle_left", "rocket", "page")
-"""Files of ``skimage/data`` that come with the wheel: faces, fur, objects, a street, print; nothing is downloaded."""
+PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "coins", "motorcycle_left", "rocket", "brick")
+"""Files of ``skimage/data`` that come with the wheel: faces, fur, objects, a wall; nothing is downloaded."""
 
 MAX_IMAGES = 32
 """A verdict is about arithmetic, not about scenes: more images than these make it slower, not surer."""

@@ -23,8 +23,10 @@ from oakpoint.view.draw import bgr_from_image
 
 RecordingFormat = Literal["mp4", "gif", "folder"]
 
-GIF_MEMORY_BYTES = 512 << 20
-"""Most that the frames of a GIF may take before they are written: 580 frames of 640×480 px, 19 s at 30 per second."""
+GIF_MEMORY_BYTES = 256 << 20
+"""Most that the frames of a GIF may take until they are written: 291 of 640×480 px, 10 s at 30 per second.
+
+OpenCV writes a GIF in one go from all its frames, and takes as much again while it does."""
 
 GIF_FASTEST_FPS = 50.0
 """A GIF counts in hundredths of a second, and browsers slow down what asks for less than two."""

@@ -129,8 +129,8 @@ def test_images_are_listed_in_natural_order_without_hidden_and_other_files(tmp_p
     for name in ("b10.png", "b2.PNG", "a.jpeg", ".hidden.png", "notes.txt", "sub/c.png", ".git/d.png", "b02.png"):
         write(tmp_path / name, COLOUR)
     (tmp_path / "folder.png").mkdir()
-    assert list_images(tmp_path) == ("a.jpeg", "b02.png", "b2.PNG", "b10.png")
-    assert list_images(tmp_path, recursive=True) == ("a.jpeg", "b02.png", "b2.PNG", "b10.png", "sub/c.png")
+    assert list_images(tmp_path) == ("a.jpeg", "b2.PNG", "b02.png", "b10.png")
+    assert list_images(tmp_path, recursive=True) == ("a.jpeg", "b2.PNG", "b02.png", "b10.png", "sub/c.png")
 
 
 def test_links_to_folders_are_not_followed(tmp_path):

@@ -1,0 +1,1 @@
+"""The whole conversion: every arrow of the chain, its verdict, and one bundle with all of it."""

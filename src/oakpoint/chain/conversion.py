@@ -1,0 +1,296 @@
+"""From a network to a verified bundle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from oakpoint import __version__
+from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource
+from oakpoint.bundle.folder import check_replaceable, writing_bundle
+from oakpoint.bundle.manifest import MANIFEST_FILE, REPORT_FILE, Manifest, manifest_json, report_json
+from oakpoint.bundle.records import Artifact, ArtifactKind, StageReport, TensorSpec, Verdict
+from oakpoint.chain.options import ConversionOptions
+from oakpoint.chain.origin import Origin, open_origin
+from oakpoint.chain.verification import StageVerifier
+from oakpoint.convert.archive_from_blob import write_archive
+from oakpoint.convert.blob_from_onnx import write_blob
+from oakpoint.convert.ir_from_onnx import write_ir
+from oakpoint.convert.oak_json import write_oak_json
+from oakpoint.convert.onnx_from_torch import write_onnx
+from oakpoint.convert.onnx_intake import host_outputs, take_onnx
+from oakpoint.errors import VerificationError
+from oakpoint.files import sha256_of_file
+from oakpoint.images.preprocess import Preprocess
+from oakpoint.myriad.toolchain import ensure_toolchain, supported_platform
+from oakpoint.verify.photographs import load_photographs
+
+ONNX_FILE, XML_FILE, BIN_FILE = "model.onnx", "model.xml", "model.bin"
+BLOB_FILE, JSON_FILE, ARCHIVE_FILE = "model.blob", "model.json", "model.rvc2.tar.xz"
+
+
+class Listener(Protocol):
+    """Told of each step, for a progress display."""
+
+    def started(self, step: str) -> None:
+        """A step begins."""
+
+    def finished(self, step: str, seconds: float, note: str, report: StageReport | None) -> None:
+        """A step ended; ``note`` says what came of it, and ``report`` is there when it was a comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What came of a conversion.
+
+    Attributes:
+        folder: the bundle.
+        manifest: its manifest.
+        reports: the verdict on each stage, with figures.
+    """
+
+    folder: Path
+    manifest: Manifest
+    reports: tuple[StageReport, ...]
+
+
+def convert(options: ConversionOptions, out: Path, listener: Listener) -> Conversion:
+    """Convert a network, verify every stage, and put the bundle in its place with one rename.
+
+    Everything that can be wrong with the request is found before the first stage. A stage that fails its verification
+    leaves what stood at ``out`` untouched, unless ``options.keep_failed``.
+
+    Args:
+        options: what to convert.
+        out: the bundle's folder; a bundle that stands there is replaced.
+        listener: told of each step.
+
+    Raises:
+        VerificationError: a stage failed its verification; the listener had the figures.
+        OakpointError: what was asked for cannot be meant, read, compiled or written.
+    """
+    check_replaceable(out)
+    origin = open_origin(options)
+    run = _Run(options, origin, listener)
+    run.prepare()
+    with writing_bundle(out) as folder:
+        run.folder = folder
+        run.make_onnx()
+        if options.reaches("ir"):
+            run.make_ir()
+        if options.reaches("blob"):
+            run.make_blob()
+        if options.reaches("archive"):
+            run.make_archive()
+        manifest = run.write_manifest()
+        failed = [report for report in run.reports if report.verdict is Verdict.FAIL]
+        if failed and not options.keep_failed:
+            raise VerificationError(
+                f"verification failed at {failed[0].stage}: {failed[0].summary}; no bundle was written "
+                "(--keep-failed writes it for inspection)"
+            )
+    return Conversion(out, manifest, tuple(run.reports))
+
+
+@dataclass(slots=True)
+class _Run:
+    """One conversion under way: what was made so far."""
+
+    options: ConversionOptions
+    origin: Origin
+    listener: Listener
+    folder: Path = field(init=False)
+    verifier: StageVerifier = field(init=False)
+    host_tensors: tuple[TensorSpec, ...] = ()
+    artifacts: list[Artifact] = field(default_factory=list)
+    reports: list[StageReport] = field(default_factory=list)
+    not_made: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def preprocess(self) -> Preprocess:
+        return self.origin.preprocess
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.preprocess.size
+
+    @property
+    def title(self) -> str:
+        """The network's name as other programs show it."""
+        return self.origin.name if self.origin.weights.trained else f"{self.origin.name} (random weights)"
+
+    def prepare(self) -> None:
+        """Get what later stages need, so that its absence shows before the work."""
+        images = load_photographs(self.options.images)
+        self.verifier = StageVerifier(images, self.preprocess, self.origin.decode)
+        if not self.options.reaches("blob"):
+            return
+        if supported_platform():
+            self._step("compiler", lambda: str(ensure_toolchain().name))
+        else:
+            reason = "the Myriad compiler is not available on this platform: it is a Linux x86-64 program"
+            self.not_made = dict.fromkeys(("blob", "oak_json", "archive"), reason)
+
+    def make_onnx(self) -> None:
+        path = self.folder / ONNX_FILE
+        self._step("onnx", lambda: self._write_onnx(path))
+        if self.origin.network is not None:
+            network = self.origin.network
+            self._judge("verify onnx", lambda: self.verifier.onnx_of_torch(network, path))
+
+    def _write_onnx(self, path: Path) -> str:
+        network, model = self.origin.network, self.origin.model
+        if network is not None:
+            command = "torch.onnx.export"
+            tool = write_onnx(
+                network.module,
+                path,
+                size=self.size,
+                input_name=INPUT,
+                output_names=OUTPUTS,
+                description=f"{self.title}: {network.weights.description()}",
+            )
+        else:
+            assert model is not None
+            command, tool = "take_onnx", "oakpoint"
+            take_onnx(model, path, size=self.size, input_name=INPUT, output_names=OUTPUTS)
+        self.host_tensors = host_outputs(path)
+        parents = (self.origin.parent,) if self.origin.parent else ()
+        spec = TensorSpec(INPUT, "float32", ("N", 1, self.size[1], self.size[0]))
+        self._add("onnx", (ONNX_FILE,), (spec,), self.host_tensors, self.preprocess, parents, tool, command)
+        return tool
+
+    def make_ir(self) -> None:
+        path = self.folder / XML_FILE
+        self._step("ir", lambda: self._write_ir(path))
+        source = ModelSource(onnx=self.folder / ONNX_FILE, ir=path)
+        self._judge("verify ir", lambda: self.verifier.ir_of_onnx(source))
+
+    def _write_ir(self, path: Path) -> str:
+        shape = (self.options.batch, 1, self.size[1], self.size[0])
+        tool = write_ir(self.folder / ONNX_FILE, path, input_shape=shape)
+        spec = TensorSpec(INPUT, "float32", shape)
+        outputs = tuple(replace(o, shape=(self.options.batch, *o.shape[1:])) for o in self.host_tensors)
+        command = "save_model(compress_to_fp16=True)"
+        self._add("ir", (XML_FILE, BIN_FILE), (spec,), outputs, self.preprocess, self._hashes("onnx"), tool, command)
+        return tool
+
+    def make_blob(self) -> None:
+        if "blob" in self.not_made:
+            self.listener.finished("blob", 0.0, f"not made: {self.not_made['blob']}", None)
+            return
+        self._step("blob", self._write_blob)
+        self._judge("verify blob", self.verifier.blob_of_onnx)
+
+    def _write_blob(self) -> str:
+        options, scale = self.options, self.preprocess.scale
+        tool, inputs, outputs = write_blob(
+            self.folder / ONNX_FILE,
+            self.folder / BLOB_FILE,
+            size=self.size,
+            scale=scale,
+            heads=options.heads,
+            shaves=options.shaves,
+        )
+        baked = replace(self.preprocess, baked=True)
+        command = (
+            f"myriad_compile -ip U8 -VPU_NUMBER_OF_SHAVES {options.shaves} -VPU_NUMBER_OF_CMX_SLICES {options.shaves}"
+        )
+        self._add("blob", (BLOB_FILE,), inputs, outputs, baked, self._hashes("onnx"), tool, command)
+        json_tool = write_oak_json(self.folder / JSON_FILE, outputs)
+        self._add("oak_json", (JSON_FILE,), inputs, outputs, baked, self._hashes("blob"), json_tool, "write_oak_json")
+        return tool
+
+    def make_archive(self) -> None:
+        if "archive" not in self.not_made:
+            self._step("archive", self._write_archive)
+
+    def _write_archive(self) -> str:
+        blob = next(artifact for artifact in self.artifacts if artifact.kind == "blob")
+        tool = write_archive(
+            self.folder / BLOB_FILE,
+            self.folder / ARCHIVE_FILE,
+            name=self.title,
+            inputs=blob.inputs,
+            outputs=blob.outputs,
+            decode=self.origin.decode,
+        )
+        self._add(
+            "archive",
+            (ARCHIVE_FILE,),
+            blob.inputs,
+            blob.outputs,
+            blob.preprocess,
+            self._hashes("blob"),
+            tool,
+            "tar, xz",
+        )
+        return tool
+
+    def write_manifest(self) -> Manifest:
+        (self.folder / REPORT_FILE).write_text(report_json(tuple(self.reports)))
+        has_blob = any(artifact.kind == "blob" for artifact in self.artifacts)
+        manifest = Manifest(
+            oakpoint_version=__version__,
+            network=self.origin.name,
+            weights=self.origin.weights,
+            preprocess=self.preprocess,
+            decode=self.origin.decode,
+            descriptor_dim=_descriptor_dim(self.host_tensors),
+            heads=self.options.heads,
+            shaves=self.options.shaves if has_blob else None,
+            artifacts=tuple(self.artifacts),
+            verdicts={report.stage: report.verdict for report in self.reports},
+            not_made=self.not_made,
+            files={REPORT_FILE: sha256_of_file(self.folder / REPORT_FILE)},
+        )
+        (self.folder / MANIFEST_FILE).write_text(manifest_json(manifest))
+        return manifest
+
+    def _hashes(self, kind: ArtifactKind) -> tuple[str, ...]:
+        return tuple(sha for artifact in self.artifacts if artifact.kind == kind for sha in artifact.files.values())
+
+    def _add(
+        self,
+        kind: ArtifactKind,
+        names: tuple[str, ...],
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        preprocess: Preprocess,
+        parents: tuple[str, ...],
+        tool: str,
+        command: str,
+    ) -> None:
+        files = {name: sha256_of_file(self.folder / name) for name in names}
+        self.artifacts.append(
+            Artifact(
+                kind=kind,
+                files=files,
+                inputs=inputs,
+                outputs=outputs,
+                preprocess=preprocess,
+                parents=parents,
+                tool=tool,
+                command=command,
+            )
+        )
+
+    def _step(self, name: str, work: Callable[[], str]) -> None:
+        self.listener.started(name)
+        start = time.perf_counter()
+        note = work()
+        self.listener.finished(name, time.perf_counter() - start, note, None)
+
+    def _judge(self, name: str, work: Callable[[], StageReport]) -> None:
+        self.listener.started(name)
+        start = time.perf_counter()
+        report = work()
+        self.reports.append(report)
+        self.listener.finished(name, time.perf_counter() - start, report.summary, report)
+
+
+def _descriptor_dim(outputs: tuple[TensorSpec, ...]) -> int:
+    return int(next(spec.shape[1] for spec in outputs if spec.name == OUTPUTS[1]))

@@ -1,0 +1,105 @@
+"""Where a chain starts: a torch network, an ONNX file, or the ONNX of an earlier bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from oakpoint.bundle.folder import is_bundle, open_bundle
+from oakpoint.bundle.records import WeightsRecord
+from oakpoint.chain.options import ConversionOptions
+from oakpoint.convert.onnx_intake import fixed_batch, read_network
+from oakpoint.errors import UsageError
+from oakpoint.extractor import default_preprocess
+from oakpoint.features.types import DecodeOptions
+from oakpoint.files import sha256_of_file
+from oakpoint.images.preprocess import Preprocess
+from oakpoint.networks.registry import LoadedNetwork, load_network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A network to convert: exactly one of ``network`` and ``model`` is there.
+
+    Attributes:
+        name: as the manifest will call it.
+        weights: the record of its weights.
+        preprocess: how images become its input.
+        decode: how its outputs become keypoints.
+        network: the torch network.
+        model: the ONNX model.
+        parent: sha256 of the file it came from, if any.
+    """
+
+    name: str
+    weights: WeightsRecord
+    preprocess: Preprocess
+    decode: DecodeOptions
+    network: LoadedNetwork | None = None
+    model: onnx.ModelProto | None = None
+    parent: str | None = None
+
+
+def open_origin(options: ConversionOptions) -> Origin:
+    """Find out what ``options.model`` is, and load it.
+
+    Raises:
+        UsageError: an unknown name, no size, weights where none are taken, or a fixed batch that a blob cannot have.
+        OakpointError: from reading weights, ONNX or bundle.
+    """
+    path = Path(options.model)
+    if is_bundle(path):
+        return _from_bundle(path, options)
+    if options.size is None:
+        raise UsageError("size: needed for a network or an ONNX file, as --size 320x200 (width x height)")
+    preprocess = default_preprocess(options.size)
+    if path.suffix == ".onnx":
+        return _from_onnx(path, options, preprocess)
+    network = load_network(options.model, options.weights, seed=options.seed)
+    return Origin(
+        name=network.name,
+        weights=network.weights,
+        preprocess=preprocess,
+        decode=DecodeOptions.preset(network.decode_preset),
+        network=network,
+        parent=network.weights.sha256,
+    )
+
+
+def _from_onnx(path: Path, options: ConversionOptions, preprocess: Preprocess) -> Origin:
+    _refuse_weights(path, options)
+    model = read_network(path)
+    batch = fixed_batch(model)
+    if batch not in (None, 1) and options.reaches("blob"):
+        raise UsageError(
+            f"{path}: its batch is fixed to {batch}, and a Myriad X blob has batch 1; export it with batch 1 or an "
+            "open batch, or stop before the blob (--to ir)"
+        )
+    sha256 = sha256_of_file(path)
+    weights = WeightsRecord(file=path.name, sha256=sha256, name="unknown", licence="unknown", origin="an ONNX file")
+    decode = DecodeOptions.preset("superpoint")
+    return Origin(name=path.name, weights=weights, preprocess=preprocess, decode=decode, model=model, parent=sha256)
+
+
+def _from_bundle(path: Path, options: ConversionOptions) -> Origin:
+    _refuse_weights(path, options)
+    manifest = open_bundle(path).manifest
+    onnx_file = path / manifest.artifact("onnx").main_file
+    size = options.size or manifest.preprocess.size
+    return Origin(
+        name=manifest.network,
+        weights=manifest.weights,
+        preprocess=default_preprocess(size),
+        decode=manifest.decode,
+        model=read_network(onnx_file),
+        parent=sha256_of_file(onnx_file),
+    )
+
+
+def _refuse_weights(path: Path, options: ConversionOptions) -> None:
+    if options.weights is not None or options.seed is not None:
+        raise UsageError(
+            f"{path}: holds its own weights; --weights and a random initialisation are for networks by name"
+        )

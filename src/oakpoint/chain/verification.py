@@ -1,0 +1,103 @@
+"""The comparisons of the chain, stage by stage; and all of them again for a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from oakpoint.backends.base import Backend
+from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
+from oakpoint.bundle.folder import Bundle
+from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.errors import MissingExtraError, UsageError
+from oakpoint.features.types import DecodeOptions
+from oakpoint.images.preprocess import Preprocess
+from oakpoint.networks.registry import LoadedNetwork, reload_network
+from oakpoint.verify.constants import share_equal_by_name, share_rounded_in_ir
+from oakpoint.verify.stages import Images, blob_not_executed, verify_stage
+from oakpoint.verify.tolerances import IR_STAGE, ONNX_STAGE
+
+
+@dataclass(frozen=True, slots=True)
+class StageVerifier:
+    """Judges stages on the same images, with the same preprocessing and decoding."""
+
+    images: Images
+    preprocess: Preprocess
+    decode: DecodeOptions
+
+    def onnx_of_torch(self, network: LoadedNetwork, onnx: Path) -> StageReport:
+        """Compare the ONNX, in ONNX Runtime, with the torch network that it was exported from."""
+        source = ModelSource(module=network.module, onnx=onnx)
+        tensors = {name: tensor.detach().numpy() for name, tensor in network.module.state_dict().items()}
+        equal = share_equal_by_name(tensors, onnx)
+        return verify_stage(
+            ONNX_STAGE,
+            lambda: self._open(source, "torch"),
+            lambda: self._open(source, "onnxruntime"),
+            images=self.images,
+            preprocess=self.preprocess,
+            decode=self.decode,
+            further={"weights bit for bit": equal},
+        )
+
+    def ir_of_onnx(self, source: ModelSource) -> StageReport:
+        """Compare the IR, in OpenVINO on the CPU at f32, with the ONNX that it was converted from."""
+        assert source.onnx is not None
+        assert source.ir is not None
+        rounded = share_rounded_in_ir(source.onnx, source.ir)
+        return verify_stage(
+            IR_STAGE,
+            lambda: self._open(source, "onnxruntime"),
+            lambda: self._open(source, "openvino"),
+            images=self.images,
+            preprocess=self.preprocess,
+            decode=self.decode,
+            further={"weights rounded to FP16": rounded},
+        )
+
+    def blob_of_onnx(self) -> StageReport:
+        """The blob's report; it cannot be executed here yet."""
+        return blob_not_executed()
+
+    def _open(self, source: ModelSource, backend: str) -> Backend:
+        return open_backend(source, RuntimeOptions(backend=backend), size=self.preprocess.size)
+
+
+def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple[StageReport, ...]:
+    """Judge every stage of a bundle again.
+
+    The torch stage needs the weights file that the bundle was made from; without it that stage is NOTHING_COMPARED, and
+    its summary says so.
+
+    Args:
+        bundle: an opened bundle, whose hashes were checked.
+        images: real images by name.
+        weights: the weights file.
+
+    Raises:
+        WeightsError: ``weights`` is another file than the bundle's.
+        BackendError: a reference cannot be run.
+    """
+    manifest = bundle.manifest
+    verifier = StageVerifier(images, manifest.preprocess, manifest.decode)
+    reports = []
+    if ONNX_STAGE in manifest.verdicts:
+        reports.append(_torch_stage(bundle, verifier, weights))
+    if manifest.has("ir"):
+        reports.append(verifier.ir_of_onnx(ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir"))))
+    if manifest.has("blob"):
+        reports.append(verifier.blob_of_onnx())
+    return tuple(reports)
+
+
+def _torch_stage(bundle: Bundle, verifier: StageVerifier, weights: Path | None) -> StageReport:
+    record = bundle.manifest.weights
+    if weights is None and record.seed is None:
+        summary = f"not compared: give the weights file with --weights ({record.file}, sha256 {record.sha256})"
+        return StageReport(stage=ONNX_STAGE, verdict=Verdict.NOTHING_COMPARED, summary=summary)
+    try:
+        network = reload_network(bundle.manifest.network, record, weights)
+    except (MissingExtraError, UsageError) as error:
+        return StageReport(stage=ONNX_STAGE, verdict=Verdict.NOTHING_COMPARED, summary=f"not compared: {error}")
+    return verifier.onnx_of_torch(network, bundle.path("onnx"))

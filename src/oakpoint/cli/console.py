@@ -1,0 +1,44 @@
+"""How commands speak: rich on a terminal, plain lines elsewhere, JSON for machines, errors in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from oakpoint.bundle.records import StageReport, Verdict
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+_VERDICT_STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOTHING_COMPARED: "yellow"}
+
+
+def print_error(message: str) -> None:
+    """One line on standard error."""
+    err.print(f"[bold red]error:[/] {escape(' '.join(message.split()))}")
+
+
+def print_warning(message: str) -> None:
+    """One line on standard error."""
+    err.print(f"[yellow]note:[/] {escape(' '.join(message.split()))}")
+
+
+def print_json(facts: Mapping[str, Any]) -> None:
+    """Facts for machines, on standard output."""
+    sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False, default=str) + "\n")
+
+
+def verdict_text(report: StageReport) -> str:
+    """The verdict in colour, and what it rests on."""
+    style = _VERDICT_STYLE[report.verdict]
+    return f"[{style}]{report.verdict.value.upper()}[/]  {escape(report.summary)}"
+
+
+def step_line(step: str, seconds: float, text: str) -> str:
+    """A finished step of a longer command."""
+    return f"{step:<14} {seconds:6.1f} s   {text}"

@@ -1,0 +1,137 @@
+"""``oakpoint convert``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from rich.status import Status
+
+from oakpoint.bundle.records import HeadsName, StageReport
+from oakpoint.chain.conversion import Conversion, convert
+from oakpoint.chain.options import TARGETS, ConversionOptions, Target
+from oakpoint.cli.console import err, out, print_json, print_warning, step_line, verdict_text
+from oakpoint.cli.notices import warn_of_weights
+from oakpoint.cli.options import Images, Json, Weights, parse_size
+from oakpoint.convert.heads import HEADS
+from oakpoint.myriad.compiler import DEFAULT_SHAVES
+
+RANDOM_SEED = 0
+
+
+class ProgressPrinter:
+    """A spinner for the running step on a terminal, and one line for each finished one, there and elsewhere."""
+
+    def __init__(self, *, to_stderr: bool) -> None:
+        self._console = err if to_stderr else out
+        self._status: Status | None = None
+
+    def started(self, step: str) -> None:
+        """Show the step as running."""
+        if self._console.is_terminal:
+            self._status = self._console.status(f"{step} …")
+            self._status.start()
+
+    def finished(self, step: str, seconds: float, note: str, report: StageReport | None) -> None:
+        """Print what came of the step."""
+        self.stop()
+        self._console.print(step_line(step, seconds, verdict_text(report) if report else note))
+
+    def stop(self) -> None:
+        """Take the spinner away, at the end or after an error."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def convert_command(
+    model: Annotated[
+        str, typer.Argument(help="superpoint, a .onnx file, a bundle, or package.module:Class.", show_default=False)
+    ],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the bundle.", show_default=False)],
+    size: Annotated[
+        str | None, typer.Option(help="WIDTHxHEIGHT in pixels, multiples of 8, such as 320x200.", show_default=False)
+    ] = None,
+    weights: Weights = None,
+    to: Annotated[str, typer.Option(help=f"Last stage: {', '.join(TARGETS)}.")] = "archive",
+    heads: Annotated[str, typer.Option(help=f"What the blob puts out: {', '.join(HEADS)}.")] = "dense",
+    shaves: Annotated[int, typer.Option(help="SHAVE cores of the blob, 1 to 16; CMX slices follow.")] = DEFAULT_SHAVES,
+    batch: Annotated[int, typer.Option(help="Batch of the IR; a blob has batch 1.")] = 1,
+    images: Images = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="Initialise the network at random instead of --weights (for a trial).")
+    ] = False,
+    keep_failed: Annotated[
+        bool, typer.Option("--keep-failed", help="Write the bundle even when its verification fails.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Convert a network: PyTorch → ONNX → OpenVINO IR → Myriad X blob → NN archive, each stage verified."""
+    options = ConversionOptions(
+        model=model,
+        weights=weights,
+        seed=RANDOM_SEED if random else None,
+        size=parse_size(size),
+        to=cast(Target, to),
+        heads=cast(HeadsName, heads),
+        shaves=shaves,
+        batch=batch,
+        images=images,
+        keep_failed=keep_failed,
+    )
+    conversion = run_conversion(options, out_folder, to_stderr=as_json)
+    if as_json:
+        print_json(conversion_facts(conversion))
+    else:
+        print_bundle(conversion)
+
+
+def run_conversion(options: ConversionOptions, folder: Path, *, to_stderr: bool) -> Conversion:
+    """Convert with progress on the console, and say once what is to be said of the weights."""
+    printer = ProgressPrinter(to_stderr=to_stderr)
+    try:
+        conversion = convert(options, folder, printer)
+    finally:
+        printer.stop()
+    warn_of_weights(conversion.manifest.weights)
+    return conversion
+
+
+def print_bundle(conversion: Conversion) -> None:
+    """List what the bundle holds."""
+    for artifact in conversion.manifest.artifacts:
+        for name in artifact.files:
+            path = conversion.folder / name
+            out.print(f"  {path}  {path.stat().st_size / 1e6:.2f} MB")
+    for kind, reason in conversion.manifest.not_made.items():
+        print_warning(f"{kind} not made: {reason}")
+    out.print(f"bundle in [bold]{conversion.folder}[/]; next: oakpoint run {conversion.folder} VIDEO --save tracks.gif")
+
+
+def conversion_facts(conversion: Conversion) -> dict[str, object]:
+    """The outcome for machines."""
+    return {
+        "bundle": str(conversion.folder),
+        "weights": dataclasses.asdict(conversion.manifest.weights),
+        "artifacts": {artifact.kind: artifact.files for artifact in conversion.manifest.artifacts},
+        "not_made": conversion.manifest.not_made,
+        "stages": [report_facts(report) for report in conversion.reports],
+    }
+
+
+def report_facts(report: StageReport) -> dict[str, object]:
+    """A stage report for machines; figures that could not be measured are null."""
+
+    def number(value: float) -> float | None:
+        return value if abs(value) < float("inf") else None
+
+    return {
+        "stage": report.stage,
+        "verdict": report.verdict.value,
+        "summary": report.summary,
+        "images": report.images,
+        "checks": [dataclasses.asdict(check) | {"value": number(check.value)} for check in report.checks],
+        "figures": {name: number(value) for name, value in (report.figures or {}).items()},
+    }

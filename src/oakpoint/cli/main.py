@@ -1,0 +1,71 @@
+"""The program ``oakpoint``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from oakpoint import __version__
+from oakpoint.cli.console import out, print_error
+from oakpoint.errors import OakpointError
+
+EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+
+app = typer.Typer(
+    name="oakpoint",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Keypoint networks from PyTorch to the Myriad X in an OAK camera, verified at every step.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"oakpoint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _register() -> None:
+    from oakpoint.cli.convert import convert_command
+    from oakpoint.cli.demo import demo_command
+    from oakpoint.cli.extract import extract_command
+    from oakpoint.cli.run import run_command
+    from oakpoint.cli.verify import verify_command
+
+    app.command("convert")(convert_command)
+    app.command("verify")(verify_command)
+    app.command("run")(run_command)
+    app.command("extract")(extract_command)
+    app.command("demo")(demo_command)
+
+
+_register()
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line and exit code 1, never in a traceback."""
+    try:
+        app()
+    except OakpointError as error:
+        print_error(str(error))
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        print_error("interrupted")
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,44 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from oakpoint.errors import UsageError
+
+Weights = Annotated[
+    Path | None, typer.Option(help="Weights file (.pth, .pt, .safetensors) of a network given by name.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON instead.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Folder of images to verify on. Default: photographs that come with scikit-image."),
+]
+Backend = Annotated[str, typer.Option(help="Runtime: openvino, onnxruntime or torch.")]
+Device = Annotated[str, typer.Option(help="OpenVINO's device: CPU, GPU, NPU or AUTO.")]
+Precision = Annotated[str, typer.Option(help="OpenVINO's arithmetic: f32, bf16 or f16.")]
+MaxKeypoints = Annotated[int | None, typer.Option(help="Keep the highest-scoring N. Default: the network's preset.")]
+Threshold = Annotated[float | None, typer.Option(help="Lowest keypoint probability. Default: the network's preset.")]
+NmsRadius = Annotated[int | None, typer.Option(help="NMS radius in pixels. Default: the network's preset.")]
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """``320x200`` to (320, 200), width and height in pixels.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    if text is None:
+        return None
+    width, separator, height = text.lower().replace("×", "x").partition("x")
+    if not (separator and width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"size: expected WIDTHxHEIGHT in pixels, such as 320x200, got {text!r}")
+    return int(width), int(height)
+
+
+def parse_size_or_native(text: str | None) -> tuple[int, int] | Literal["native"] | None:
+    """As ``parse_size``, and ``native`` for each image's own size."""
+    return "native" if text == "native" else parse_size(text)

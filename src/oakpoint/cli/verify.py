@@ -1,0 +1,57 @@
+"""``oakpoint verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from oakpoint.bundle.folder import open_bundle
+from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.chain.verification import verify_bundle
+from oakpoint.cli.console import err, out, print_json, verdict_text
+from oakpoint.cli.convert import report_facts
+from oakpoint.cli.notices import notice_for
+from oakpoint.cli.options import Images, Json, Weights
+from oakpoint.verify.photographs import load_photographs
+
+EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
+
+
+def verify_command(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.", show_default=False)],
+    images: Images = None,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Check every file of a bundle and compare its stages again. Exit 1: one fails; 2: nothing could be compared."""
+    opened = open_bundle(bundle)
+    notice = notice_for(str(bundle))
+    photographs = load_photographs(images)
+    with err.status(f"comparing on {len(photographs)} images …"):
+        reports = verify_bundle(opened, photographs, weights)
+    if as_json:
+        print_json({"bundle": str(bundle), "notice": notice, "stages": [report_facts(report) for report in reports]})
+    else:
+        for report in reports:
+            print_report(report)
+    verdicts = {report.verdict for report in reports}
+    if Verdict.FAIL in verdicts:
+        raise typer.Exit(EXIT_FAILED)
+    if Verdict.PASS not in verdicts:
+        raise typer.Exit(EXIT_NOTHING_COMPARED)
+
+
+def print_report(report: StageReport) -> None:
+    """The verdict, and each figure with its tolerance."""
+    out.print(f"[bold]{report.stage}[/]  {verdict_text(report)}")
+    if not report.checks:
+        return
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
+    for check in report.checks:
+        sign = "≥" if check.kind == "at_least" else "≤"
+        mark = "[green]ok[/]" if check.passed else "[bold red]failed[/]"
+        table.add_row(check.name, f"{check.value:.7g}", f"{sign} {check.limit:g}", mark)
+    out.print(table)

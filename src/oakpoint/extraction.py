@@ -1,0 +1,112 @@
+"""Features of many images into one HDF5 file; a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.errors import ImageError
+from oakpoint.extractor import Extractor
+from oakpoint.features.hdf5 import bind_settings, stored_names, write_features
+from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
+from oakpoint.images.sources import open_source
+
+
+@dataclass(frozen=True, slots=True)
+class NamedImage:
+    """An image that can be read when its turn comes."""
+
+    name: str
+    read: Callable[[], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What came of one image: the number of its keypoints, or why there are none.
+
+    Attributes:
+        name: the image's.
+        keypoints: how many; None when it was skipped or failed.
+        error: why it could not be read or used.
+    """
+
+    name: str
+    keypoints: int | None = None
+    error: str | None = None
+
+    @property
+    def skipped(self) -> bool:
+        """Whether its features were in the file already."""
+        return self.keypoints is None and self.error is None
+
+
+def named_images(source: Path) -> tuple[list[NamedImage] | None, Iterator[NamedImage]]:
+    """The images of a folder with its subfolders, of one image file, or of a video.
+
+    Returns:
+        The list of images, or None for a video, whose length may be unknown; and an iterator over them.
+
+    Raises:
+        ImageError: nothing there that could be read.
+    """
+    if source.is_dir():
+        names = list_images(source, recursive=True)
+        if not names:
+            raise ImageError(f"{source}: no image in this folder; known are {' '.join(IMAGE_SUFFIXES)}")
+        images = [NamedImage(name, lambda path=source / name: read_image(path)) for name in names]  # type: ignore[misc]
+        return images, iter(images)
+    if source.suffix.lower() in IMAGE_SUFFIXES or not source.exists():
+        images = [NamedImage(source.name, lambda: read_image(source))]
+        if not source.is_file():
+            raise ImageError(f"{source}: no such image, folder or video")
+        return images, iter(images)
+    return None, _frames(source)
+
+
+def _frames(video: Path) -> Iterator[NamedImage]:
+    with open_source(str(video)) as source:
+        for frame in source:
+            yield NamedImage(frame.name, lambda image=frame.image: image)  # type: ignore[misc]
+
+
+def extract_images(
+    images: Iterator[NamedImage], extractor: Extractor, path: Path, settings: Mapping[str, object]
+) -> Iterator[Extracted]:
+    """Extract image by image into ``path``; those that it holds already are skipped, an unreadable one is passed over.
+
+    Args:
+        images: what to extract.
+        extractor: with what.
+        path: the HDF5 file.
+        settings: see ``settings_of``; a file made with other ones is not added to.
+
+    Raises:
+        FeaturesError: the file is none of ours, damaged, or made with other settings.
+        OutputError: the file cannot be written.
+    """
+    bind_settings(path, settings)
+    there = set(stored_names(path))
+    for image in images:
+        if image.name in there:
+            yield Extracted(image.name)
+            continue
+        try:
+            features = extractor(image.read())
+        except ImageError as error:
+            yield Extracted(image.name, error=str(error))
+            continue
+        write_features(path, image.name, features)
+        yield Extracted(image.name, keypoints=len(features))
+
+
+def settings_of(extractor: Extractor, model: str) -> dict[str, object]:
+    """What decides on the features: the model, the preprocessing, the decode options, the runtime."""
+    preprocess = {f"preprocess {name}": value for name, value in asdict(extractor.preprocess).items()}
+    if extractor.native:
+        preprocess |= {"preprocess size": "native", "preprocess resize": "cut"}
+    options = {f"decode {name}": value for name, value in asdict(extractor.decode).items()}
+    return {"model": model, "runtime": extractor.runtime, **preprocess, **options}

@@ -1,0 +1,102 @@
+"""Frames through an extractor and a tracker, one after the other, with the time that each took."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.extractor import Extractor
+from oakpoint.features.tracking import Tracker, Tracks
+from oakpoint.features.types import Features
+from oakpoint.view.draw import draw_tracks, with_status
+
+RATE_WINDOW = 15
+"""The frame rate that is shown is that of as many last frames."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedFrame:
+    """A frame and what was found in it.
+
+    Attributes:
+        image: the frame.
+        features: its keypoints.
+        tracks: which earlier keypoints they continue, row for row.
+        seconds: what extraction and tracking took.
+        rate_fps: frames per second over the last ``RATE_WINDOW`` frames, extraction and tracking alone.
+    """
+
+    image: NDArray[np.uint8]
+    features: Features
+    tracks: Tracks
+    seconds: float
+    rate_fps: float
+
+
+def tracked_frames(
+    images: Iterable[NDArray[np.uint8]], extractor: Extractor, tracker: Tracker
+) -> Iterator[TrackedFrame]:
+    """Extract and track frame by frame.
+
+    Raises:
+        OakpointError: from the images or the model.
+    """
+    recent: deque[float] = deque(maxlen=RATE_WINDOW)
+    for image in images:
+        start = time.perf_counter()
+        features = extractor(image)
+        tracks = tracker.update(features)
+        seconds = time.perf_counter() - start
+        recent.append(seconds)
+        yield TrackedFrame(image, features, tracks, seconds, len(recent) / sum(recent))
+
+
+def picture_of(frame: TrackedFrame, *, notice: str | None = None) -> NDArray[np.uint8]:
+    """The frame with its tracks, and below it the frame rate and counts; uint8 (H + strip, W, 3) BGR.
+
+    Args:
+        frame: what to draw.
+        notice: a further short text in ASCII for the strip.
+    """
+    continued = int((frame.tracks.ages > 1).sum())
+    figures = [f"{frame.rate_fps:.1f} fps", f"{len(frame.features)} keypoints", f"{continued} tracks"]
+    canvas = draw_tracks(frame.image, frame.tracks.positions, frame.tracks.ages)
+    return with_status(canvas, figures + ([notice] if notice else []))
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """Figures over all frames of a run, gathered as they come; holds no images."""
+
+    frames: int = 0
+    keypoints: int = 0
+    tracked: int = 0
+    tracks: int = 0
+    oldest: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    def add(self, frame: TrackedFrame) -> None:
+        """Count one frame."""
+        self.frames += 1
+        self.keypoints += len(frame.features)
+        self.tracked += int((frame.tracks.ages > 1).sum())
+        self.tracks += int((frame.tracks.ages == 2).sum())
+        self.oldest = max(self.oldest, int(frame.tracks.ages.max(initial=0)))
+        self.seconds.append(frame.seconds)
+
+    def facts(self) -> dict[str, float | None]:
+        """Means over frames, and the median time without the first frame, which loads the model."""
+        timed = self.seconds[1:] or self.seconds
+        return {
+            "frames": self.frames,
+            "keypoints_mean": self.keypoints / max(self.frames, 1),
+            "tracks": self.tracks,
+            "tracks_mean_per_frame": self.tracked / max(self.frames - 1, 1),
+            "oldest_track_frames": self.oldest,
+            "milliseconds_median": 1e3 * float(np.median(timed)) if timed else None,
+        }

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from oakpoint.errors import ImageError, UsageError
+from oakpoint.geometry import PixelMap
+from oakpoint.images.preprocess import Preprocess, grey_from_image
+
+STRETCH = Preprocess(size=(32, 24), resize="stretch", interpolation="linear")
+FULL = np.float32([[0, 0], [31, 23]])
+
+
+def test_the_tensor_is_bit_for_bit_that_of_the_original_demo(rng):
+    image = rng.integers(0, 256, (24, 32), dtype=np.uint8)
+    image.flat[:256] = np.arange(256)
+    tensor, original_from_tensor = STRETCH.apply(image)
+    # demo_superpoint.py: grayim.astype('float32') / 255.
+    assert np.array_equal(tensor[0, 0], image.astype("float32") / 255.0)
+    assert tensor.shape == (1, 1, 24, 32)
+    assert tensor.dtype == np.float32
+    assert tensor.flags.c_contiguous
+    assert original_from_tensor == PixelMap((1, 1), (0, 0))
+
+
+def test_baked_leaves_grey_levels_to_the_graph(rng):
+    image = rng.integers(0, 256, (100, 90, 3), dtype=np.uint8)
+    levels, _ = replace(STRETCH, baked=True).apply(image)
+    floats, _ = STRETCH.apply(image)
+    assert levels.dtype == np.uint8
+    assert levels.shape == floats.shape
+    assert np.array_equal(levels.astype(np.float32) / 255, floats)
+
+
+def test_mean_is_subtracted_before_scaling():
+    tensor, _ = replace(STRETCH, mean=127.5, scale=2.0).apply(np.full((24, 32), 200, np.uint8))
+    assert np.unique(tensor) == pytest.approx([145.0])
+
+
+def test_grey_is_bt601(rng):
+    image = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    blue, green, red = np.moveaxis(image.astype(np.float64), 2, 0)
+    assert np.abs(grey_from_image(image) - (0.299 * red + 0.587 * green + 0.114 * blue)).max() <= 0.51
+    assert np.array_equal(grey_from_image(np.full((1, 1, 3), (255, 0, 0), np.uint8)), [[29]])
+
+
+def test_stretch_is_cv2_resize_of_the_grey_image(rng):
+    image = rng.integers(0, 256, (57, 101, 3), dtype=np.uint8)
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    for interpolation, flag in (("linear", cv2.INTER_LINEAR), ("area", cv2.INTER_AREA)):
+        tensor, _ = replace(STRETCH, interpolation=interpolation, baked=True).apply(image)
+        assert np.array_equal(tensor[0, 0], cv2.resize(grey, (32, 24), interpolation=flag))
+
+
+def test_area_is_linear_where_an_axis_grows(rng):
+    image = rng.integers(0, 256, (12, 101), dtype=np.uint8)
+    tensor, _ = replace(STRETCH, interpolation="area", baked=True).apply(image)
+    assert np.array_equal(tensor[0, 0], cv2.resize(image, (32, 24), interpolation=cv2.INTER_LINEAR))
+
+
+def test_crop_takes_the_centre():
+    image = np.zeros((24, 64), np.uint8)
+    image[:, 16:48] = 200
+    tensor, original_from_tensor = replace(STRETCH, resize="crop", baked=True).apply(image)
+    assert (tensor == 200).all()
+    assert original_from_tensor(FULL).tolist() == [[16, 0], [47, 23]]
+
+
+def test_letterbox_pads_what_is_missing():
+    image = np.full((24, 64), 200, np.uint8)
+    preprocess = replace(STRETCH, resize="letterbox", padding_value=7, baked=True)
+    tensor, original_from_tensor = preprocess.apply(image)
+    assert (tensor[0, 0, 6:18] == 200).all()
+    assert (tensor[0, 0, :6] == 7).all()
+    assert (tensor[0, 0, 18:] == 7).all()
+    # Twice as large in the original; centres of edge pixels are half a tensor pixel from its edge, there a whole one.
+    assert original_from_tensor(np.float32([[0, 6], [31, 17]])).tolist() == [[0.5, 0.5], [62.5, 22.5]]
+    assert original_from_tensor(np.float32([[0, 0]]))[0, 1] < -0.5  # the border lies outside the image
+
+
+def test_cut_takes_pixels_as_they_are(rng):
+    image = rng.integers(0, 256, (30, 35), dtype=np.uint8)
+    tensor, original_from_tensor = replace(STRETCH, resize="cut", baked=True).apply(image)
+    assert np.array_equal(tensor[0, 0], image[:24, :32])
+    assert original_from_tensor == PixelMap((1, 1), (0, 0))
+    with pytest.raises(ImageError, match="at least 32×24 px to cut the tensor from, got 31×24"):
+        replace(STRETCH, resize="cut").apply(image[:24, :31])
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "letterbox"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40000), (40000, 2), (3, 5)])
+def test_extreme_images_take_no_more_memory_than_the_tensor(resize, shape):
+    preprocess = replace(STRETCH, resize=resize)
+    tensor, original_from_tensor = preprocess.apply(np.full(shape, 255, np.uint8))
+    assert tensor.shape == (1, 1, 24, 32)
+    assert tensor.max() == 1
+    assert np.isfinite(original_from_tensor(FULL)).all()
+
+
+def test_the_image_is_not_changed_and_may_be_any_view_of_an_array(rng):
+    image = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    before = image.copy()
+    mirrored, _ = STRETCH.apply(image[:, ::-1])
+    expected, _ = STRETCH.apply(image[:, ::-1].copy())
+    tensor, _ = STRETCH.apply(image[..., 0])
+    tensor[:] = 0
+    assert np.array_equal(mirrored, expected)
+    assert np.array_equal(image, before)
+
+
+def test_the_tensor_of_an_image_that_fits_is_no_view_of_it():
+    image = np.zeros((24, 32), np.uint8)
+    tensor, _ = replace(STRETCH, baked=True).apply(image)
+    assert not np.shares_memory(tensor, image)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((8, 8), np.float32), r"expected uint8, 0 to 255, got float32 \(8, 8\); multiply by 255"),
+        (np.zeros((8, 8), np.uint16), "got uint16"),
+        (np.zeros((8, 8), bool), "got bool"),
+        (np.zeros((8, 8, 4), np.uint8), r"got \(8, 8, 4\)"),
+        (np.zeros((8, 8, 1), np.uint8), r"got \(8, 8, 1\)"),
+        (np.zeros((1, 8, 8, 3), np.uint8), r"got \(1, 8, 8, 3\)"),
+        (np.zeros(8, np.uint8), r"got \(8,\)"),
+        (np.zeros((0, 8), np.uint8), r"at least one pixel, got \(0, 8\)"),
+        ([[1, 2]], "got list"),
+        (None, "got NoneType"),
+    ],
+)
+def test_what_is_no_image_is_named(image, message):
+    with pytest.raises(ImageError, match=message):
+        STRETCH.apply(image)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": (321, 200)}, "positive multiples of 8, got 321x200; the nearest is 320x200"),
+        ({"size": (3, -5)}, "the nearest is 8x8"),
+        ({"size": (32.0, 24)}, "whole pixels"),
+        ({"size": (32,)}, "whole pixels"),
+        ({"size": (True, 8)}, "whole pixels"),
+        ({"resize": "fill"}, "resize: expected one of stretch, crop, letterbox, cut, got 'fill'"),
+        ({"interpolation": "cubic"}, "interpolation: expected one of area, linear"),
+        ({"colour": "bgr"}, "colour: expected one of grey"),
+        ({"scale": 0.0}, "scale: expected a positive factor"),
+        ({"scale": float("nan")}, "scale: expected a positive factor"),
+        ({"mean": float("inf")}, "mean: expected a grey level"),
+        ({"padding_value": 256}, "padding_value: expected a grey level from 0 to 255, got 256"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(change, message):
+    with pytest.raises(UsageError, match=message):
+        replace(STRETCH, **change)
+
+
+def test_it_travels_through_json_and_no_key_too_many():
+    adapter = TypeAdapter(Preprocess)
+    preprocess = replace(STRETCH, resize="letterbox", mean=3.5, padding_value=9, baked=True)
+    text = adapter.dump_json(preprocess)
+    assert adapter.validate_json(text) == preprocess
+    assert json.loads(text)["size"] == [32, 24]
+    with pytest.raises(ValidationError, match="gamma"):
+        adapter.validate_python(json.loads(text) | {"gamma": 2.2})
+    with pytest.raises(ValidationError, match="resize"):
+        adapter.validate_python({"size": [32, 24], "interpolation": "linear"})

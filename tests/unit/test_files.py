@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from oakpoint import files
+from oakpoint.errors import OutputError
+from oakpoint.files import replacing_file, replacing_folder, sha256_of_file
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def fail_after_writing(path: Path, error: type[BaseException]) -> None:
+    path.write_text("half")
+    raise error
+
+
+def test_sha256(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * (3 << 20))
+    assert sha256_of_file(path) == hashlib.sha256(b"x" * (3 << 20)).hexdigest()
+
+
+def test_a_file_appears_whole_with_the_permissions_of_any_other(tmp_path):
+    path = tmp_path / "a.txt"
+    with replacing_file(path) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == ".txt"
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert names_in(tmp_path) == ["a.txt", "other"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_after_an_error_the_old_file_stands_and_nothing_else(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), replacing_file(path) as temporary:
+        fail_after_writing(temporary, error)
+    assert path.read_text() == "old"
+    assert names_in(tmp_path) == ["a.txt"]
+
+
+def test_no_folder_to_write_a_file_in(tmp_path):
+    with pytest.raises(OutputError, match="cannot write here"), replacing_file(tmp_path / "missing" / "a"):
+        pass
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_replaces_the_old_one_whole(tmp_path, monkeypatch, exchange):
+    if not exchange:
+        monkeypatch.setattr(files, "_exchange", lambda first, second: False)
+    path = tmp_path / "deep" / "folder"
+    for name in ("old", "new"):
+        with replacing_folder(path) as temporary:
+            assert names_in(temporary) == []
+            (temporary / name).write_text(name)
+        assert names_in(path) == [name]
+        assert names_in(path.parent) == ["folder"]
+    assert path.stat().st_mode & 0o700 == 0o700
+
+
+def test_after_an_error_the_old_folder_stands(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(ValueError), replacing_folder(path) as temporary:  # noqa: PT011  # it is the test's own
+        fail_after_writing(temporary / "new", ValueError)
+    assert names_in(path) == ["old"]
+    assert names_in(tmp_path) == ["folder"]
+
+
+def test_no_place_for_a_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write here"), replacing_folder(tmp_path / "file" / "folder"):
+        pass
+
+
+def test_a_file_is_not_replaced_by_a_folder(tmp_path):
+    (tmp_path / "a").write_text("precious")
+    with pytest.raises(OutputError, match="a file of that name"), replacing_folder(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a").read_text() == "precious"
+    assert names_in(tmp_path) == ["a"]
+
+
+def test_a_link_to_a_folder_stays_and_leads_to_the_new_one(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "old").touch()
+    (tmp_path / "link").symlink_to("real")
+    with replacing_folder(tmp_path / "link") as temporary:
+        (temporary / "new").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert names_in(tmp_path / "real") == ["new"]
+    assert names_in(tmp_path) == ["link", "real"]

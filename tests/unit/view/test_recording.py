@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from oakpoint.errors import ImageError, OutputError, UsageError
+from oakpoint.images.sources import open_source
+from oakpoint.view import recording
+from oakpoint.view.recording import open_recording, recording_format
+
+NAMES = ["a.mp4", "a.gif", "frames"]
+
+
+def frames(count: int, size: tuple[int, int] = (64, 48)) -> list[np.ndarray]:
+    """Frame k is of grey level 20 + 20 k."""
+    return [np.full((size[1], size[0], 3), 20 + 20 * k, np.uint8) for k in range(count)]
+
+
+def record(
+    path: Path, images: Iterable[np.ndarray], *, fps: float = 20, then: type[BaseException] | None = None
+) -> None:
+    with open_recording(path, fps=fps) as taken:
+        for image in images:
+            taken.write(image)
+        if then is not None:
+            raise then
+
+
+def levels(path: Path) -> list[float]:
+    with open_source(str(path)) as source:
+        return [frame.image.mean() for frame in source]
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_recorded_plays_back(tmp_path, name):
+    record(tmp_path / name, frames(8))
+    assert levels(tmp_path / name) == pytest.approx([20 + 20 * k for k in range(8)], abs=5)
+    assert names_in(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+@pytest.mark.parametrize("fps", [10.0, 30.0])
+def test_it_plays_back_at_its_pace(tmp_path, name, fps):
+    record(tmp_path / name, frames(10), fps=fps)
+    with open_source(str(tmp_path / name)) as source:
+        last = list(source)[-1]
+    assert last.time_s == pytest.approx(9 / fps, abs=0.011)  # a GIF counts in hundredths
+
+
+def test_a_gif_keeps_pace_although_it_counts_in_hundredths():
+    durations = recording._durations_ms(300, 30)
+    assert set(durations) == {30, 40}
+    assert sum(durations) == 10_000
+
+
+def test_a_gif_of_a_photograph_is_fit_to_be_seen(tmp_path):
+    rows, columns = np.mgrid[:96, :128]
+    photograph = np.dstack([columns * 2, rows * 2, 128 + 60 * np.sin((rows + columns) / 20)]).astype(np.uint8)
+    record(tmp_path / "a.gif", [photograph])
+    (frame,) = open_source(str(tmp_path / "a.gif"))
+    assert np.abs(frame.image.astype(int) - photograph).mean() < 12  # OpenCV's default: 20 and more
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_grey_frames_are_taken(tmp_path, name):
+    record(tmp_path / name, [image[..., 0] for image in frames(3)])
+    assert levels(tmp_path / name) == pytest.approx([20, 40, 60], abs=5)
+
+
+def test_a_video_of_odd_size_loses_no_pixel(tmp_path):
+    record(tmp_path / "a.mp4", frames(2, (63, 47)))
+    (frame, _) = open_source(str(tmp_path / "a.mp4"))
+    assert frame.image.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_after_ctrl_c_the_part_until_then_is_kept(tmp_path, name):
+    with pytest.raises(KeyboardInterrupt):
+        record(tmp_path / name, frames(4), then=KeyboardInterrupt)
+    assert len(levels(tmp_path / name)) == 4
+    assert names_in(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_after_another_error_what_stood_there_still_stands(tmp_path, name):
+    record(tmp_path / name, frames(2))
+    with pytest.raises(ZeroDivisionError):
+        record(tmp_path / name, frames(5), then=ZeroDivisionError)
+    assert len(levels(tmp_path / name)) == 2
+    assert names_in(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_no_frame_leaves_nothing(tmp_path, name, error):
+    with pytest.raises(error or OutputError, match=None if error else "no frame was recorded"):
+        record(tmp_path / name, [], then=error)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+def test_frames_of_another_size_are_refused(tmp_path, name):
+    with pytest.raises(ImageError, match="64×48 px like the first, got 32×48; record to a folder"):
+        record(tmp_path / name, [*frames(2), *frames(1, (32, 48))])
+    assert names_in(tmp_path) == []
+
+
+def test_a_folder_takes_frames_of_any_size_without_loss(tmp_path, rng):
+    images = [rng.integers(0, 256, (k, 9, 3), dtype=np.uint8) for k in (5, 7)]
+    record(tmp_path / "frames", images)
+    assert names_in(tmp_path / "frames") == ["frame_000000.png", "frame_000001.png"]
+    with open_source(str(tmp_path / "frames")) as source:
+        assert all(np.array_equal(frame.image, image) for frame, image in zip(source, images, strict=True))
+
+
+def test_an_earlier_recording_is_replaced_whole(tmp_path):
+    record(tmp_path / "frames", frames(5))
+    record(tmp_path / "frames", frames(2))
+    assert names_in(tmp_path / "frames") == ["frame_000000.png", "frame_000001.png"]
+
+
+@pytest.mark.parametrize("stranger", ["photo.png", "frame_1.png", ".hidden", "frame_000000.png/deep"])
+def test_a_folder_with_anything_else_in_it_is_left_alone(tmp_path, stranger):
+    path = tmp_path / "mine" / stranger
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="other files in this folder"):
+        record(tmp_path / "mine", frames(2))
+    assert path.read_bytes() == b"precious"
+    assert names_in(tmp_path) == ["mine"]
+
+
+def test_a_file_that_appears_meanwhile_is_not_lost(tmp_path):
+    def frames_and_a_stranger():
+        yield frames(1)[0]
+        (tmp_path / "frames").mkdir()
+        (tmp_path / "frames" / "late.txt").touch()
+
+    with pytest.raises(OutputError, match=r"such as late\.txt"):
+        record(tmp_path / "frames", frames_and_a_stranger())
+    assert names_in(tmp_path / "frames") == ["late.txt"]
+
+
+def test_memory_of_a_gif_is_bounded(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(recording, "GIF_MEMORY_BYTES", 3 * 64 * 48 * 3)
+    with caplog.at_level(logging.WARNING), open_recording(tmp_path / "a.gif", fps=20) as taken:
+        for image in frames(5):
+            taken.write(image)
+        assert (taken.frames_written, taken.frames_left_out) == (3, 2)
+    assert caplog.text.count("full after 3 frames") == 1
+    assert len(levels(tmp_path / "a.gif")) == 3
+
+
+def test_a_gif_keeps_frames_that_the_caller_writes_over(tmp_path):
+    image = np.zeros((48, 64, 3), np.uint8)
+    with open_recording(tmp_path / "a.gif", fps=20) as taken:
+        for level in (50, 200):
+            image[:] = level
+            taken.write(image)
+    assert levels(tmp_path / "a.gif") == pytest.approx([50, 200], abs=5)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.MP4", "mp4"), ("a.gif", "gif"), ("a", "folder"), ("deep/a", "folder")])
+def test_formats_are_told_by_suffix(name, kind):
+    assert recording_format(Path(name)) == kind
+
+
+def test_an_unknown_suffix_names_the_known(tmp_path):
+    with pytest.raises(UsageError, match=r"\.mp4 or \.gif, or has no suffix .* got \.avi"):
+        record(tmp_path / "a.avi", frames(1))
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_impossible_frame_rate(tmp_path, fps):
+    with pytest.raises(UsageError, match="expected a positive number"):
+        record(tmp_path / "a.mp4", frames(1), fps=fps)
+
+
+def test_a_gif_faster_than_a_gif_can_be(tmp_path):
+    with pytest.raises(UsageError, match=r"at most 50 frames per second, got 60; use \.mp4"):
+        record(tmp_path / "a.gif", frames(1), fps=60)
+
+
+def test_places_where_nothing_can_be_written(tmp_path):
+    with pytest.raises(OutputError, match="cannot write here"):
+        record(tmp_path / "missing" / "a.mp4", frames(1))
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(OutputError, match="a folder of that name"):
+        record(tmp_path / "folder.mp4", frames(1))
+    (tmp_path / "file").write_bytes(b"precious")
+    with pytest.raises(OutputError, match="a file of that name"):
+        record(tmp_path / "file", frames(1))
+    assert (tmp_path / "file").read_bytes() == b"precious"
+
+
+def test_an_encoder_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2.VideoWriter, "fourcc", staticmethod(lambda *code: 0))
+    with pytest.raises(OutputError, match="OpenCV cannot encode 64×48 px at 20 fps"):
+        record(tmp_path / "a.mp4", frames(1))
+    assert names_in(tmp_path) == []
