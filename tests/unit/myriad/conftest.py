@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,3 +91,15 @@ def reference() -> Callable[[onnx.ModelProto, dict[str, NDArray[np.generic]]], O
         return dict(zip(names, values, strict=True))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def faults() -> dict[str, Callable[..., bytes]]:
+    """By name: functions that put one mistake into the bytes of a blob, and take which stage they shall hit."""
+    specification = importlib.util.spec_from_file_location("faults", Path(__file__).with_name("faults.py"))
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    found: dict[str, Callable[..., bytes]] = module.FAULTS
+    return found
