@@ -2,8 +2,8 @@
 
     python scripts/fuzz_blobs.py [--count 20000] [--seed 0] [--run] BLOB…
 
-``--run`` also executes those that are still readable, with the simulator, where only BlobError may come. Ends with 1 when
-anything else came, and leaves the offending file in the current folder.
+``--run`` also executes those that are still readable, with the simulator, where only BlobError may come. Ends with 1
+when anything else came, and leaves the offending file in the current folder.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def outcome(data: bytes, *, run: bool) -> str:
 
 
 def main() -> int:
+    """Run the mutants and count what became of them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("blobs", nargs="+", type=Path)
     parser.add_argument("--count", type=int, default=20_000)

@@ -37,7 +37,7 @@ def drop_copy(data: bytes, which: int = -1) -> bytes:
 
 
 def shift_copy(data: bytes, which: int = -1) -> bytes:
-    """One copy reads or writes one FP16 element to the right of its place, whichever stays inside its memory."""
+    """One copy writes one FP16 element to the right of its place."""
     stage = _copies(data)[which]
     length = _word(data, stage.file_offset)
     target_offset = stage.file_offset + length - 12

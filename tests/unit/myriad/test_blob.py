@@ -97,7 +97,7 @@ def test_buffer_outside_its_memory_names_the_stage(tiny: Blob, tiny_bytes: bytes
 def test_huge_dimensions_and_overlapping_strides_are_refused(tiny: Blob, tiny_bytes: bytes) -> None:
     dims_offset = struct.unpack_from("<I", tiny_bytes, tiny.header.input_section + 12 + 16 + 16)[0]
     place = tiny.header.constant_section + dims_offset
-    with pytest.raises(BlobError, match="overlap|larger than the memory"):
+    with pytest.raises(BlobError, match=r"overlap|larger than the memory"):
         Blob.from_bytes(with_word(tiny_bytes, place, 0x7FFFFFFF))
     with pytest.raises(BlobError, match="empty dimension"):
         Blob.from_bytes(with_word(tiny_bytes, place, 0))

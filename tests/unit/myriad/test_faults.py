@@ -45,12 +45,11 @@ FAULTS = ["dropped copy", "shifted copy", "missing ReLU", "flipped weight bit"]
 def test_fault_in_a_small_network(faults: dict[str, Callable[[bytes], bytes]], tiny_bytes: bytes, fault: str) -> None:
     image = photograph(48, 32)
     healthy = Simulator(Blob.from_bytes(tiny_bytes)).run({"image": image})
-    try:
-        broken = Simulator(Blob.from_bytes(faults[fault](tiny_bytes))).run({"image": image})
-    except BlobError as error:
-        assert fault == "shifted copy"
-        assert "stage 6" in str(error)
+    if fault == "shifted copy":  # its target ends where its memory does
+        with pytest.raises(BlobError, match="stage 6"):
+            Blob.from_bytes(faults[fault](tiny_bytes))
         return
+    broken = Simulator(Blob.from_bytes(faults[fault](tiny_bytes))).run({"image": image})
     assert difference(healthy, broken) > CLEARLY
 
 

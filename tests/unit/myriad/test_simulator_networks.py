@@ -281,7 +281,7 @@ def test_operations(
 
 @pytest.mark.parametrize(
     ("channels", "outputs", "height", "width", "stride"),
-    [(1, 1, 8, 8, 1), (1, 8, 9, 11, 1), (7, 13, 31, 45, 2), (17, 33, 77, 101, 1), (3, 64, 112, 112, 2), (512, 300, 7, 7, 1)],
+    [(1, 1, 8, 8, 1), (1, 8, 9, 11, 1), (7, 13, 31, 45, 2), (17, 33, 77, 101, 1), (512, 300, 7, 7, 1)],
 )  # fmt: skip
 def test_odd_sizes(
     compile_onnx: Callable[..., Blob],
