@@ -95,10 +95,14 @@ class Simulator:
 
 @contextmanager
 def _naming(stage: Stage) -> Iterator[None]:
-    """Let an error name the stage; what NumPy finds wrong with its shapes is an error of the blob."""
+    """Let an error name the stage; what NumPy finds wrong with its shapes is an error of the blob.
+
+    Not-a-number and infinity are results here, not warnings.
+    """
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     except BlobError as error:
         raise BlobError(f"{stage}: {error}") from error
-    except (ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
         raise BlobError(f"{stage}: its tensors do not fit together ({error})") from error

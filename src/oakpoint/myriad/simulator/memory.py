@@ -104,5 +104,4 @@ def store(target: Array, values: Array) -> None:
     if target.dtype.kind in "iu" and values.dtype.kind == "f":
         limits = np.iinfo(target.dtype)
         values = np.clip(np.rint(values), limits.min, limits.max)
-    with np.errstate(over="ignore", invalid="ignore"):
-        np.copyto(target, values, casting="unsafe")
+    np.copyto(target, values, casting="unsafe")
