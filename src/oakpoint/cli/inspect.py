@@ -113,7 +113,7 @@ def _print_stages(summary: BlobSummary) -> None:
 
 def _print_totals(summary: BlobSummary) -> None:
     costs = summary.estimate
-    least, most = costs.range_ms
+    least, most = (f"{value:.1f}" for value in costs.range_ms)
     cmx = sum(row.cost.cmx_bytes for row in summary.rows)
     out.print(f"\ninputs   {'; '.join(summary.inputs)}")
     out.print(f"outputs  {'; '.join(summary.outputs)}")
@@ -128,7 +128,7 @@ def _print_totals(summary: BlobSummary) -> None:
         f"{cmx / 1e6:.1f} MB moved in it"
     )
     out.print(
-        f"estimated [bold]{costs.total_ms:.1f} ms[/] on one engine ({least:.1f} to {most:.1f}; ±{costs.uncertainty:.0%}, "
+        f"estimated [bold]{costs.total_ms:.1f} ms[/] on one engine ({least} to {most}; ±{costs.uncertainty:.0%}, "
         "good for ranking, not measured on a chip)"
     )
     for constant in costs.constants:
