@@ -39,7 +39,8 @@ class Window:
 
     def __post_init__(self) -> None:
         sizes = (self.kernel_y, self.kernel_x, self.stride_y, self.stride_x, self.dilation_y, self.dilation_x)
-        if not (min(sizes) >= 1 and max(*sizes, self.pad_top, self.pad_left) <= MAX_KERNEL_PX):
+        reach = max((self.kernel_y - 1) * self.dilation_y, (self.kernel_x - 1) * self.dilation_x)
+        if not (min(sizes) >= 1 and max(*sizes, reach, self.pad_top, self.pad_left) <= MAX_KERNEL_PX):
             raise BlobError(f"kernel, stride, padding or dilation out of range in {self}")
 
     @property
@@ -58,6 +59,8 @@ class Window:
     def padded(self, image: Array, output_height: int, output_width: int, *, fill: float, dtype: type) -> Array:
         """``image`` (C, H, W) with its border, as the window reads it; what lies beyond is cut off."""
         height, width = self.padded_size(output_height, output_width)
+        if max(height - image.shape[1], width - image.shape[2]) > 2 * MAX_KERNEL_PX:
+            raise BlobError(f"an output of {output_height} x {output_width} pixels from {image.shape} with {self}")
         result: Array = np.empty((image.shape[0], height, width), dtype)
         bottom = min(height, self.pad_top + image.shape[1])
         right = min(width, self.pad_left + image.shape[2])
