@@ -152,9 +152,7 @@ def small_onnx(small_network: Any, made_once: MadeOnce) -> Path:
 
     return made_once(
         "small.onnx",
-        lambda path: write_onnx(
-            small_network.module, path, size=SMALL_SIZE, input_name=INPUT, output_names=OUTPUTS
-        ),
+        lambda path: write_onnx(small_network.module, path, size=SMALL_SIZE, input_name=INPUT, output_names=OUTPUTS),
     )
 
 

@@ -131,6 +131,11 @@ def _print_totals(summary: BlobSummary) -> None:
         f"estimated [bold]{costs.total_ms:.1f} ms[/] on one engine ({least} to {most}; ±{costs.uncertainty:.0%}, "
         "good for ranking, not measured on a chip)"
     )
+    if costs.shave_macs:
+        out.print(
+            f"[yellow]a lower bound:[/] {costs.shave_macs / 1e9:.3f} G of the multiply-accumulates run on the SHAVEs, "
+            "whose time is not modelled"
+        )
     for constant in costs.constants:
         out.print(f"  [dim]{constant.name} {constant.value:g} {constant.unit}: {constant.source}[/]")
 
@@ -140,7 +145,9 @@ def _print_advice(advice: tuple[ShaveAdvice, ...]) -> None:
     for heading in ("shaves a thread", "threads", "latency ms", "frames/s"):
         table.add_column(heading, justify="right")
     for entry in advice:
-        table.add_row(
-            str(entry.shaves), str(entry.threads), f"{entry.latency_ms:.1f}", f"{entry.frames_per_second:.1f}"
-        )
+        slower, fewer = ("> ", "< ") if entry.lower_bound else ("", "")
+        latency, rate = f"{slower}{entry.latency_ms:.1f}", f"{fewer}{entry.frames_per_second:.1f}"
+        table.add_row(str(entry.shaves), str(entry.threads), latency, rate)
     out.print(table)
+    if any(entry.lower_bound for entry in advice):
+        out.print("[dim]> and <: some convolutions run on the SHAVEs there, whose time is not modelled[/]")

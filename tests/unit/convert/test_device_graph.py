@@ -47,7 +47,7 @@ def saved(
         nodes,
         "test",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, (batch, 1, SIZE[1], SIZE[0]))],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("semi", "desc")],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in ("semi", "desc")],
         [numpy_helper.from_array(array, name) for name, array in tensors.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
@@ -155,7 +155,9 @@ def test_the_scale_is_folded_into_the_first_convolution(tmp_path: Path, rng: np.
 def test_any_pixels_give_what_the_host_gives(tmp_path: Path, data: st.DataObject, name: str, opset: int) -> None:
     stem = STEMS[name]
     if opset < 14 and any("allowzero" in node[3] for node in stem["stem"]):
-        stem = stem | {"stem": [(*node[:3], {k: v for k, v in node[3].items() if k != "allowzero"}) for node in stem["stem"]]}
+        stem = stem | {
+            "stem": [(*node[:3], {k: v for k, v in node[3].items() if k != "allowzero"}) for node in stem["stem"]]
+        }
     levels = data.draw(st.lists(st.integers(0, 255), min_size=1, max_size=12))
     pixels = np.resize(np.array(levels), (1, 1, SIZE[1], SIZE[0]))
     pixels[..., 3:9, 5:8] = 255
@@ -266,14 +268,22 @@ def test_an_attribute_that_opset_13_does_not_have_is_refused_when_it_says_someth
 
 
 def test_a_resize_by_factors_is_taken(tmp_path: Path, rng: np.random.Generator) -> None:
-    stem = [conv(), ("Resize", ["x1", "", "scales"], "x2", {"mode": "nearest"}), ("MaxPool", ["x2"], "x", {"kernel_shape": [2, 2], "strides": [2, 2]})]
-    path = saved(tmp_path, stem, stem_out="x", weights=WEIGHTS | {"scales": np.array([1, 1, 2, 2], np.float32)}, batch=1)
+    stem = [
+        conv(),
+        ("Resize", ["x1", "", "scales"], "x2", {"mode": "nearest"}),
+        ("MaxPool", ["x2"], "x", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    ]
+    path = saved(
+        tmp_path, stem, stem_out="x", weights=WEIGHTS | {"scales": np.array([1, 1, 2, 2], np.float32)}, batch=1
+    )
     assert_same_on_pixels(path, rng.integers(0, 256, (1, 1, 16, 24)))
 
 
 def test_an_older_softmax_keeps_its_meaning(tmp_path: Path, rng: np.random.Generator) -> None:
     """Up to opset 12 a softmax over axis 1 runs over all that follows; the same words mean channels alone from 13 on."""
-    path = saved(tmp_path, [conv(), ("Softmax", ["x1"], "x", {"axis": 1})], stem_out="x", weights=WEIGHTS, opset=11, batch=1)
+    path = saved(
+        tmp_path, [conv(), ("Softmax", ["x1"], "x", {"axis": 1})], stem_out="x", weights=WEIGHTS, opset=11, batch=1
+    )
     assert_same_on_pixels(path, rng.integers(0, 256, (1, 1, 16, 24)))
 
 
@@ -284,7 +294,11 @@ def test_an_operator_of_another_domain_is_refused(tmp_path: Path) -> None:
 
 
 def test_mixed_types_are_one_clear_error(tmp_path: Path) -> None:
-    stem = [conv(), ("Cast", ["x1"], "x2", {"to": TensorProto.DOUBLE}), ("Cast", ["x2"], "x", {"to": TensorProto.FLOAT})]
+    stem = [
+        conv(),
+        ("Cast", ["x1"], "x2", {"to": TensorProto.DOUBLE}),
+        ("Cast", ["x2"], "x", {"to": TensorProto.FLOAT}),
+    ]
     with pytest.raises(ConversionError, match="no valid FP16 form for the device"):
         device(saved(tmp_path, stem, stem_out="x", weights=WEIGHTS))
 
