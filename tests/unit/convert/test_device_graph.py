@@ -50,7 +50,8 @@ def saved(
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in ("semi", "desc")],
         [numpy_helper.from_array(array, name) for name, array in tensors.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     path = folder / "host.onnx"
     onnx.save(model, path)
     return path
