@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from skimage import data as photographs
 
-from oakpoint.errors import BlobError
 from oakpoint.myriad.blob import Blob
 from oakpoint.myriad.simulator import Simulator
 
@@ -45,10 +44,6 @@ FAULTS = ["dropped copy", "shifted copy", "missing ReLU", "flipped weight bit"]
 def test_fault_in_a_small_network(faults: dict[str, Callable[[bytes], bytes]], tiny_bytes: bytes, fault: str) -> None:
     image = photograph(48, 32)
     healthy = Simulator(Blob.from_bytes(tiny_bytes)).run({"image": image})
-    if fault == "shifted copy":  # its target ends where its memory does
-        with pytest.raises(BlobError, match="stage 6"):
-            Blob.from_bytes(faults[fault](tiny_bytes))
-        return
     broken = Simulator(Blob.from_bytes(faults[fault](tiny_bytes))).run({"image": image})
     assert difference(healthy, broken) > CLEARLY
 

@@ -15,6 +15,7 @@ from oakpoint.errors import BlobError, UsageError
 from oakpoint.myriad.blob import Blob
 from oakpoint.myriad.simulator import Simulator
 from oakpoint.myriad.simulator.convolve import Window, convolve, pool_average, pool_maximum
+from oakpoint.myriad.simulator.workers import Workers
 
 FP16_ROUNDING = 3e-3
 """Share of an output's range: some layers, each rounded to 11 bits."""
@@ -102,27 +103,46 @@ def test_a_batch_is_refused(tiny: Blob) -> None:
         Simulator(dataclasses.replace(tiny, header=header))
 
 
-def test_convolution_does_not_depend_on_the_tiling(rng: np.random.Generator) -> None:
+def convolved(
+    image: NDArray[np.float16], weights: NDArray[np.float64], window: Window, output: tuple[int, int], threads: int = 1
+) -> NDArray[np.float32]:
+    result = np.full((len(weights), *output), np.nan, np.float32)
+
+    def finish(rows: slice, values: NDArray[np.float32]) -> None:
+        result[:, rows] = values
+
+    convolve(image, weights, window, output, finish, Workers(threads))
+    return result
+
+
+def test_convolution_does_not_depend_on_tiling_or_threads(rng: np.random.Generator) -> None:
     image = rng.standard_normal((64, 40, 50)).astype(np.float16)
     weights = rng.standard_normal((48, 64 * 9)).astype(np.float16).astype(np.float64)
-    window = Window(3, 3, 1, 1, 1, 1)
-    whole = np.concatenate([v for _, v in convolve(image, weights, window, (40, 50))], 1)
-    inner = Window(3, 3, 1, 1, 0, 0)
-    tile = np.concatenate([v for _, v in convolve(image[:, 9:24, 4:37], weights[5:21], inner, (13, 31))], 1)
+    whole = convolved(image, weights, Window(3, 3, 1, 1, 1, 1), (40, 50))
+    tile = convolved(image[:, 9:24, 4:37], weights[5:21], Window(3, 3, 1, 1, 0, 0), (13, 31))
     np.testing.assert_array_equal(tile, whole[5:21, 10:23, 5:36])
+    np.testing.assert_array_equal(whole, convolved(image, weights, Window(3, 3, 1, 1, 1, 1), (40, 50), threads=3))
 
 
 def test_convolution_against_the_definition(rng: np.random.Generator) -> None:
     image = rng.integers(-4, 5, (3, 9, 8)).astype(np.float16)
     kernel = rng.integers(-4, 5, (2, 3, 3, 2)).astype(np.float64)
-    window = Window(3, 2, 2, 1, 1, 1, 1, 2)
-    (rows, values), *_ = convolve(image, kernel.reshape(2, -1), window, (5, 8))
-    assert rows == slice(0, 5)
+    values = convolved(image, kernel.reshape(2, -1), Window(3, 2, 2, 1, 1, 1, 1, 2), (5, 8))
     padded = np.zeros((3, 20, 20))
     padded[:, 1:10, 1:9] = image
     for y, x in np.ndindex(5, 8):
         patch = padded[:, 2 * y : 2 * y + 3, x : x + 3 : 2]
         np.testing.assert_array_equal(values[:, y, x], (kernel * patch).sum(axis=(1, 2, 3)))
+
+
+def test_an_error_in_a_thread_arrives() -> None:
+    def fail(piece: int) -> None:
+        raise BlobError(f"piece {piece}")
+
+    with pytest.raises(BlobError, match="piece 0"):
+        Workers(2).run(fail, [0, 1])
+    with pytest.raises(UsageError, match="at least 1"):
+        Workers(0)
 
 
 def test_pooling_borders() -> None:
