@@ -57,7 +57,7 @@ TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
         _at_least("keypoints in common at 0 px, ties aside", 1.0, "the same float32 arithmetic in another order"),
         _at_least("keypoints in common at 0 px", 0.995, "ties are rare at float32; many of them would hide a fault"),
         _at_least("smallest descriptor cosine", 0.99999, "as for the logits"),
-        _at_least("matches in common", 0.995, "follow from keypoints and descriptors, but for ties"),
+        _at_least("matches in common", 0.98, "follow from keypoints and descriptors; near ties change partners"),
     ),
     IR_STAGE: (
         _at_least("weights rounded to FP16", 1.0, "the IR holds each weight rounded once, and nothing else"),

@@ -47,7 +47,10 @@ def network(
         "test",
         [helper.make_tensor_value_info(image, kind, shape)],
         [helper.make_tensor_value_info(outputs[letter], kind, [None] * 4) for letter in order],
-        [numpy_helper.from_array(array.astype(helper.tensor_dtype_to_np_dtype(kind)), n) for n, array in tensors.items()],
+        [
+            numpy_helper.from_array(array.astype(helper.tensor_dtype_to_np_dtype(kind)), n)
+            for n, array in tensors.items()
+        ],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path

@@ -194,9 +194,7 @@ def test_a_compiler_that_may_not_be_executed(tmp_path: Path, pretend: Pretend) -
         attempt(cache, tmp_path)
 
 
-def test_it_gets_no_environment_of_the_users(
-    tmp_path: Path, pretend: Pretend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_gets_no_environment_of_the_users(tmp_path: Path, pretend: Pretend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_PRELOAD_OF_MINE", "secret")
     with pytest.raises(CompilerError):
         attempt(pretend(f"env > {tmp_path}/environment; pwd >> {tmp_path}/environment; exit 1"), tmp_path)

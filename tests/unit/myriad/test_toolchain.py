@@ -123,7 +123,9 @@ def test_offline_with_the_two_wheels_put_there(offered: Path) -> None:
     plugin = (tools / "libmyriadPlugin.so").read_bytes()
     assert b"/tmp/mvnc.mutex" not in plugin
     environment = {"LD_LIBRARY_PATH": str(tools), "PATH": os.defpath}
-    done = subprocess.run([tools / "myriad_compile", "-h"], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [tools / "myriad_compile", "-h"], env=environment, capture_output=True, text=True, check=False
+    )
     assert "VPU_NUMBER_OF_SHAVES" in done.stdout
     assert names_in(offered) == {"wheels", tools.name} | {f"{tools.name}/{n}" for n in expected} | {
         f"wheels/{wheel.filename}" for wheel in WHEELS
@@ -147,9 +149,7 @@ def test_two_processes_at_once_on_an_empty_cache(offered: Path) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_wheel_of_another_content_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int
-) -> None:
+def test_a_wheel_of_another_content_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
     pinned = tiny_wheels(tmp_path, monkeypatch)
     path = tmp_path / "wheels" / pinned[which].filename
     path.write_bytes(path.read_bytes() + b"\0")
