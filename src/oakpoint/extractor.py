@@ -113,6 +113,14 @@ class Extractor:
         tensor, original_from_tensor = preprocess.apply(image)
         return dense_outputs(self._backend(preprocess.size).run({INPUT: tensor})), original_from_tensor
 
+    def open_for(self, image: Image) -> None:
+        """Open the model for images of this size now, so that the first extraction takes no longer than the others.
+
+        Raises:
+            ImageError: see ``__call__``.
+        """
+        self._backend(self._preprocess_for(image).size)
+
     def description(self) -> str:
         """Runtime, version, device and precision of the model that ran last, or will run first."""
         if not self._backends:
