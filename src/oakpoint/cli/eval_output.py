@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
@@ -101,9 +102,12 @@ def _heading(figure: Figure) -> str:
 
 
 def _print_wide(table: Table) -> None:
-    """Print at the table's own width: a figure broken over lines cannot be read, nor cut by a program."""
-    wide = out.options.update(width=_WIDEST)
-    out.print(table, width=Measurement.get(out, wide, table).maximum)
+    """Print at the table's own width where no terminal sets one: a figure broken over lines is no use to a program."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    width = Measurement.get(out, out.options.update(width=_WIDEST), table).maximum
+    Console(file=out.file, width=width, highlight=False, emoji=False).print(table)
 
 
 def summary_csv(summary: Summary) -> str:

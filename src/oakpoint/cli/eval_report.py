@@ -27,10 +27,13 @@ from oakpoint.view.draw import draw_matches, with_status
 
 FACTS_FILE, INDEX_FILE = "evaluation.json", "index.html"
 WORST = 5
+MAX_LINES = 200
+"""Matches that are drawn of one pair, evenly chosen: with more, the images can no longer be seen."""
+
 MAIN_LABEL = {
-    "p1": "repeatability at 3 px (share of keypoints)",
-    "p2": "homographies with a corner error of at most 3 px (share of pairs)",
-    "p3": "matches with an error of at most 3 px (share of matches)",
+    "p1": "repeatability at 3 px\n(share of keypoints)",
+    "p2": "homographies within 3 px at the corners\n(share of pairs)",
+    "p3": "matches within 3 px\n(share of matches)",
 }
 
 
@@ -138,16 +141,18 @@ def pair_picture(pair: PairResult, row: Row, dataset: Dataset) -> NDArray[np.uin
     matches = pair.measured.matches
     assert matches is not None
     count = len(matches.first)
+    drawn = np.linspace(0, count - 1, min(count, MAX_LINES)).round().astype(np.int64)
     picture = draw_matches(
         first.image,
         second.image,
         _bare(matches.first, first.size),
         _bare(matches.second, second.size),
-        Matches(np.stack([np.arange(count)] * 2, axis=1), np.zeros(count, np.float32)),
-        inliers=matches.correct,
+        Matches(np.stack([drawn] * 2, axis=1), np.zeros(len(drawn), np.float32)),
+        inliers=matches.correct[drawn],
     )
     values = pair.measured.values
     figures = [f"{row.label}: {pair.first} - {pair.second}", f"{int(matches.correct.sum())} of {count} within 3 px"]
+    figures += [f"{len(drawn)} drawn"] if len(drawn) < count else []
     if "corner_error_px" in values:
         error = values["corner_error_px"]
         figures.append(f"corner error {error:.1f} px" if math.isfinite(error) else "no homography found")
