@@ -26,7 +26,7 @@ from oakpoint.evaluate.pairs import Dataset
 from oakpoint.evaluate.protocol import Protocol, Reading
 from oakpoint.evaluate.protocols import PROTOCOLS, protocols_by_name
 from oakpoint.evaluate.specification import Specification, parse_specifications
-from oakpoint.evaluate.summary import facts, summarise
+from oakpoint.evaluate.summary import check_resamples, facts, summarise
 from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
 from oakpoint.files import default_cache
 
@@ -84,6 +84,7 @@ def eval_command(
     """
     specifications = parse_specifications(extractors, weights=weights)
     chosen = protocols_by_name(protocols.split(","), cast(Reading, reading), ransac_px=ransac_px)
+    check_resamples(resamples)
     if report is not None:
         check_report_folder(report)
     pairs = _dataset(dataset, photographs, SyntheticOptions(views=views, seed=seed))

@@ -76,7 +76,7 @@ class FeatureCache:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 width, height = arrays["image_size"].tolist()
                 features = Features(arrays["keypoints"], arrays["scores"], arrays["descriptors"], (width, height))
                 return Timed(features, float(arrays["milliseconds"]), str(arrays["runtime"]))

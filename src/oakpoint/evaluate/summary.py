@@ -74,14 +74,23 @@ class Summary:
         )
 
 
+def check_resamples(resamples: int) -> None:
+    """Refuse a number of draws from which no 95 % interval can be read.
+
+    Raises:
+        UsageError: fewer than 100.
+    """
+    if resamples < 100:
+        raise UsageError(f"resamples: expected 100 or more draws, got {resamples}")
+
+
 def summarise(evaluation: Evaluation, *, seed: int = 0, resamples: int = RESAMPLES) -> Summary:
     """Every figure with its interval, and every difference between two extractors with its paired interval.
 
     Raises:
-        UsageError: fewer than 100 draws, from which no 95 % interval can be read.
+        UsageError: see ``check_resamples``.
     """
-    if resamples < 100:
-        raise UsageError(f"resamples: expected 100 or more draws, got {resamples}")
+    check_resamples(resamples)
     entries, differences = [], []
     for row in evaluation.rows:
         for figure in row.protocol.figures:
