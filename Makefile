@@ -13,11 +13,14 @@ DEMO_ARGS ?=
 demo: $(STAMP)
 	$(BIN)/oakpoint demo --out demo-output $(DEMO_ARGS)
 
+# One thread for each worker: two workers whose matrix products want two cores each wait for each other.
+TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
 test: lint
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(TEST_ENV) $(BIN)/pytest -n 2 -m "not slow"
 
 test-slow: $(STAMP)
-	$(BIN)/pytest -m slow
+	$(TEST_ENV) $(BIN)/pytest -n 2 -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -56,7 +56,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
     root.mkdir(exist_ok=True)
 
     def get(name: str, make: Callable[[Path], object]) -> Path:
-        path, unfinished = root / name, root / "unfinished" / name
+        path, unfinished = root / name, root / f"unfinished-{name}" / name  # a folder of its own: the locks are by name
         with (root / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():
@@ -152,9 +152,7 @@ def small_onnx(small_network: Any, made_once: MadeOnce) -> Path:
 
     return made_once(
         "small.onnx",
-        lambda path: write_onnx(
-            small_network.module, path, size=SMALL_SIZE, input_name=INPUT, output_names=OUTPUTS
-        ),
+        lambda path: write_onnx(small_network.module, path, size=SMALL_SIZE, input_name=INPUT, output_names=OUTPUTS),
     )
 
 

@@ -31,10 +31,13 @@ class MyriadSimulatorBackend(Backend):
             UsageError: the blob is for another size.
         """
         try:
-            self._simulator = Simulator(read_blob(path))
+            blob = read_blob(path)
+        except BlobError as error:
+            raise BackendError(str(error)) from error
+        try:
+            self._simulator = Simulator(blob)
         except BlobError as error:
             raise BackendError(f"{path}: cannot be executed: {error}") from error
-        blob = self._simulator.blob
         self.description = f"myriad simulator, {blob.header.shaves} shaves"
         self.inputs = tuple(_spec(tensor) for tensor in blob.inputs)
         self.outputs = tuple(_spec(tensor) for tensor in blob.outputs)

@@ -92,5 +92,8 @@ def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[in
 
         return MyriadSimulatorBackend(source.blob, size=size)
     there = [name for name in ("module", "onnx", "ir", "blob") if getattr(source, name) is not None]
-    hint = "; give --weights for the torch backend" if options.backend == "torch" else ""
+    if source.blob is not None:
+        hint = "; a blob runs on the backend myriad_simulator"
+    else:
+        hint = "; give --weights for the torch backend" if options.backend == "torch" else ""
     raise UsageError(f"backend {options.backend}: the model is at hand as {', '.join(there) or 'nothing'} only{hint}")

@@ -30,7 +30,6 @@ class StageVerifier:
         """Compare the ONNX, in ONNX Runtime, with the torch network that it was exported from."""
         source = ModelSource(module=network.module, onnx=onnx)
         tensors = {name: tensor.detach().numpy() for name, tensor in network.module.state_dict().items()}
-        equal = share_equal_by_name(tensors, onnx)
         return verify_stage(
             ONNX_STAGE,
             lambda: self._open(source, "torch"),
@@ -38,14 +37,14 @@ class StageVerifier:
             images=self.images,
             preprocess=self.preprocess,
             decode=self.decode,
-            further={"weights bit for bit": equal},
+            further={"weights bit for bit": lambda: share_equal_by_name(tensors, onnx)},
         )
 
     def ir_of_onnx(self, source: ModelSource) -> StageReport:
         """Compare the IR, in OpenVINO on the CPU at f32, with the ONNX that it was converted from."""
-        assert source.onnx is not None
-        assert source.ir is not None
-        rounded = share_rounded_in_ir(source.onnx, source.ir)
+        onnx, ir = source.onnx, source.ir
+        assert onnx is not None
+        assert ir is not None
         return verify_stage(
             IR_STAGE,
             lambda: self._open(source, "onnxruntime"),
@@ -53,7 +52,7 @@ class StageVerifier:
             images=self.images,
             preprocess=self.preprocess,
             decode=self.decode,
-            further={"weights rounded to FP16": rounded},
+            further={"weights rounded to FP16": lambda: share_rounded_in_ir(onnx, ir)},
         )
 
     def blob_of_onnx(self, source: ModelSource) -> StageReport:

@@ -12,7 +12,15 @@ from rich.markup import escape
 
 from oakpoint.bundle.records import StageReport, Verdict
 
-out = Console(soft_wrap=True, highlight=False, emoji=False)  # «package.module:a:» is a name, not a picture
+PLAIN_WIDTH = 160
+"""Columns of tables that are not written to a terminal."""
+
+out = Console(
+    soft_wrap=True,
+    highlight=False,
+    emoji=False,  # «package.module:a:» is a name, not a picture
+    width=None if sys.stdout.isatty() else PLAIN_WIDTH,
+)
 err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 _VERDICT_STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOTHING_COMPARED: "yellow"}

@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import typer
 from rich.status import Status
 
-from oakpoint.bundle.records import HeadsName, StageReport
+from oakpoint.bundle.records import HeadsName, StageReport, Verdict
 from oakpoint.chain.conversion import Conversion, convert
 from oakpoint.chain.options import TARGETS, ConversionOptions, Target
 from oakpoint.cli.console import err, out, print_json, print_warning, step_line, verdict_text
@@ -19,6 +19,7 @@ from oakpoint.convert.heads import HEADS
 from oakpoint.myriad.compiler import DEFAULT_SHAVES
 
 RANDOM_SEED = 0
+EXIT_FAILED = 1
 
 
 class ProgressPrinter:
@@ -91,6 +92,8 @@ def convert_command(
         print_json(conversion_facts(conversion))
     else:
         print_bundle(conversion)
+    if any(report.verdict is Verdict.FAIL for report in conversion.reports):
+        raise typer.Exit(EXIT_FAILED)
 
 
 def run_conversion(options: ConversionOptions, folder: Path, *, to_stderr: bool) -> Conversion:

@@ -113,7 +113,7 @@ def _print_stages(summary: BlobSummary) -> None:
 
 def _print_totals(summary: BlobSummary) -> None:
     costs = summary.estimate
-    least, most = costs.range_ms
+    least, most = (f"{value:.1f}" for value in costs.range_ms)
     cmx = sum(row.cost.cmx_bytes for row in summary.rows)
     out.print(f"\ninputs   {'; '.join(summary.inputs)}")
     out.print(f"outputs  {'; '.join(summary.outputs)}")
@@ -128,9 +128,14 @@ def _print_totals(summary: BlobSummary) -> None:
         f"{cmx / 1e6:.1f} MB moved in it"
     )
     out.print(
-        f"estimated [bold]{costs.total_ms:.1f} ms[/] on one engine ({least:.1f} to {most:.1f}: ±{costs.uncertainty:.0%}, "
+        f"estimated [bold]{costs.total_ms:.1f} ms[/] on one engine ({least} to {most}; ±{costs.uncertainty:.0%}, "
         "good for ranking, not measured on a chip)"
     )
+    if costs.shave_macs:
+        out.print(
+            f"[yellow]a lower bound:[/] {costs.shave_macs / 1e9:.3f} G of the multiply-accumulates run on the SHAVEs, "
+            "whose time is not modelled"
+        )
     for constant in costs.constants:
         out.print(f"  [dim]{constant.name} {constant.value:g} {constant.unit}: {constant.source}[/]")
 
@@ -140,7 +145,9 @@ def _print_advice(advice: tuple[ShaveAdvice, ...]) -> None:
     for heading in ("shaves a thread", "threads", "latency ms", "frames/s"):
         table.add_column(heading, justify="right")
     for entry in advice:
-        table.add_row(
-            str(entry.shaves), str(entry.threads), f"{entry.latency_ms:.1f}", f"{entry.frames_per_second:.1f}"
-        )
+        slower, fewer = ("> ", "< ") if entry.lower_bound else ("", "")
+        latency, rate = f"{slower}{entry.latency_ms:.1f}", f"{fewer}{entry.frames_per_second:.1f}"
+        table.add_row(str(entry.shaves), str(entry.threads), latency, rate)
     out.print(table)
+    if any(entry.lower_bound for entry in advice):
+        out.print("[dim]> and <: some convolutions run on the SHAVEs there, whose time is not modelled[/]")

@@ -51,9 +51,10 @@ def device_graph(source: Path, *, size: tuple[int, int], scale: float, heads: st
         A checked model: FP16 input (1, 1, H, W) that holds 0–255, FP16 outputs, opset 13, static shapes, batch 1.
 
     Raises:
-        ConversionError: an operator that opset 13 does not have, or a first layer that the scale cannot be folded into.
+        ConversionError: no valid ONNX, an operator that opset 13 does not have, or a first layer that the scale cannot
+            be folded into.
     """
-    model = onnx.load(source)
+    model = _read(source)
     _fix_input(model, (1, 1, size[1], size[0]))
     model = _at_device_opset(model)
     _fold_scale(model, scale)
@@ -65,6 +66,15 @@ def device_graph(source: Path, *, size: tuple[int, int], scale: float, heads: st
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         raise ConversionError(f"the network has no valid FP16 form for the device: {_first_line(error)}") from error
     _require_static_outputs(model)
+    return model
+
+
+def _read(source: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load(source)
+        onnx.checker.check_model(model)
+    except Exception as error:
+        raise ConversionError(f"{source}: not a valid ONNX model ({_first_line(error)})") from error
     return model
 
 
@@ -89,6 +99,7 @@ def _at_device_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     if opset < DEVICE_OPSET:
         try:
             model = version_converter.convert_version(model, DEVICE_OPSET)
+            del model.graph.value_info[:]
         except RuntimeError as error:
             raise ConversionError(
                 f"opset {opset} cannot be converted to the device's opset {DEVICE_OPSET}: {_first_line(error)}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import onnx
@@ -101,7 +102,10 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     # A name of the chain's that stands for another tensor in this graph makes way first.
     taken = {name for node in graph.node for name in (*node.input, *node.output)} | {t.name for t in graph.initializer}
     clashes = {new for old, new in names.items() if new in taken and new not in names} - set(names)
-    mapping = {clash: f"{clash}_inner" for clash in clashes} | names
+    mapping = dict(names)
+    for clash in sorted(clashes):
+        free = (f"{clash}_inner{number or ''}" for number in itertools.count())
+        mapping[clash] = next(name for name in free if name not in taken | set(mapping.values()))
     for node in graph.node:
         node.input[:] = [mapping.get(name, name) for name in node.input]
         node.output[:] = [mapping.get(name, name) for name in node.output]

@@ -81,14 +81,16 @@ def _run(command: list[str], tools: Path, folder: Path, timeout_s: float) -> tup
         raise CompilerUnavailableError(
             f"{command[0]}: does not start ({error.strerror}); set OAKPOINT_CACHE to a folder that allows execution"
         ) from error
-    try:
-        text, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        raise CompilerError(f"{COMPILER} was ended after {timeout_s:.0f} s; a smaller size compiles faster") from error
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    with process:
+        try:
+            text, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise CompilerError(
+                f"{COMPILER} was ended after {timeout_s:.0f} s; a smaller size compiles faster"
+            ) from error
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, text
 
 

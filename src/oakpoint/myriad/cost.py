@@ -135,6 +135,11 @@ class CostEstimate:
         return sum(stage.macs for stage in self.stages)
 
     @property
+    def shave_macs(self) -> int:
+        """Multiply-accumulates on the SHAVEs, whose time is not modelled: with any, the estimate is a lower bound."""
+        return sum(stage.macs for stage in self.stages if stage.unit == "SHAVE")
+
+    @property
     def engine_cycles(self) -> int:
         """Engine cycles of one inference."""
         return sum(stage.engine_cycles for stage in self.stages)
@@ -236,12 +241,14 @@ class ShaveAdvice:
         threads: inferences side by side, each on an engine of its own.
         latency_ms: estimated time of one inference.
         frames_per_second: estimated, of all threads together.
+        lower_bound: whether convolutions run on the SHAVEs, whose time is not modelled: it takes longer than said.
     """
 
     shaves: int
     threads: int
     latency_ms: float
     frames_per_second: float
+    lower_bound: bool
 
 
 def advise(blobs: Iterable[Blob]) -> tuple[ShaveAdvice, ...]:
@@ -252,7 +259,7 @@ def advise(blobs: Iterable[Blob]) -> tuple[ShaveAdvice, ...]:
     their number is how the compiler cuts the network into tiles.
 
     Returns:
-        One entry for each possible pair, the most frames per second first.
+        One entry for each possible pair, the most frames per second first, those that are lower bounds last.
 
     Raises:
         UsageError: no blob is given, or two for one number of SHAVEs.
@@ -264,12 +271,13 @@ def advise(blobs: Iterable[Blob]) -> tuple[ShaveAdvice, ...]:
         if shaves in seen:
             raise UsageError(f"two blobs for {shaves} SHAVEs: give one for each number")
         seen.add(shaves)
-        latency = estimate(blob).total_ms
+        costs = estimate(blob)
+        latency = costs.total_ms
         advice += [
-            ShaveAdvice(shaves, threads, latency, threads * 1e3 / latency)
+            ShaveAdvice(shaves, threads, latency, threads * 1e3 / latency, costs.shave_macs > 0)
             for threads in range(1, ENGINES + 1)
             if shaves * threads <= MAX_SHAVES
         ]
     if not advice:
         raise UsageError("shave advice needs at least one blob")
-    return tuple(sorted(advice, key=lambda entry: (-entry.frames_per_second, entry.shaves)))
+    return tuple(sorted(advice, key=lambda entry: (entry.lower_bound, -entry.frames_per_second, entry.shaves)))

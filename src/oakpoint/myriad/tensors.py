@@ -48,7 +48,9 @@ class Layout:
         return self.size * self.dtype.itemsize
 
     def dim(self, axis: str) -> int:
-        """Elements along an axis by its letter; 1 where the tensor has no such axis."""
+        """Elements along an axis by its letter; 1 where the tensor has no such axis, 0 for a dynamic shape."""
+        if self.dynamic:
+            return 0
         index = self.axes.find(axis)
         return 1 if index < 0 else self.shape[index]
 

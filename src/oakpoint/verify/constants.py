@@ -14,14 +14,22 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from oakpoint.convert.ir_from_onnx import ir_constants
+from oakpoint.errors import ConversionError
 
 MIN_SIZE = 2
 """Single numbers (axes, exponents, epsilons) are the runtimes' own business."""
 
 
 def onnx_weights(path: Path) -> dict[str, NDArray[Any]]:
-    """The floating-point initialisers of an ONNX file, by name."""
-    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    """The floating-point initialisers of an ONNX file, by name.
+
+    Raises:
+        ConversionError: no ONNX file, or a damaged one.
+    """
+    try:
+        arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    except Exception as error:
+        raise ConversionError(f"{path}: not an ONNX file that can be read ({type(error).__name__})") from error
     return {name: a for name, a in arrays.items() if np.issubdtype(a.dtype, np.floating) and a.size >= MIN_SIZE}
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Backend
 from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.records import Check, StageReport, Verdict
-from oakpoint.errors import BackendError
+from oakpoint.errors import BackendError, ConversionError, UsageError
 from oakpoint.extractor import dense_outputs
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
@@ -41,7 +41,7 @@ def verify_stage(
     preprocess: Preprocess,
     decode: DecodeOptions,
     candidate_preprocess: Preprocess | None = None,
-    further: Mapping[str, float] | None = None,
+    further: Mapping[str, Callable[[], float]] | None = None,
     claim: str = "",
 ) -> StageReport:
     """Compare two models on images and judge the figures by the stage's tolerances.
@@ -57,7 +57,7 @@ def verify_stage(
         preprocess: of the reference.
         candidate_preprocess: of the candidate, where another part of it lies within the graph; None for the same.
         decode: options for the decoded features.
-        further: figures that were measured elsewhere and have a tolerance here.
+        further: figures of the candidate that are measured elsewhere and have a tolerance here.
         claim: what a pass means and what it does not, where that needs saying.
 
     Raises:
@@ -67,6 +67,7 @@ def verify_stage(
         return StageReport(stage=stage, verdict=Verdict.NOTHING_COMPARED, summary="no images to compare on")
     agreement = Agreement(decode, TIE[stage])
     try:
+        measured_elsewhere = {name: _measured(measure) for name, measure in (further or {}).items()}
         with open_reference() as reference, _judging(open_candidate) as candidate:
             for image in images.values():
                 pictures = (image, second_view(image))
@@ -81,7 +82,7 @@ def verify_stage(
                 agreement.add_pair(expected, got)
     except _CandidateError as error:
         return StageReport(stage=stage, verdict=Verdict.FAIL, summary=str(error), images=agreement.images)
-    return _judged(stage, agreement, dict(further or {}), claim)
+    return _judged(stage, agreement, measured_elsewhere, claim)
 
 
 class _CandidateError(Exception):
@@ -91,7 +92,14 @@ class _CandidateError(Exception):
 def _judging(open_candidate: Callable[[], Backend]) -> Backend:
     try:
         return open_candidate()
-    except BackendError as error:
+    except (BackendError, UsageError) as error:  # UsageError: compiled for another size
+        raise _CandidateError(str(error)) from error
+
+
+def _measured(measure: Callable[[], float]) -> float:
+    try:
+        return measure()
+    except ConversionError as error:
         raise _CandidateError(str(error)) from error
 
 

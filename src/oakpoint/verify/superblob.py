@@ -65,9 +65,8 @@ def _outputs(content: bytes, tensor: NDArray[np.generic]) -> dict[str, NDArray[n
 
 
 def _largest_error(base: dict[str, NDArray[np.float32]], outputs: dict[str, NDArray[np.float32]]) -> float:
-    """Largest difference over the largest output; infinite for values that are not finite, or another set of outputs."""
-    if base.keys() != outputs.keys() or not all(
-        np.isfinite(array).all() for array in (*base.values(), *outputs.values())
-    ):
+    """Largest difference over the largest output; infinite for values that are not finite, or for other outputs."""
+    finite = all(np.isfinite(array).all() for array in (*base.values(), *outputs.values()))
+    if not finite or base.keys() != outputs.keys():
         return float("inf")
     return max(float(np.abs(base[name] - outputs[name]).max() / np.abs(base[name]).max()) for name in base)

@@ -41,13 +41,13 @@ BLOB_CLAIM = (
 )
 """What a passed blob stage means, and what it does not."""
 
-TIE = {ONNX_STAGE: 2e-5, IR_STAGE: 5e-2, BLOB_STAGE: 5e-2}
+TIE = {ONNX_STAGE: 2e-5, IR_STAGE: 0.1, BLOB_STAGE: 0.1}
 """Two scores that differ by less than this, as a share of the larger, may change places across a stage.
 
 A keypoint is a tie when its score is that near to the threshold, or to the score of another within the NMS radius: what
 is kept then hangs on rounding. Measured on SuperPoint v1 at 320×200 over the photographs in scikit-image's
 wheel: float32 sums in another order move a score by some 1e-6 of itself; a first convolution rounded to FP16 moves 99 %
-of the scores by less than 4e-2 of themselves.
+of the scores by less than 4e-2 of themselves, and the worst by 0.14.
 """
 
 TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
@@ -57,7 +57,7 @@ TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
         _at_least("keypoints in common at 0 px, ties aside", 1.0, "the same float32 arithmetic in another order"),
         _at_least("keypoints in common at 0 px", 0.995, "ties are rare at float32; many of them would hide a fault"),
         _at_least("smallest descriptor cosine", 0.99999, "as for the logits"),
-        _at_least("matches in common", 0.995, "follow from keypoints and descriptors, but for ties"),
+        _at_least("matches in common", 0.98, "follow from keypoints and descriptors; near ties change partners"),
     ),
     IR_STAGE: (
         _at_least("weights rounded to FP16", 1.0, "the IR holds each weight rounded once, and nothing else"),

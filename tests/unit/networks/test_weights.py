@@ -107,7 +107,10 @@ def test_a_whole_module_is_refused(tmp_path: Path) -> None:
         (lambda s: s.update({"0.bias": [1.0]}), "0.bias: expected a tensor, got list"),
         (lambda s: s.update({"0.bias": torch.zeros(4, dtype=torch.int8)}), "0.bias: expected floating point, got torc"),
         (lambda s: s.update({"0.bias": torch.zeros(4, dtype=torch.complex64)}), "0.bias: expected floating point"),
-        (lambda s: s.update({"0.bias": torch.zeros(4).to_sparse()}), "0.bias: expected a plain dense tensor, got torch"),
+        (
+            lambda s: s.update({"0.bias": torch.zeros(4).to_sparse()}),
+            "0.bias: expected a plain dense tensor, got torch",
+        ),
         (lambda s: s.clear(), "expected a state dict .tensor by name., got an empty dict"),
     ],
     ids=["missing", "misshapen", "left over", "nan", "inf", "list", "int8", "complex", "sparse", "empty"],
@@ -131,7 +134,9 @@ def test_something_else_than_a_state_dict(tmp_path: Path, content: object) -> No
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
 @pytest.mark.parametrize(
-    "content", [b"", b"hello\n", b"PK\x03\x04", b"\x80\x02", bytes(range(256)) * 8], ids=["empty", "text", "zip", "pkl", "bytes"]
+    "content",
+    [b"", b"hello\n", b"PK\x03\x04", b"\x80\x02", bytes(range(256)) * 8],
+    ids=["empty", "text", "zip", "pkl", "bytes"],
 )
 def test_a_foreign_file(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"w{suffix}"

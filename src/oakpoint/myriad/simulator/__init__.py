@@ -20,6 +20,7 @@ from oakpoint.myriad.simulator.memory import Array, Memory
 from oakpoint.myriad.simulator.overlap import check_overlap
 from oakpoint.myriad.simulator.prepare import prepare
 from oakpoint.myriad.simulator.step import Step
+from oakpoint.myriad.simulator.workers import Workers, default_threads
 from oakpoint.myriad.tensors import Buffer, IoTensor
 
 __all__ = ["Simulator"]
@@ -28,7 +29,11 @@ __all__ = ["Simulator"]
 class Simulator:
     """Runs a blob. Preparing takes a fraction of a second, once; a run keeps nothing of the one before it.
 
-    One simulator serves one thread at a time.
+    One simulator serves one thread at a time. The outputs do not depend on the number of threads it works with.
+
+    Args:
+        blob: the network.
+        threads: to work with; by default the processors that this process may use, up to four.
 
     Raises:
         BlobError: the network had a batch; or a stage is of a type that is not modelled, its shapes contradict each
@@ -36,14 +41,14 @@ class Simulator:
             or the stage beside it reads. The message names the stage.
     """
 
-    def __init__(self, blob: Blob) -> None:
+    def __init__(self, blob: Blob, *, threads: int | None = None) -> None:
         if blob.header.batch_size != 1:
             raise BlobError(
                 f"compiled from a network with batch {blob.header.batch_size}, of which the blob runs one: "
                 "export with batch 1"
             )
         self.blob = blob
-        self._memory = Memory(blob)
+        self._memory = Memory(blob, Workers(default_threads() if threads is None else threads))
         cache = WeightCache()
         self._steps: list[tuple[Stage, list[Step]]] = []
         for stage in blob.stages:
@@ -75,10 +80,11 @@ class Simulator:
         """
         self._memory.clear()
         self._fill(inputs)
-        for stage, steps in self._steps:
-            with _naming(stage):
-                for step in steps:
-                    step()
+        with self._memory.workers.alone():
+            for stage, steps in self._steps:
+                with _naming(stage):
+                    for step in steps:
+                        step()
         return {name: view.copy() for name, view in self._outputs.items()}
 
     def _fill(self, inputs: Mapping[str, NDArray[np.generic]]) -> None:
@@ -95,10 +101,14 @@ class Simulator:
 
 @contextmanager
 def _naming(stage: Stage) -> Iterator[None]:
-    """Let an error name the stage; what NumPy finds wrong with its shapes is an error of the blob."""
+    """Let an error name the stage; what NumPy finds wrong with its shapes is an error of the blob.
+
+    Not-a-number and infinity are results here, not warnings.
+    """
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     except BlobError as error:
         raise BlobError(f"{stage}: {error}") from error
-    except (ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
         raise BlobError(f"{stage}: its tensors do not fit together ({error})") from error

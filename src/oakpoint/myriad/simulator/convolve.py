@@ -8,7 +8,7 @@ bit for bit. In float32 they do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import BlobError
 from oakpoint.myriad.simulator.memory import Array
+from oakpoint.myriad.simulator.workers import Workers
 
 COLUMN_BLOCK_ELEMENTS: Final = 1 << 18
 """Elements of the matrix that is unfolded at a time: 2 MiB of float64, which stays in a core's cache."""
@@ -39,7 +40,8 @@ class Window:
 
     def __post_init__(self) -> None:
         sizes = (self.kernel_y, self.kernel_x, self.stride_y, self.stride_x, self.dilation_y, self.dilation_x)
-        if not (min(sizes) >= 1 and max(*sizes, self.pad_top, self.pad_left) <= MAX_KERNEL_PX):
+        reach = max((self.kernel_y - 1) * self.dilation_y, (self.kernel_x - 1) * self.dilation_x)
+        if not (min(sizes) >= 1 and max(*sizes, reach, self.pad_top, self.pad_left) <= MAX_KERNEL_PX):
             raise BlobError(f"kernel, stride, padding or dilation out of range in {self}")
 
     @property
@@ -58,6 +60,8 @@ class Window:
     def padded(self, image: Array, output_height: int, output_width: int, *, fill: float, dtype: type) -> Array:
         """``image`` (C, H, W) with its border, as the window reads it; what lies beyond is cut off."""
         height, width = self.padded_size(output_height, output_width)
+        if max(height - image.shape[1], width - image.shape[2]) > 2 * MAX_KERNEL_PX:
+            raise BlobError(f"an output of {output_height} x {output_width} pixels from {image.shape} with {self}")
         result: Array = np.empty((image.shape[0], height, width), dtype)
         bottom = min(height, self.pad_top + image.shape[1])
         right = min(width, self.pad_left + image.shape[2])
@@ -81,8 +85,13 @@ class Window:
 
 
 def convolve(
-    image: Array, weights: NDArray[np.float64], window: Window, output: tuple[int, int]
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    image: Array,
+    weights: NDArray[np.float64],
+    window: Window,
+    output: tuple[int, int],
+    finish: Callable[[slice, NDArray[np.float32]], None],
+    workers: Workers,
+) -> None:
     """Convolve, some rows at a time.
 
     Args:
@@ -90,27 +99,29 @@ def convolve(
         weights: (O, K), K = C · kernel_y · kernel_x with the channel outermost.
         window: geometry.
         output: rows and columns of the result.
-
-    Yields:
-        Which rows of the result, and their values (O, rows, columns).
+        finish: takes which rows of the result, and their values (O, rows, columns); called from several threads.
+        workers: they share the rows.
     """
     height, width = output
     channels = image.shape[0]
-    if window.is_pointwise and image.shape[1:] == output:
-        flat = image.reshape(channels, -1).astype(np.float64)
-        yield slice(0, height), (weights @ flat).astype(np.float32).reshape(-1, height, width)
-        return
-    padded = window.padded(image, height, width, fill=0.0, dtype=np.float64)
-    step = max(1, min(height, COLUMN_BLOCK_ELEMENTS // max(1, weights.shape[1] * width)))
-    unfolded = np.empty((channels, window.kernel_y * window.kernel_x, step, width))
-    for first in range(0, height, step):
-        rows = min(step, height - first)
-        if rows != step:
-            unfolded = np.empty((channels, window.kernel_y * window.kernel_x, rows, width))
-        for index, tap in enumerate(window.taps(padded, first, rows, width)):
-            unfolded[:, index] = tap
-        product = weights @ unfolded.reshape(weights.shape[1], -1)
-        yield slice(first, first + rows), product.astype(np.float32).reshape(-1, rows, width)
+    taps = window.kernel_y * window.kernel_x
+    step = max(1, COLUMN_BLOCK_ELEMENTS // max(1, weights.shape[1] * width))
+    blocks = [slice(first, min(first + step, height)) for first in range(0, height, step)]
+    plain = window.is_pointwise and image.shape[1:] == output
+    padded = None if plain else window.padded(image, height, width, fill=0.0, dtype=np.float64)
+
+    def one_block(rows: slice) -> None:
+        count = rows.stop - rows.start
+        unfolded = workers.scratch(channels * taps * count * width).reshape(channels, taps, count, width)
+        if padded is None:
+            unfolded[:, 0] = image[:, rows]
+        else:
+            for index, tap in enumerate(window.taps(padded, rows.start, count, width)):
+                unfolded[:, index] = tap
+        product = weights @ unfolded.reshape(channels * taps, count * width)
+        finish(rows, product.astype(np.float32).reshape(-1, count, width))
+
+    workers.run(one_block, blocks)
 
 
 def convolve_depthwise(image: Array, weights: NDArray[np.float64], window: Window, output: tuple[int, int]) -> Array:

@@ -117,8 +117,7 @@ def unary(stage: Stage, memory: Memory) -> Step:
     source, target = _pair(stage, memory)
 
     def step() -> None:
-        with np.errstate(all="ignore"):
-            store(target, function(to_float(source), stage.parameters))
+        store(target, function(to_float(source), stage.parameters))
 
     return step
 
@@ -135,9 +134,8 @@ def per_channel(stage: Stage, memory: Memory) -> Step:
         raise BlobError(f"{len(values)} tensors of values for each channel, channel axis {axis}")
 
     def step() -> None:
-        with np.errstate(all="ignore"):
-            operands = [to_float(value).reshape(shape) for value in values]
-            store(target, function(to_float(source), operands, stage.parameters))
+        operands = [to_float(value).reshape(shape) for value in values]
+        store(target, function(to_float(source), operands, stage.parameters))
 
     return step
 
@@ -226,9 +224,8 @@ def combination(stage: Stage, memory: Memory) -> Step:
     types = [_working_type(buffer) for buffer in present]
 
     def step() -> None:
-        with np.errstate(all="ignore"):
-            operands = [source.astype(kind) for source, kind in zip(sources, types, strict=True)]
-            values = _post_operation(_combine(stage, operands), parameters)
+        operands = [source.astype(kind) for source, kind in zip(sources, types, strict=True)]
+        values = _post_operation(_combine(stage, operands), parameters)
         store(target, np.broadcast_to(values, target.shape))
 
     return step

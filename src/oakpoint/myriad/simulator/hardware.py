@@ -186,7 +186,8 @@ def _convolution(stage: Stage, descriptor: NceDescriptor, memory: Memory, cache:
         weights, used = weights_of()
         image = source[0] if len(used) == source.shape[1] else source[0][used]
         whole = np.empty((count, height, width), np.float32) if pool_x * pool_y > 1 else None
-        for rows, values in convolve(image, weights, window, (height, width)):
+
+        def finish(rows: slice, values: NDArray[np.float32]) -> None:
             if bias is not None:
                 values += bias
             if scale is not None:
@@ -196,6 +197,8 @@ def _convolution(stage: Stage, descriptor: NceDescriptor, memory: Memory, cache:
                 store(written[:, rows], values)
             else:
                 whole[:, rows] = values
+
+        convolve(image, weights, window, (height, width), finish, memory.workers)
         if whole is not None:
             blocks = whole.reshape(count, height // pool_y, pool_y, width // pool_x, pool_x)
             store(written, blocks.max(axis=(2, 4)))

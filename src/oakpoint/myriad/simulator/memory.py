@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from oakpoint.errors import BlobError
 from oakpoint.myriad.blob import Blob
 from oakpoint.myriad.format import Location
+from oakpoint.myriad.simulator.workers import Workers
 from oakpoint.myriad.tensors import Buffer
 
 Array: TypeAlias = NDArray[Any]
@@ -22,9 +23,13 @@ class Memory:
     """One byte array for each input, each output, the constants, BSS (DDR) and CMX.
 
     Reserved when constructed; the sizes were checked when the blob was read.
+
+    Attributes:
+        workers: the threads that work on it.
     """
 
-    def __init__(self, blob: Blob) -> None:
+    def __init__(self, blob: Blob, workers: Workers) -> None:
+        self.workers = workers
         self._inputs = [_unwritten(tensor.layout.extent) for tensor in blob.inputs]
         self._outputs = [_unwritten(tensor.layout.extent) for tensor in blob.outputs]
         self._constants = np.frombuffer(blob.constants, np.uint8)
@@ -104,5 +109,4 @@ def store(target: Array, values: Array) -> None:
     if target.dtype.kind in "iu" and values.dtype.kind == "f":
         limits = np.iinfo(target.dtype)
         values = np.clip(np.rint(values), limits.min, limits.max)
-    with np.errstate(over="ignore", invalid="ignore"):
-        np.copyto(target, values, casting="unsafe")
+    np.copyto(target, values, casting="unsafe")

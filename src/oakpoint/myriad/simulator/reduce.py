@@ -34,10 +34,9 @@ def softmax(stage: Stage, memory: Memory) -> Step:
     axis = axis_of(source, expect(stage.parameters, AxisParameters).axis)
 
     def step() -> None:
-        with np.errstate(all="ignore"):
-            values = to_float(source)
-            powers = np.exp(values - values.max(axis, keepdims=True))
-            store(target, powers / powers.sum(axis, keepdims=True))
+        values = to_float(source)
+        powers = np.exp(values - values.max(axis, keepdims=True))
+        store(target, powers / powers.sum(axis, keepdims=True))
 
     return step
 
@@ -96,10 +95,9 @@ def normalize(stage: Stage, memory: Memory) -> Step:
     axes = (1, 2, 3) if p.across_spatial else (1,)
 
     def step() -> None:
-        with np.errstate(all="ignore"):
-            values = to_float(source)
-            norm = np.sqrt(np.square(values).sum(axes, keepdims=True) + np.float32(p.epsilon))
-            store(target, values / norm * (scale[:, :1] if p.channel_shared else scale))
+        values = to_float(source)
+        norm = np.sqrt(np.square(values).sum(axes, keepdims=True) + np.float32(p.epsilon))
+        store(target, values / norm * (scale[:, :1] if p.channel_shared else scale))
 
     return step
 

@@ -6,6 +6,8 @@ Source of the weights' arrangement: ``src/middleend/passes/sw_conv_adaptation.cp
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,10 +36,14 @@ def convolution(stage: Stage, memory: Memory) -> Step:
 
     def step() -> None:
         for number in range(len(source)):
-            for rows, values in convolve(source[number], weights, window, target.shape[2:]):
-                store(target[number][:, rows], values)
+            finish = partial(_store_rows, target[number])
+            convolve(source[number], weights, window, target.shape[2:], finish, memory.workers)
 
     return step
+
+
+def _store_rows(target: Array, rows: slice, values: NDArray[np.float32]) -> None:
+    store(target[:, rows], values)
 
 
 def _window(parameters: ConvParameters) -> Window:
@@ -118,8 +124,8 @@ def deconvolution(stage: Stage, memory: Memory, *, grouped: bool) -> Step:
             if grouped:
                 store(target[number], convolve_depthwise(spread, weights, window, target.shape[2:]))
                 continue
-            for rows, values in convolve(spread, weights, window, target.shape[2:]):
-                store(target[number][:, rows], values)
+            finish = partial(_store_rows, target[number])
+            convolve(spread, weights, window, target.shape[2:], finish, memory.workers)
 
     return step
 

@@ -1,0 +1,430 @@
+"""The whole conversion, from a network to a bundle: what is in it, who can read it, and what a failure leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import depthai
+import numpy as np
+import onnx
+import pytest
+
+import oakpoint
+from oakpoint.bundle.folder import open_bundle
+from oakpoint.bundle.records import Verdict
+from oakpoint.chain.conversion import convert
+from oakpoint.chain.options import TARGETS, ConversionOptions
+from oakpoint.convert.blob_from_onnx import write_blob
+from oakpoint.errors import (
+    BundleError,
+    CompilerError,
+    ImageError,
+    OakpointError,
+    OutputError,
+    UsageError,
+    VerificationError,
+)
+from oakpoint.files import sha256_of_file
+from oakpoint.myriad.blob import read_blob
+from oakpoint.myriad.format import Location, StageType
+from oakpoint.verify import stages
+from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE
+
+SMALL, SMALL_SIZE = "small_network:SmallNetwork", (160, 120)
+FILES = {
+    "onnx": {"model.onnx"},
+    "ir": {"model.xml", "model.bin"},
+    "blob": {"model.blob", "model.json"},
+    "archive": {"model.rvc2.tar.xz"},
+}
+ALWAYS = {"manifest.json", "report.json"}
+Copied = Callable[[Path], Path]
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def small(images: Path, **options: Any) -> ConversionOptions:
+    return ConversionOptions(**{"model": SMALL, "seed": 0, "size": SMALL_SIZE, "to": "ir", "images": images} | options)
+
+
+@pytest.mark.parametrize(
+    "to", [t if t in ("onnx", "ir") else pytest.param(t, marks=pytest.mark.compiler) for t in TARGETS]
+)
+def test_each_target_gives_its_files_and_those_before_it(converted: Callable[..., Path], to: str) -> None:
+    bundle = converted(f"small-{to}", model=SMALL, seed=0, size=SMALL_SIZE, to=to)
+    expected = set.union(*(FILES[target] for target in TARGETS[: TARGETS.index(to) + 1]))  # type: ignore[arg-type]
+    assert names_in(bundle) == expected | ALWAYS
+    manifest = open_bundle(bundle).manifest
+    assert manifest.not_made == {}
+    assert set(manifest.hashes()) == expected | {"report.json"}
+    assert manifest.shaves == (6 if "model.blob" in expected else None)
+    reached = [ONNX_STAGE, IR_STAGE, BLOB_STAGE][: TARGETS.index(to) + 1]  # type: ignore[arg-type]
+    assert {stage: manifest.verdicts[stage] for stage in reached} == dict.fromkeys(reached, Verdict.PASS)
+
+
+@pytest.mark.compiler
+def test_every_artefact_names_what_it_was_made_from(small_blob_bundle: Path) -> None:
+    manifest = open_bundle(small_blob_bundle).manifest
+    hashes = {kind: set(manifest.artifact(kind).files.values()) for kind in ("onnx", "ir", "blob", "archive")}  # type: ignore[arg-type]
+    parents = {a.kind: set(a.parents) for a in manifest.artifacts}
+    assert parents["ir"] == parents["blob"] == hashes["onnx"]
+    assert parents["archive"] == parents["oak_json"] == hashes["blob"]
+    assert all(artifact.tool and artifact.command for artifact in manifest.artifacts)
+    assert manifest.artifact("blob").preprocess.baked
+    assert not manifest.artifact("onnx").preprocess.baked
+    assert (manifest.weights.trained, manifest.weights.seed) == (False, 0)
+    assert manifest.descriptor_dim == 16
+    assert manifest.network == SMALL
+    report = json.loads((small_blob_bundle / "report.json").read_text(), parse_constant=pytest.fail)
+    assert {stage["stage"]: stage["verdict"] for stage in report} == {
+        stage: verdict.value for stage, verdict in manifest.verdicts.items()
+    }
+    assert all(check["passed"] for stage in report for check in stage["checks"])
+
+
+@pytest.mark.compiler
+def test_random_weights_are_marked_wherever_a_name_is_shown(small_blob_bundle: Path) -> None:
+    config = depthai.NNArchive(str(small_blob_bundle / "model.rvc2.tar.xz")).getConfig()
+    assert "random" in config.model.metadata.name.lower()
+    assert "NOT TRAINED" in (small_blob_bundle / "manifest.json").read_text()
+
+
+@pytest.mark.shared
+@pytest.mark.compiler
+@pytest.mark.parametrize(
+    ("heads", "outputs"),
+    [
+        ("dense", {"semi": (1, 65, 25, 40), "desc": (1, 256, 25, 40)}),
+        ("rtabmap", {"heatmap": (1, 200, 320), "desc": (1, 25, 40, 256)}),
+    ],
+)
+def test_superpoints_blob_and_archive_are_read_by_depthai(
+    request: pytest.FixtureRequest, heads: str, outputs: dict[str, tuple[int, ...]]
+) -> None:
+    fixture = "superpoint_bundle" if heads == "dense" else "superpoint_rtabmap_bundle"
+    bundle = request.getfixturevalue(fixture)
+    manifest = open_bundle(bundle).manifest
+    assert manifest.weights.name == "SuperPoint v1 (official)"
+    assert {spec.name: spec.shape for spec in manifest.artifact("blob").outputs} == outputs
+    assert {spec.name: spec.shape for spec in manifest.artifact("onnx").outputs} == {
+        "semi": ("N", 65, 25, 40),
+        "desc": ("N", 256, 25, 40),
+    }
+
+    blob = depthai.OpenVINO.Blob(str(bundle / "model.blob"))
+    dtype = depthai.TensorInfo.DataType
+    (image,) = blob.networkInputs.values()
+    assert (image.name, tuple(reversed(image.dims)), image.dataType) == ("input", (1, 1, 200, 320), dtype.U8F)
+    assert {name: tuple(size for size in reversed(t.dims)) for name, t in blob.networkOutputs.items()} == outputs
+    assert {tensor.dataType for tensor in blob.networkOutputs.values()} == {dtype.FP16}
+    assert (blob.numShaves, blob.numSlices) == (6, 6)
+
+    config = depthai.NNArchive(str(bundle / "model.rvc2.tar.xz")).getConfig().model
+    assert {tensor.name: tuple(tensor.shape) for tensor in config.outputs} == outputs
+    assert [(tensor.name, tuple(tensor.shape)) for tensor in config.inputs] == [("input", (1, 1, 200, 320))]
+    gen1 = json.loads((bundle / "model.json").read_text())["tensors"]
+    assert {tensor["output_tensor_name"]: tuple(tensor["output_dimensions"]) for tensor in gen1} == outputs
+
+
+def hardware_constants(path: Path) -> list[bytes]:
+    """The bytes of every weight, bias and scale that a hardware stage of a blob reads."""
+    blob = read_blob(path)
+    return sorted(
+        bytes(blob.constants[buffer.offset : buffer.offset + buffer.layout.nbytes])
+        for stage in blob.all_stages()
+        if stage.type == StageType.MYRIAD_X_HW_OP
+        for buffer in stage.buffers
+        if buffer.location is Location.CONSTANT
+    )
+
+
+@pytest.mark.shared
+@pytest.mark.compiler
+@pytest.mark.parametrize(
+    "shaves", [6, pytest.param(5, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.slow)]
+)
+def test_every_constant_of_the_hardware_stages_is_that_of_the_third_partys_blob(
+    superpoint_rtabmap_bundle: Path, shared: Path, tmp_path: Path, shaves: int
+) -> None:
+    blob = superpoint_rtabmap_bundle / "model.blob"
+    if shaves != 6:
+        blob = tmp_path / "model.blob"
+        source = superpoint_rtabmap_bundle / "model.onnx"
+        write_blob(source, blob, size=(320, 200), scale=1 / 255, heads="rtabmap", shaves=shaves)
+    ours = hardware_constants(blob)
+    theirs = hardware_constants(shared / "blobs" / f"superpoint_200x320_{shaves}shave.blob")
+    assert len(set(theirs)) >= 12 * 2
+    assert ours == theirs
+
+
+@pytest.mark.compiler
+def test_a_bundle_is_converted_again_with_other_heads_and_size(
+    small_bundle: Path, tmp_path: Path, image_folder: Path, listener: Any
+) -> None:
+    options = ConversionOptions(model=str(small_bundle), size=(96, 64), heads="rtabmap", shaves=4, images=image_folder)
+    result = convert(options, tmp_path / "again", listener)
+    manifest = open_bundle(tmp_path / "again").manifest
+    before = open_bundle(small_bundle).manifest
+    assert manifest == result.manifest
+    assert (manifest.preprocess.size, manifest.heads, manifest.shaves) == ((96, 64), "rtabmap", 4)
+    assert manifest.weights == before.weights
+    assert manifest.network == before.network
+    assert manifest.artifact("onnx").parents == (before.artifact("onnx").files["model.onnx"],)
+    assert {o.name: o.shape for o in manifest.artifact("blob").outputs} == {
+        "heatmap": (1, 64, 96),
+        "desc": (1, 8, 12, 16),
+    }
+    assert manifest.verdicts[BLOB_STAGE] is Verdict.PASS
+
+
+def test_a_bundle_is_converted_again_in_its_own_place(
+    small_bundle: Path, copied: Copied, image_folder: Path, listener: Any
+) -> None:
+    bundle = copied(small_bundle)
+    convert(ConversionOptions(model=str(bundle), size=(96, 64), to="onnx", images=image_folder), bundle, listener)
+    assert names_in(bundle) == FILES["onnx"] | ALWAYS
+    assert open_bundle(bundle).manifest.preprocess.size == (96, 64)
+    convert(ConversionOptions(model=str(bundle), to="onnx", images=image_folder), bundle, listener)
+    assert open_bundle(bundle).manifest.preprocess.size == (96, 64), "without a size, the bundle's"
+
+
+def test_from_an_onnx_file(small_onnx: Path, tmp_path: Path, image_folder: Path, listener: Any) -> None:
+    options = ConversionOptions(model=str(small_onnx), size=(96, 64), to="ir", images=image_folder)
+    result = convert(options, tmp_path / "b", listener)
+    assert result.manifest.network == small_onnx.name
+    assert result.manifest.weights.sha256 == sha256_of_file(small_onnx)
+    assert result.manifest.verdicts == {IR_STAGE: Verdict.PASS}
+    assert result.manifest.artifact("onnx").parents == (sha256_of_file(small_onnx),)
+
+
+def test_the_batch_of_the_ir(small_onnx: Path, tmp_path: Path, image_folder: Path, listener: Any) -> None:
+    result = convert(small(image_folder, batch=4), tmp_path / "b", listener)
+    assert result.manifest.artifact("ir").inputs[0].shape == (4, 1, 120, 160)
+    assert result.manifest.artifact("onnx").inputs[0].shape == ("N", 1, 120, 160)
+    assert result.manifest.verdicts[IR_STAGE] is Verdict.PASS
+
+
+def test_an_onnx_of_a_fixed_batch_is_refused_for_a_blob(
+    small_onnx: Path, tmp_path: Path, image_folder: Path, listener: Any
+) -> None:
+    model = onnx.load(small_onnx)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 4
+    onnx.save(model, tmp_path / "four.onnx")
+    for to in ("blob", "archive"):
+        options = ConversionOptions(model=str(tmp_path / "four.onnx"), size=SMALL_SIZE, to=to, images=image_folder)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="its batch is fixed to 4, and a Myriad X blob has batch 1"):
+            convert(options, tmp_path / "b", listener)
+    assert not (tmp_path / "b").exists()
+
+
+def test_two_conversions_give_the_same_bytes(
+    small_bundle: Path, tmp_path: Path, image_folder: Path, listener: Any
+) -> None:
+    convert(small(image_folder), tmp_path / "b", listener)
+    assert contents(tmp_path / "b") == contents(small_bundle)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"to": "tflite"}, "target: expected one of onnx, ir, blob, archive, got 'tflite'"),
+        ({"heads": "all"}, "heads: expected one of dense, rtabmap, got 'all'"),
+        ({"shaves": 17}, "shaves: expected 1 to 16, got 17"),
+        ({"batch": 0}, "batch: expected 1 or more, got 0"),
+        ({"batch": 2, "to": "blob"}, "batch: a Myriad X blob has batch 1, got 2; take 1, or stop before it"),
+        ({"size": (321, 200)}, "size: expected positive multiples of 8, got 321x200; the nearest is 320x200"),
+        ({"size": (0, 200)}, "the nearest is 8x200"),
+        ({"size": (80_000_000, 8_000)}, "size: expected at most"),
+        ({"size": None}, "size: needed"),
+        ({"seed": None}, "weights are needed"),
+        ({"model": "nosuch"}, "expected one of superpoint"),
+        ({"model": "missing.onnx", "seed": None}, "no such ONNX file"),
+        ({"model": "missing.onnx"}, "holds its own weights"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_before_any_work(
+    tmp_path: Path, image_folder: Path, options: dict[str, Any], message: str
+) -> None:
+    class NoWork:
+        def started(self, step: str) -> None:
+            pytest.fail(f"{step} was started")
+
+        def finished(self, *_: object) -> None: ...
+
+    with pytest.raises(OakpointError, match=message):
+        convert(small(image_folder, **options), tmp_path / "b", NoWork())
+    assert names_in(tmp_path) == set()
+
+
+def test_a_folder_without_images_is_said_before_any_work(tmp_path: Path, listener: Any) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder, message in (("empty", "no image in this folder"), ("missing", "no such folder")):
+        with pytest.raises(ImageError, match=message):
+            convert(small(tmp_path / folder), tmp_path / "b", listener)
+    assert names_in(tmp_path) == {"empty"}
+
+
+def test_a_foreign_folder_is_refused_before_any_work(tmp_path: Path, image_folder: Path, listener: Any) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds files and is not a bundle"):
+        convert(small(image_folder), tmp_path, listener)
+    assert names_in(tmp_path) == {"precious.txt"}
+
+
+def test_an_old_bundle_is_replaced(small_bundle: Path, copied: Copied, image_folder: Path, listener: Any) -> None:
+    bundle = copied(small_bundle)
+    convert(small(image_folder, to="onnx"), bundle, listener)
+    assert names_in(bundle) == FILES["onnx"] | ALWAYS
+    assert names_in(bundle.parent) == {bundle.name}
+
+
+def test_a_failed_verification_leaves_the_old_bundle(
+    small_bundle: Path, copied: Copied, image_folder: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = copied(small_bundle)
+    before = contents(bundle)
+    strict = {stage: tuple(t for t in tolerances) for stage, tolerances in stages.TOLERANCES.items()}
+    impossible = stages.Tolerance("keypoints compared", "at_least", 1e9, "for this test")
+    monkeypatch.setattr(stages, "TOLERANCES", strict | {IR_STAGE: (impossible,)})
+    with pytest.raises(VerificationError, match=f"failed at {IR_STAGE}: keypoints compared .*no bundle was written"):
+        convert(small(image_folder), bundle, listener)
+    assert contents(bundle) == before
+    assert names_in(bundle.parent) == {bundle.name}
+    kept = convert(small(image_folder, keep_failed=True), bundle, listener)
+    assert kept.manifest.verdicts[IR_STAGE] is Verdict.FAIL
+    assert open_bundle(bundle).manifest == kept.manifest
+
+
+@pytest.mark.compiler
+def test_a_network_that_the_compiler_refuses_leaves_the_old_bundle(
+    small_bundle: Path, copied: Copied, image_folder: Path, listener: Any
+) -> None:
+    bundle = copied(small_bundle)
+    before = contents(bundle)
+    with pytest.raises(CompilerError, match='unsupported layer type "Abs"'):
+        convert(small(image_folder, model="small_network:RefusedNetwork", to="archive"), bundle, listener)
+    assert contents(bundle) == before
+    assert names_in(bundle.parent) == {bundle.name}
+
+
+@pytest.mark.compiler
+def test_a_stem_that_only_moves_pixels_goes_all_the_way(tmp_path: Path, image_folder: Path, listener: Any) -> None:
+    options = small(image_folder, model="small_network:SpaceToDepthNetwork", to="archive")
+    assert convert(options, tmp_path / "b", listener).manifest.verdicts[BLOB_STAGE] is Verdict.PASS
+
+
+@pytest.mark.parametrize("name", ["WrongOutputs", "OneOutput"])
+def test_a_network_of_another_kind_is_one_clear_error(
+    tmp_path: Path, image_folder: Path, listener: Any, name: str
+) -> None:
+    with pytest.raises(OakpointError, match="expected 65 channels, got 64|expected 2 outputs"):
+        convert(small(image_folder, model=f"small_network:{name}"), tmp_path / "b", listener)
+    assert names_in(tmp_path) == set()
+
+
+def test_on_another_platform_the_rest_is_made(
+    tmp_path: Path, image_folder: Path, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    manifest = convert(small(image_folder, to="archive"), tmp_path / "b", listener).manifest
+    assert names_in(tmp_path / "b") == FILES["onnx"] | FILES["ir"] | ALWAYS
+    assert set(manifest.not_made) == {"blob", "oak_json", "archive"}
+    assert "Linux x86-64" in manifest.not_made["blob"]
+    assert set(manifest.verdicts) == {ONNX_STAGE, IR_STAGE}
+    with pytest.raises(BundleError, match="no blob .*not available on this platform"):
+        open_bundle(tmp_path / "b").path("blob")
+
+
+CONVERTER = """
+import sys
+from pathlib import Path
+from oakpoint.chain.conversion import convert
+from oakpoint.chain.options import ConversionOptions
+class Listener:
+    def started(self, step): print(step, flush=True)
+    def finished(self, *_): pass
+options = ConversionOptions(model=sys.argv[1], size=(96, 64), to="ir", images=Path(sys.argv[2]))
+convert(options, Path(sys.argv[3]), Listener())  # once to warm up
+print("warm", flush=True)
+while True:
+    convert(options, Path(sys.argv[3]), Listener())
+"""
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_kill_at_any_moment_leaves_the_old_bundle_or_the_new_one_and_never_a_half(
+    small_onnx: Path, image_folder: Path, tmp_path: Path, old: bool
+) -> None:
+    bundle = tmp_path / "b"
+    rng = random.Random(f"kill {old}")
+    seen = set()
+    for attempt in range(4):
+        if not old and bundle.exists():
+            for path in bundle.iterdir():
+                path.unlink()
+            bundle.rmdir()
+        command = [sys.executable, "-c", CONVERTER, str(small_onnx), str(image_folder), str(bundle)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        with process:
+            wanted = "warm" if old else ("onnx", "ir", "verify ir", "warm")[attempt]
+            for line in process.stdout:
+                if line.strip() == wanted:
+                    break
+            time.sleep(rng.uniform(0, 0.2))
+            process.send_signal(signal.SIGKILL)
+        if bundle.exists():
+            assert set(contents(bundle)) == FILES["onnx"] | FILES["ir"] | ALWAYS
+            open_bundle(bundle)
+        seen.add(bundle.exists())
+        beside = names_in(tmp_path) - {"b"}
+        assert all(name.startswith(".b-") for name in beside), beside
+    assert seen == ({True} if old else {True, False})
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+@pytest.mark.compiler
+def test_the_command_stays_under_two_gigabytes_and_a_minute(superpoint_weights: Path, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from oakpoint.cli.main import main\n"
+        "try: main()\nfinally: print('KIB', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    arguments = ["convert", "superpoint", "--weights", superpoint_weights, "--size", "320x200", "--out", tmp_path / "b"]
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert time.monotonic() - start < 60
+    assert int(done.stderr.split("KIB")[1]) < 2e6
+
+
+def test_a_bundle_runs_on_every_host_backend(small_bundle: Path, photographs: dict[str, Any]) -> None:
+    found = []
+    for backend in ("openvino", "onnxruntime", "torch"):
+        with oakpoint.load(small_bundle, backend=backend) as extractor:
+            found.append(extractor(photographs["camera"]))
+    counts = [len(features) for features in found]
+    assert min(counts) > 20
+    assert max(counts) - min(counts) <= 0.02 * max(counts)
+    for features in found:
+        assert features.image_size == (512, 512)
+        assert np.allclose(np.linalg.norm(features.descriptors, axis=1), 1, atol=1e-5)
+    first, second = ({tuple(p) for p in features.keypoints.tolist()} for features in found[1:])
+    assert first == second, "ONNX Runtime and torch run the same float32 weights"

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from oakpoint.bundle.records import TensorSpec
+from oakpoint.convert.oak_json import write_oak_json
+
+
+def test_the_description_of_the_first_depthai_api(tmp_path: Path) -> None:
+    outputs = (TensorSpec("semi", "float16", (1, 65, 25, 40)), TensorSpec("desc", "float16", (1, 25, 40, 256)))
+    write_oak_json(tmp_path / "model.json", outputs)
+    fixed = {
+        "output_entry_iteration_index": 0,
+        "output_properties_dimensions": [0],
+        "property_key_mapping": [],
+        "output_properties_type": "f16",
+    }
+    assert json.loads((tmp_path / "model.json").read_text()) == {
+        "tensors": [
+            {"output_tensor_name": "semi", "output_dimensions": [1, 65, 25, 40], **fixed},
+            {"output_tensor_name": "desc", "output_dimensions": [1, 25, 40, 256], **fixed},
+        ]
+    }

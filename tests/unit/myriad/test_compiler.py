@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from oakpoint.convert.device_graph import device_graph
+from oakpoint.errors import CompilerError, CompilerUnavailableError, OutputError, UsageError
+from oakpoint.myriad import compiler
+from oakpoint.myriad.blob import read_blob
+from oakpoint.myriad.compiler import check_shaves, compile_blob, reason_in
+from oakpoint.myriad.toolchain import tool_folder
+
+# Texts that myriad_compile 2021.3.0 wrote, but for the paths of its build machine.
+ABS = """Inference Engine:
+    IE version ......... 2021.3
+    Build ........... 2021.3.0-2787-60059f2c755-releases/2021/3
+[ ERROR ] [VPU] /home/jenkins/agent/workspace/src/graph_transformer/frontend.cpp:526 \
+Failed to compile layer "desc": unsupported layer type "Abs"
+"""
+EINSUM = """Inference Engine: 
+Cannot get layer: nGraph does not support the following ONNX operations: Einsum
+"""
+DYNAMIC = """[ ERROR ] frontend.cpp:12 encountered dynamic node in a place
+"""
+FORMAT = """Cannot find reader for model format: txt and read the model: a.txt. Please check that reader library exists
+"""
+OTHER = """Inference Engine:
+    IE version ......... 2021.3
+Unknown exception
+/home/jenkins/agent/src/file.cpp:99 something went wrong
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (ABS, "layer 'desc': unsupported layer type \"Abs\""),
+        (EINSUM, "ONNX operations that it does not know: Einsum"),
+        (DYNAMIC, "a symbolic or dynamic size; every size must be a number"),
+        (FORMAT, "the file is not an ONNX model that it can read"),
+        (OTHER, "file.cpp:99: something went wrong"),
+        ("", "it gave no reason"),
+        ("Inference Engine:\n[ INFO ] hello\n", "it gave no reason"),
+        ("x" * 1000, "x" * 300),
+    ],
+)
+def test_the_compilers_reason_in_a_line(text: str, reason: str) -> None:
+    assert reason_in(text) == reason
+
+
+@pytest.mark.parametrize("shaves", [-1, 0, 17, 1000])
+def test_shaves_out_of_range(tmp_path: Path, shaves: int) -> None:
+    with pytest.raises(UsageError, match=f"shaves: expected 1 to 16, got {shaves}"):
+        compile_blob(tmp_path / "a.onnx", tmp_path / "a.blob", shaves=shaves)
+    check_shaves(1)
+    check_shaves(16)
+
+
+def network(path: Path, operator: str, **attributes: Any) -> Path:
+    """A convolution and behind it the operator, FP16, opset 13."""
+    weights = numpy_helper.from_array(np.full((4, 1, 3, 3), 0.1, np.float16), "w")
+    inputs = ["x", "x"] if operator == "Einsum" else ["x"]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["input", "w"], ["x"], name="conv", pads=[1, 1, 1, 1]),
+            helper.make_node(operator, inputs, ["y"], name="layer", **attributes),
+        ],
+        "test",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT16, (1, 1, 16, 16))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT16, (1, 4, 16, 16))],
+        [weights],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), path)
+    return path
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize(
+    ("operator", "attributes", "reason"),
+    [
+        ("Abs", {}, 'layer .*: unsupported layer type "Abs"'),
+        ("Einsum", {"equation": "abij,abij->abij"}, "ONNX operations that it does not know: .*Einsum"),
+        ("HardSigmoid", {}, 'layer .*: unsupported layer type "HardSigmoid"'),
+    ],
+)
+def test_a_refused_network(tmp_path: Path, operator: str, attributes: dict[str, Any], reason: str) -> None:
+    source = network(tmp_path / "a.onnx", operator, **attributes)
+    with pytest.raises(CompilerError, match=f"^myriad_compile 2021.3.0 refused the network: {reason}"):
+        compile_blob(source, tmp_path / "a.blob", shaves=6)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.onnx"}
+
+
+@pytest.mark.compiler
+def test_a_file_that_is_no_network(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_text("hello")
+    with pytest.raises(CompilerError, match="refused the network: .*not an ONNX model|refused the network: ."):
+        compile_blob(tmp_path / "a.onnx", tmp_path / "a.blob", shaves=6)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.onnx"}
+
+
+@pytest.fixture(scope="module")
+def source(small_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("device") / "a b.onnx"  # a blank in the name is no trouble
+    onnx.save(device_graph(small_onnx, size=(160, 120), scale=1 / 255, heads="dense"), path)
+    return path
+
+
+@pytest.mark.compiler
+def test_shaves_from_one_to_sixteen_and_runs_side_by_side(source: Path, tmp_path: Path) -> None:
+    def compiled(shaves: int) -> tuple[int, int]:
+        blob = tmp_path / f"{shaves}.blob"
+        compile_blob(source, blob, shaves=shaves)
+        header = read_blob(blob).header
+        return header.shaves, header.cmx_slices
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(compiled, (1, 6, 9, 16))) == [(1, 1), (6, 6), (9, 9), (16, 16)]
+
+
+@pytest.mark.compiler
+def test_a_blob_is_readable_and_written_to_its_place_alone(source: Path, tmp_path: Path) -> None:
+    before = set(Path.cwd().iterdir())
+    blob = tmp_path / "folder with blank" / "a.blob"
+    with pytest.raises(OutputError, match="cannot write here"):
+        compile_blob(source, blob, shaves=6)
+    blob.parent.mkdir()
+    compile_blob(source, blob, shaves=6)
+    assert [path.name for path in blob.parent.iterdir()] == ["a.blob"]
+    assert stat.S_IMODE(blob.stat().st_mode) & 0o444
+    assert set(Path.cwd().iterdir()) == before
+    assert {tensor.name for tensor in read_blob(blob).outputs} == {"semi", "desc"}
+
+
+Pretend = Callable[[str], Path]
+
+
+@pytest.fixture
+def pretend(tmp_path: Path) -> Pretend:
+    """A cache whose compiler is a shell script."""
+
+    def make(script: str) -> Path:
+        tools = tool_folder(tmp_path / "cache")
+        tools.mkdir(parents=True)
+        program = tools / "myriad_compile"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return tmp_path / "cache"
+
+    return make
+
+
+def attempt(cache: Path, tmp_path: Path, **options: Any) -> None:
+    (tmp_path / "a.onnx").touch()
+    compile_blob(tmp_path / "a.onnx", tmp_path / "a.blob", shaves=6, cache=cache, **options)
+
+
+def test_a_compiler_that_takes_too_long_is_ended_with_its_children(tmp_path: Path, pretend: Pretend) -> None:
+    cache = pretend(f"sleep 60 & echo $! > {tmp_path}/child; wait")
+    start = time.monotonic()
+    with pytest.raises(CompilerError, match="was ended after 1 s"):
+        attempt(cache, tmp_path, timeout_s=1.0)
+    assert time.monotonic() - start < 10
+    child = int((tmp_path / "child").read_text())
+    for _ in range(50):
+        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the compiler's child lives on")
+    assert not (tmp_path / "a.blob").exists()
+
+
+@pytest.mark.parametrize("script", ["exit 0", "echo half > blob; exit 3", "kill -SEGV $$"])
+def test_a_compiler_that_gives_no_blob(tmp_path: Path, pretend: Pretend, script: str) -> None:
+    with pytest.raises(CompilerError, match="refused the network: it gave no reason"):
+        attempt(pretend(script), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.onnx", "cache"}
+
+
+def test_a_compiler_that_may_not_be_executed(tmp_path: Path, pretend: Pretend) -> None:
+    cache = pretend("exit 0")
+    next(cache.glob("*/myriad_compile")).chmod(0o644)
+    with pytest.raises(CompilerUnavailableError, match=r"does not start \(Permission denied\); set OAKPOINT_CACHE"):
+        attempt(cache, tmp_path)
+
+
+def test_it_gets_no_environment_of_the_users(tmp_path: Path, pretend: Pretend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD_OF_MINE", "secret")
+    with pytest.raises(CompilerError):
+        attempt(pretend(f"env > {tmp_path}/environment; pwd >> {tmp_path}/environment; exit 1"), tmp_path)
+    text = (tmp_path / "environment").read_text()
+    assert "secret" not in text
+    assert f"\n{os.getcwd()}\n" not in text
+
+
+@pytest.mark.parametrize(("shaves", "streams"), [(8, ""), (9, "MYRIAD_THROUGHPUT_STREAMS 1\n")])
+def test_more_than_eight_shaves_are_planned_for_one_stream(
+    tmp_path: Path, pretend: Pretend, shaves: int, streams: str
+) -> None:
+    (tmp_path / "a.onnx").touch()
+    script = f'for last; do :; done; cat "$last" > {tmp_path}/config; echo "$@" > {tmp_path}/arguments; exit 1'
+    with pytest.raises(CompilerError):
+        compile_blob(tmp_path / "a.onnx", tmp_path / "a.blob", shaves=shaves, cache=pretend(script))
+    assert (tmp_path / "config").read_text() == streams
+    arguments = (tmp_path / "arguments").read_text()
+    assert f"-ip U8 -VPU_NUMBER_OF_SHAVES {shaves} -VPU_NUMBER_OF_CMX_SLICES {shaves} " in arguments
+
+
+def test_the_default_leaves_shaves_for_the_camera() -> None:
+    assert 2 * compiler.DEFAULT_SHAVES <= compiler.MAX_SHAVES

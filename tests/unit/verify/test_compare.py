@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
+from oakpoint.verify.compare import Agreement, View
+from oakpoint.verify.tolerances import TOLERANCES
+
+DECODE = DecodeOptions.preset("superpoint").with_changes(nms_radius_px=2)
+GRID = (6, 8)
+
+
+def outputs(bumps: dict[tuple[int, int], float], *, descriptors: np.ndarray | None = None) -> DenseOutputs:
+    """Logits whose heat map has the given probabilities at (x, y), and next to nothing elsewhere."""
+    heat = np.full((GRID[0] * 8, GRID[1] * 8), 1e-6)
+    for (x, y), probability in bumps.items():
+        heat[y, x] = probability
+    cells = heat.reshape(GRID[0], 8, GRID[1], 8).transpose(1, 3, 0, 2).reshape(64, *GRID)
+    logits = np.log(np.concatenate([cells, 1 - cells.sum(0, keepdims=True)]))
+    if descriptors is None:
+        descriptors = np.random.default_rng(0).normal(size=(16, *GRID))
+    return DenseOutputs(logits.astype(np.float32), descriptors.astype(np.float32))
+
+
+def figures(reference: DenseOutputs, candidate: DenseOutputs, tie: float = 1e-3) -> dict[str, float]:
+    agreement = Agreement(DECODE, tie)
+    a, b = agreement.view(reference), agreement.view(candidate)
+    agreement.add_image(a, b)
+    agreement.add_pair((a, a), (b, b))
+    return agreement.figures()
+
+
+POINTS = {(12, 12): 0.9, (30, 12): 0.8, (50, 12): 0.7, (20, 30): 0.6}
+
+
+def test_a_model_agrees_with_itself() -> None:
+    found = figures(outputs(POINTS), outputs(POINTS))
+    assert found["keypoints compared"] == 4
+    for name, value in found.items():
+        if "common" in name:
+            assert value == 1.0, name
+        elif "error" in name:
+            assert value == 0.0, name
+        elif "cosine" in name:
+            assert value == pytest.approx(1.0, abs=1e-6), name
+
+
+def test_shares_count_against_the_larger_of_both() -> None:
+    three = {point: POINTS[point] for point in list(POINTS)[:3]}
+    for pair in ((POINTS, three), (three, POINTS)):
+        found = figures(*map(outputs, pair))
+        assert found["keypoints in common at 0 px"] == 0.75
+        assert found["keypoints in common at 1 px"] == 0.75
+        assert found["keypoints in common at 0 px, ties aside"] == 0.75
+        assert found["matches in common"] == 0.75
+
+
+def test_a_keypoint_that_moved_by_a_pixel() -> None:
+    moved = {(x + (x == 12), y): p for (x, y), p in POINTS.items()}
+    found = figures(outputs(POINTS), outputs(moved))
+    assert found["keypoints in common at 0 px"] == 0.75
+    assert found["keypoints in common at 1 px"] == 1.0
+    far = {(x + 2 * (x == 12), y): p for (x, y), p in POINTS.items()}
+    assert figures(outputs(POINTS), outputs(far))["keypoints in common at 1 px"] == 0.75
+
+
+def test_what_hangs_on_the_threshold_is_a_tie() -> None:
+    near = POINTS | {(40, 40): DECODE.threshold * 1.0005}
+    found = figures(outputs(near), outputs(POINTS))
+    assert found["keypoints in common at 0 px"] == 0.8
+    assert found["keypoints in common at 0 px, ties aside"] == 1.0
+    assert figures(outputs(near), outputs(POINTS), tie=1e-5)["keypoints in common at 0 px, ties aside"] == 0.8
+
+
+def test_what_hangs_on_a_rival_of_the_same_score_is_a_tie() -> None:
+    left, right = ({**POINTS, (39, 40): a, (41, 40): b} for a, b in ((0.5002, 0.5), (0.5, 0.5002)))
+    found = figures(outputs(left), outputs(right))
+    assert found["keypoints in common at 0 px"] == 0.8
+    assert found["keypoints in common at 0 px, ties aside"] == 1.0
+    clear = {**POINTS, (39, 40): 0.4, (41, 40): 0.5}
+    assert figures(outputs(left), outputs(clear))["keypoints in common at 0 px, ties aside"] == 0.8
+
+
+def test_errors_of_raw_tensors() -> None:
+    reference = outputs(POINTS)
+    logits, descriptors = reference.logits.copy(), reference.descriptors.copy()
+    logits[3, 2, 2] += 0.5
+    descriptors[0, 0, 0] -= 0.25
+    found = figures(reference, DenseOutputs(logits, descriptors))
+    assert found["largest logit error"] == pytest.approx(0.5)
+    assert found["largest logit error, relative"] == pytest.approx(0.5 / np.abs(reference.logits).max())
+    assert found["largest descriptor error"] == pytest.approx(0.25)
+    assert found["mean descriptor error"] == pytest.approx(0.25 / descriptors.size)
+    assert 0 < found["largest heat-map error"] < 0.5
+
+
+def test_the_smallest_cosine_is_that_of_the_worst_keypoint() -> None:
+    keypoints = np.array([[8, 8], [24, 8]], np.float32)
+    scores = np.array([0.9, 0.8], np.float32)
+    angle = 0.1
+    a = np.array([[1, 0], [1, 0]], np.float32)
+    b = np.array([[1, 0], [np.cos(angle), np.sin(angle)]], np.float32)
+    dense = outputs({(8, 8): 0.9, (24, 8): 0.8})
+    agreement = Agreement(DECODE, 1e-3)
+    views = [View(dense, Features(keypoints, scores, d, (64, 48))) for d in (a, b)]
+    agreement.add_image(*views)
+    assert agreement.figures()["smallest descriptor cosine"] == pytest.approx(np.cos(angle))
+    assert agreement.figures()["mean descriptor cosine"] == pytest.approx((1 + np.cos(angle)) / 2)
+
+
+def test_nan_counts_as_infinitely_wrong() -> None:
+    reference = outputs(POINTS)
+    broken = DenseOutputs(np.full_like(reference.logits, np.nan), np.full_like(reference.descriptors, np.nan))
+    found = figures(reference, broken)
+    assert found["largest logit error, relative"] == np.inf
+    assert found["keypoints in common at 0 px"] == 0.0
+
+
+def test_nothing_on_either_side_is_not_a_number() -> None:
+    found = figures(outputs({}), outputs({}))
+    assert found["keypoints compared"] == 0
+    assert np.isnan(found["keypoints in common at 0 px"])
+    assert np.isnan(found["matches in common"])
+
+
+def test_figures_are_gathered_over_images() -> None:
+    agreement = Agreement(DECODE, 1e-3)
+    few = {point: POINTS[point] for point in list(POINTS)[:2]}
+    for candidate in (POINTS, few):
+        agreement.add_image(agreement.view(outputs(POINTS)), agreement.view(outputs(candidate)))
+    assert agreement.images == 2
+    assert agreement.figures()["keypoints in common at 0 px"] == (4 + 2) / (4 + 4)
+
+
+def test_every_tolerance_is_about_a_figure_that_is_measured() -> None:
+    measured = set(figures(outputs(POINTS), outputs(POINTS))) | {"weights bit for bit", "weights rounded to FP16"}
+    for stage, tolerances in TOLERANCES.items():
+        for tolerance in tolerances:
+            assert tolerance.figure in measured, f"{stage}: {tolerance.figure}"

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Backend, Tensors
+from oakpoint.bundle.records import StageReport, TensorSpec, Verdict
+from oakpoint.errors import BackendError
+from oakpoint.features.types import DecodeOptions
+from oakpoint.images.preprocess import Preprocess
+from oakpoint.verify.stages import not_executed, verify_stage
+from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE
+
+PREPROCESS = Preprocess(size=(96, 64), resize="stretch", interpolation="area")
+GRID = (8, 12)
+EXACT = {"weights bit for bit": 1.0}
+
+
+class Formula(Backend):
+    """Puts out what a formula makes of the image."""
+
+    def __init__(self, formula: Callable[[NDArray[Any]], Tensors], kind: str = "float32") -> None:
+        self.description = "formula 1"
+        self.inputs = (TensorSpec("input", kind, (1, 1, 64, 96)),)
+        self.outputs = ()
+        self._formula = formula
+
+    def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
+        return self._formula(tensors["input"])
+
+
+def cells(image: NDArray[Any]) -> Tensors:
+    """A keypoint network without weights: each cell's logits are its pixels, its descriptor four of them."""
+    blocks = image.reshape(GRID[0], 8, GRID[1], 8).transpose(1, 3, 0, 2).reshape(64, *GRID).astype(np.float32)
+    logits = np.concatenate([8 * blocks, np.full((1, *GRID), 6.0, np.float32)])
+    descriptors = np.stack([blocks[i] - blocks.mean(0) for i in range(0, 64, 4)])
+    return {"semi": logits[None], "desc": descriptors[None]}
+
+
+def judged(candidate: Callable[[NDArray[Any]], Tensors], images: Any, **options: Any) -> StageReport:
+    return verify_stage(
+        options.pop("stage", ONNX_STAGE),
+        lambda: Formula(cells),
+        lambda: Formula(candidate),
+        images=images,
+        preprocess=PREPROCESS,
+        decode=DecodeOptions.preset("superpoint"),
+        further={name: lambda value=value: value for name, value in options.pop("further", EXACT).items()},
+    )
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[str, NDArray[np.uint8]]:
+    rng = np.random.default_rng(5)
+    return {name: rng.integers(0, 256, (64, 96), np.uint8) for name in "ab"}
+
+
+def changed(**by: Callable[[NDArray[Any]], NDArray[Any]]) -> Callable[[NDArray[Any]], Tensors]:
+    return lambda image: {name: by.get(name, lambda a: a)(array) for name, array in cells(image).items()}
+
+
+def test_the_same_model_passes_with_every_figure(images: Any) -> None:
+    report = judged(cells, images)
+    assert report.verdict is Verdict.PASS
+    assert report.images == 4
+    assert all(check.passed for check in report.checks)
+    assert "keypoints on 4 images, 100.00% in common at 0 px" in report.summary
+
+
+@pytest.mark.parametrize(
+    ("candidate", "summary"),
+    [
+        (lambda image: cells(image * 255), "wrong input scale"),
+        (lambda image: cells(image * np.float32(1.02)), "largest logit error"),
+        (lambda image: cells(image[..., ::-1]), "expected at most"),
+        (changed(semi=lambda a: a + np.nan), "largest logit error, relative inf"),
+        (changed(semi=lambda a: a * 0), "largest logit error"),
+        (changed(desc=lambda a: a[:, ::-1]), "descriptor"),
+        (changed(desc=lambda a: a + np.nan), "descriptor"),
+        (changed(desc=lambda a: a[:, :1]), r"descriptors: expected shape \(16, 8, 12\), got \(1, 8, 12\)"),
+        (changed(semi=lambda a: a.transpose(0, 1, 3, 2), desc=lambda a: a.transpose(0, 1, 3, 2)), "expected shape"),
+        (changed(semi=lambda a: a[:, :64]), "logits"),
+        (lambda image: {"semi": cells(image)["desc"], "desc": cells(image)["semi"]}, "logits: expected 65"),
+        (lambda image: {"semi": cells(image)["semi"]}, "expected the outputs semi and desc, got semi"),
+        (lambda image: {}, "expected the outputs semi and desc"),
+    ],
+    ids=[
+        "scale", "slightly scaled", "mirrored", "nan logits", "zero logits", "descriptor order", "nan descriptors",
+        "one descriptor", "transposed", "64 channels", "swapped", "one output", "no output",
+    ],
+)  # fmt: skip
+def test_a_wrong_model_fails_and_the_summary_says_where_to_look(
+    images: Any, candidate: Callable[[NDArray[Any]], Tensors], summary: str
+) -> None:
+    report = judged(candidate, images)
+    assert report.verdict is Verdict.FAIL
+    assert __import__("re").search(summary, report.summary), report.summary
+
+
+def test_weights_that_differ_fail_even_where_no_image_shows_it(images: Any) -> None:
+    report = judged(cells, images, further={"weights bit for bit": 0.9999})
+    assert report.verdict is Verdict.FAIL
+    assert "weights bit for bit 0.9999, expected at least 1" in report.summary
+
+
+@pytest.mark.parametrize("further", [{}, {"weights bit for bit": np.nan}])
+def test_a_figure_that_could_not_be_measured_never_passes(images: Any, further: dict[str, float]) -> None:
+    assert judged(cells, images, further=further).verdict is Verdict.FAIL
+
+
+def test_a_candidate_that_does_not_open_or_run_fails(images: Any) -> None:
+    def refuse(*_: object) -> Any:
+        raise BackendError("no moon")
+
+    assert judged(refuse, images).verdict is Verdict.FAIL
+    report = verify_stage(
+        IR_STAGE, lambda: Formula(cells), refuse, images=images, preprocess=PREPROCESS,
+        decode=DecodeOptions.preset("superpoint"),
+    )  # fmt: skip
+    assert (report.verdict, report.summary) == (Verdict.FAIL, "no moon")
+
+
+def test_a_reference_that_fails_is_an_error_of_its_own(images: Any) -> None:
+    def refuse(*_: object) -> Any:
+        raise BackendError("no moon")
+
+    with pytest.raises(BackendError, match="no moon"):
+        verify_stage(
+            IR_STAGE, refuse, lambda: Formula(cells), images=images, preprocess=PREPROCESS,
+            decode=DecodeOptions.preset("superpoint"),
+        )  # fmt: skip
+
+
+def test_no_image_is_nothing_compared() -> None:
+    report = judged(cells, {})
+    assert (report.verdict, report.images) == (Verdict.NOTHING_COMPARED, 0)
+
+
+CONSTANT = {"grey": np.full((64, 96), 30, np.uint8)}
+
+
+def test_no_keypoints_anywhere_is_nothing_compared() -> None:
+    report = judged(cells, CONSTANT)
+    assert report.verdict is Verdict.NOTHING_COMPARED
+    assert "no keypoints on either side" in report.summary
+
+
+def test_no_keypoints_but_raw_tensors_that_differ_is_a_failure() -> None:
+    report = judged(changed(semi=lambda a: a * 1.5), CONSTANT)
+    assert report.verdict is Verdict.FAIL
+    assert "largest logit error" in report.summary
+
+
+def test_keypoints_on_one_side_alone_is_a_failure(images: Any) -> None:
+    flat = changed(semi=lambda a: np.where(np.arange(65)[None, :, None, None] == 64, 50, a).astype(np.float32))
+    report = judged(flat, images)
+    assert report.verdict is Verdict.FAIL
+
+
+def test_what_was_not_executed_is_never_a_pass() -> None:
+    report = not_executed(BLOB_STAGE, "no simulator for this stage")
+    assert report.verdict is Verdict.NOTHING_COMPARED
+    assert report.summary == "compiled, not executed: no simulator for this stage"

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from oakpoint.verify.stages import LOOK_FOR
+from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE, TIE, TOLERANCES, Tolerance
+
+ALL = [(stage, tolerance) for stage, tolerances in TOLERANCES.items() for tolerance in tolerances]
+
+
+def limit(stage: str, figure: str) -> float:
+    return next(tolerance.limit for tolerance in TOLERANCES[stage] if tolerance.figure == figure)
+
+
+@pytest.mark.parametrize(("stage", "tolerance"), ALL, ids=lambda value: getattr(value, "figure", value))
+def test_every_tolerance_has_its_reason(stage: str, tolerance: Tolerance) -> None:
+    assert len(tolerance.reason) > 10
+    assert tolerance.limit == tolerance.limit
+
+
+def test_every_stage_has_tolerances_and_a_tie() -> None:
+    assert {ONNX_STAGE, IR_STAGE, BLOB_STAGE} <= set(TOLERANCES)
+    assert set(TIE) >= set(TOLERANCES)
+
+
+@pytest.mark.parametrize("stage", TOLERANCES)
+def test_no_figure_stands_twice(stage: str) -> None:
+    figures = [tolerance.figure for tolerance in TOLERANCES[stage]]
+    assert len(figures) == len(set(figures))
+
+
+def test_what_was_promised_of_the_onnx() -> None:
+    """«The same set of keypoints and cosine ≥ 0.99999.»"""
+    assert limit(ONNX_STAGE, "keypoints in common at 0 px, ties aside") == 1.0
+    assert limit(ONNX_STAGE, "smallest descriptor cosine") == 0.99999
+
+
+def test_what_was_promised_of_the_ir() -> None:
+    """«≥ 99 % in common at 0 px, all within 1 px but for ties at the threshold, cosine ≥ 0.9999.»"""
+    assert limit(IR_STAGE, "keypoints in common at 0 px") == 0.99
+    assert limit(IR_STAGE, "keypoints in common at 1 px, ties aside") == 1.0
+    assert limit(IR_STAGE, "mean descriptor cosine") == 0.9999
+
+
+def test_hints_are_about_figures_that_have_a_tolerance() -> None:
+    assert set(LOOK_FOR) <= {tolerance.figure for _, tolerance in ALL}
