@@ -31,9 +31,9 @@ from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
 from oakpoint.files import default_cache
 
 EXTRACTORS_HELP = (
-    "What to compare: [LABEL=]MODEL[@SETTING]…  MODEL is a bundle, a .onnx or .blob file, superpoint, "
-    "package.module:Class, sift, orb, or a features file .h5. SETTING is WIDTHxHEIGHT, native, "
-    "BACKEND[:DEVICE[:PRECISION]], weights=FILE, threshold=P or nms=PIXELS. "
+    "What to compare: LABEL=MODEL@SETTING@SETTING…, of which only MODEL must be there: a bundle, a .onnx or .blob file, "
+    "superpoint, package.module:Class, sift, orb, or a features file .h5. A SETTING is WIDTHxHEIGHT, native, BACKEND, "
+    "BACKEND:DEVICE, BACKEND:DEVICE:PRECISION, weights=FILE, threshold=P or nms=PIXELS. "
     "Such as  b  b@openvino:CPU:bf16  small=b@320x240  sift  features.h5"
 )
 CACHE_FOLDER = "evaluate"
@@ -78,9 +78,9 @@ def eval_command(
 ) -> None:
     """Compare extractors on image pairs with known homographies: repeatability, homography and matching accuracy.
 
-    P1 runs at 320×240, P2 at 640×480 (ratio kept, the middle cut out), P3 at the original size. A host model runs at
-    exactly that size, whatever size its bundle was converted at, and with @WIDTHxHEIGHT at that one instead: every
-    image is scaled to it and the keypoints are taken back. A blob has one size, to which every image is scaled.
+    P1 runs at 320×240, P2 at 640×480 (ratio kept, the middle cut out), P3 at the original size.
+    A host model runs at exactly that size, whatever its bundle's is; with @WIDTHxHEIGHT, every image is scaled to that.
+    A blob has one size, to which every image is scaled. Keypoints are always compared in the protocol's pixels.
     """
     specifications = parse_specifications(extractors, weights=weights)
     chosen = protocols_by_name(protocols.split(","), cast(Reading, reading), ransac_px=ransac_px)
