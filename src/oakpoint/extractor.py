@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,6 +55,14 @@ def dense_outputs(tensors: Tensors) -> Outputs:
         raise BackendError(f"expected the outputs {' and '.join(OUTPUTS)}, got {', '.join(sorted(names))}")
     except FeaturesError as error:
         raise BackendError(f"the model's outputs are not those of a keypoint network: {error}") from error
+
+
+class _TemporaryFolder:
+    """A folder that goes with the last reference to it; ``TemporaryDirectory`` would warn of that."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="oakpoint-model-"))
+        self._removal = weakref.finalize(self, shutil.rmtree, self.path, True)
 
 
 class Extractor:
@@ -112,6 +122,14 @@ class Extractor:
         preprocess = self._preprocess_for(image)
         tensor, original_from_tensor = preprocess.apply(image)
         return dense_outputs(self._backend(preprocess.size).run({INPUT: tensor})), original_from_tensor
+
+    def open_for(self, image: Image) -> None:
+        """Open the model for images of this size now, so that the first extraction takes no longer than the others.
+
+        Raises:
+            ImageError: see ``__call__``.
+        """
+        self._backend(self._preprocess_for(image).size)
 
     def description(self) -> str:
         """Runtime, version, device and precision of the model that ran last, or will run first."""
@@ -265,7 +283,7 @@ def _source_of_network(network: LoadedNetwork, options: RuntimeOptions) -> tuple
         return ModelSource(module=network.module), None
     from oakpoint.convert.onnx_from_torch import write_onnx
 
-    folder = tempfile.TemporaryDirectory(prefix="oakpoint-model-")
-    path = Path(folder.name) / "model.onnx"
+    folder = _TemporaryFolder()
+    path = folder.path / "model.onnx"
     write_onnx(network.module, path, size=(64, 64), input_name=INPUT, output_names=OUTPUTS)
     return ModelSource(onnx=path), folder

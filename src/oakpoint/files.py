@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their hashes."""
+"""Files written whole or not at all, their hashes, and the cache folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import platformdirs
+
 from oakpoint.errors import OutputError
+
+
+def default_cache() -> Path:
+    """The user's cache folder of oakpoint (``OAKPOINT_CACHE`` overrides the platform's own)."""
+    override = os.environ.get("OAKPOINT_CACHE")
+    return Path(override) if override else platformdirs.user_cache_path("oakpoint")
 
 
 def sha256_of_file(path: Path) -> str:

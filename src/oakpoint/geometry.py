@@ -66,3 +66,36 @@ def warped_by_homography(target_from_source: NDArray[np.float64], points: Points
     mapped = homogeneous @ np.asarray(target_from_source, np.float64).T
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(mapped[:, :2] / mapped[:, 2:])
+
+
+def homography_from_map(target_from_source: PixelMap) -> NDArray[np.float64]:
+    """The homography (3, 3) that does what an axis-aligned map does, to be chained with others by ``@``."""
+    (sx, sy), (ox, oy) = target_from_source.scale, target_from_source.offset
+    return np.array([[sx, 0.0, ox], [0.0, sy, oy], [0.0, 0.0, 1.0]])
+
+
+def second_from_first_prepared(
+    second_from_first: NDArray[np.float64],
+    prepared_from_first: PixelMap,
+    prepared_from_second: PixelMap,
+) -> NDArray[np.float64]:
+    """The homography between two images after each was resized or cropped.
+
+    Args:
+        second_from_first: homography (3, 3) between the original images.
+        prepared_from_first: what was done to the first image.
+        prepared_from_second: what was done to the second image.
+
+    Returns:
+        ``prepared_from_second @ second_from_first @ first_from_prepared``, (3, 3), in pixels of the prepared images.
+    """
+    first_from_prepared = homography_from_map(prepared_from_first.inverse())
+    return homography_from_map(prepared_from_second) @ np.asarray(second_from_first, np.float64) @ first_from_prepared
+
+
+def inside_image(points: Points, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which points (N, 2) lie on an image of (W, H) pixels, −0.5 ≤ x < W − 0.5 and likewise y; bool (N,).
+
+    A point that is not finite does not.
+    """
+    return np.asarray(((points >= -0.5) & (points < np.array(size) - 0.5)).all(axis=1), np.bool_)

@@ -45,6 +45,7 @@ def _common(
 def _register() -> None:
     from oakpoint.cli.convert import convert_command
     from oakpoint.cli.demo import demo_command
+    from oakpoint.cli.eval import eval_command
     from oakpoint.cli.extract import extract_command
     from oakpoint.cli.inspect import inspect_command
     from oakpoint.cli.run import run_command
@@ -54,6 +55,7 @@ def _register() -> None:
     app.command("verify")(verify_command)
     app.command("run")(run_command)
     app.command("extract")(extract_command)
+    app.command("eval")(eval_command)
     app.command("inspect")(inspect_command)
     app.command("demo")(demo_command)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import platform
 import shutil
 import subprocess
@@ -20,9 +19,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from oakpoint.errors import CompilerUnavailableError
+from oakpoint.files import default_cache as default_cache
 from oakpoint.files import sha256_of_file
 
 logger = logging.getLogger(__name__)
@@ -106,12 +104,6 @@ WHEELS = (
 def supported_platform() -> bool:
     """Whether the compiler can run here: it is a Linux x86-64 program."""
     return sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64")
-
-
-def default_cache() -> Path:
-    """The user's cache folder for the compiler (``OAKPOINT_CACHE`` overrides the platform's own)."""
-    override = os.environ.get("OAKPOINT_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("oakpoint")
 
 
 def tool_folder(cache: Path) -> Path:

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import ImageError, MissingExtraError
+from oakpoint.errors import MissingExtraError
+from oakpoint.images.photographs import SCIKIT_IMAGE, photographs_in_wheels
 from oakpoint.images.reading import list_images, read_image
 
-PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "coins", "motorcycle_left", "rocket", "brick")
-"""Files of ``skimage/data`` that come with the wheel: faces, fur, objects, a wall; nothing is downloaded."""
+PHOTOGRAPHS = SCIKIT_IMAGE
+"""Those in scikit-image's wheel: faces, fur, objects, a wall; nothing is downloaded."""
 
 MAX_IMAGES = 32
 """A verdict is about arithmetic, not about scenes: more images than these make it slower, not surer."""
@@ -27,14 +28,9 @@ def load_photographs(folder: Path | None) -> dict[str, NDArray[np.uint8]]:
     """
     if folder is not None:
         return {name: read_image(folder / name) for name in list_images(folder)[:MAX_IMAGES]}
-    try:
-        import skimage
-    except ImportError as error:
-        raise MissingExtraError("scikit-image, whose photographs conversions are verified on,", "torch") from error
-    data = Path(skimage.__file__).parent / "data"
-    found = {name: path for name in PHOTOGRAPHS for path in data.glob(f"{name}.*") if path.suffix in (".png", ".jpg")}
+    found = {name: path for name, path in photographs_in_wheels().items() if name in PHOTOGRAPHS}
     if not found:
-        raise ImageError(f"{data}: scikit-image's photographs are not there; give a folder of images with --images")
+        raise MissingExtraError("scikit-image, whose photographs conversions are verified on,", "torch")
     return {name: read_image(path) for name, path in found.items()}
 
 

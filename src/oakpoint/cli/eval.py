@@ -1,0 +1,143 @@
+"""``oakpoint eval``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from oakpoint.cli.console import err, out, print_json, print_warning
+from oakpoint.cli.eval_output import print_skipped, print_tables, summary_csv, write_text
+from oakpoint.cli.eval_report import check_report_folder, write_report
+from oakpoint.cli.notices import notice_for
+from oakpoint.cli.options import Json, Weights
+from oakpoint.errors import UsageError
+from oakpoint.evaluate.cache import FeatureCache
+from oakpoint.evaluate.candidates import Candidate, open_candidate
+from oakpoint.evaluate.evaluation import Evaluation, evaluate
+from oakpoint.evaluate.homography import RANSAC_PX
+from oakpoint.evaluate.hpatches import read_dataset
+from oakpoint.evaluate.intervals import RESAMPLES
+from oakpoint.evaluate.pairs import Dataset
+from oakpoint.evaluate.protocol import Protocol, Reading
+from oakpoint.evaluate.protocols import PROTOCOLS, protocols_by_name
+from oakpoint.evaluate.specification import Specification, parse_specifications
+from oakpoint.evaluate.summary import check_resamples, facts, summarise
+from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
+from oakpoint.files import default_cache
+
+EXTRACTORS_HELP = (
+    "What to compare: LABEL=MODEL@SETTING@SETTING…, of which only MODEL must be there: a bundle, a .onnx or .blob file, "
+    "superpoint, package.module:Class, sift, orb, or a features file .h5. A SETTING is WIDTHxHEIGHT, native, BACKEND, "
+    "BACKEND:DEVICE, BACKEND:DEVICE:PRECISION, weights=FILE, threshold=P or nms=PIXELS. "
+    "Such as  b  b@openvino:CPU:bf16  small=b@320x240  sift  features.h5"
+)
+CACHE_FOLDER = "evaluate"
+
+
+def eval_command(
+    extractors: Annotated[list[str], typer.Argument(metavar="EXTRACTOR…", help=EXTRACTORS_HELP, show_default=False)],
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder in HPatches' layout. Default: synthetic pairs over the photographs in scikit-image's and "
+            "scikit-learn's wheels.",
+            show_default=False,
+        ),
+    ] = None,
+    photographs: Annotated[
+        Path | None, typer.Option(help="Make synthetic pairs of the images in this folder instead.", show_default=False)
+    ] = None,
+    weights: Weights = None,
+    protocols: Annotated[str, typer.Option(help="Which of p1, p2, p3, with commas.")] = ",".join(PROTOCOLS),
+    reading: Annotated[
+        str, typer.Option(help="published: as the code behind published figures; exact: the definition by itself.")
+    ] = "published",
+    ransac_px: Annotated[float, typer.Option(help="RANSAC's threshold at P2, in pixels.")] = RANSAC_PX,
+    seed: Annotated[int, typer.Option(help="Of synthetic pairs and of the bootstrap.")] = 0,
+    views: Annotated[int, typer.Option(help="Synthetic pairs for each photograph.")] = SyntheticOptions().views,
+    resamples: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = RESAMPLES,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of a network. Default: the runtime's choice.", show_default=False)
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write all figures to this file.", show_default=False)
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write charts, worst pairs and all figures to this folder.", show_default=False),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Extract everything anew, keep nothing; times are then new as well.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare extractors on image pairs with known homographies: repeatability, homography and matching accuracy.
+
+    P1 runs at 320×240, P2 at 640×480 (ratio kept, the middle cut out), P3 at the original size.
+    A host model runs at exactly that size, whatever its bundle's is; with @WIDTHxHEIGHT, every image is scaled to that.
+    A blob has one size, to which every image is scaled. Keypoints are always compared in the protocol's pixels.
+    """
+    specifications = parse_specifications(extractors, weights=weights)
+    chosen = protocols_by_name(protocols.split(","), cast(Reading, reading), ransac_px=ransac_px)
+    check_resamples(resamples)
+    if report is not None:
+        check_report_folder(report)
+    pairs = _dataset(dataset, photographs, SyntheticOptions(views=views, seed=seed))
+    cache = FeatureCache(None if no_cache else default_cache() / CACHE_FOLDER)
+    notices = {s.label: notice for s in specifications if (notice := notice_for(s.model))}
+    with _opened(specifications, threads, cache) as candidates:
+        notes = {candidate.label: candidate.note for candidate in candidates if candidate.note}
+        evaluation = _evaluated(pairs, candidates, chosen)
+    summary = summarise(evaluation, seed=seed, resamples=resamples)
+    told = facts(summary) | {"notes": notes, "notices": notices}
+    if csv_file is not None:
+        write_text(csv_file, summary_csv(summary))
+    if report is not None:
+        write_report(report, summary, told, pairs)
+    print_skipped(summary)
+    if as_json:
+        print_json(told)
+        return
+    out.print(f"{evaluation.dataset}")
+    print_tables(summary)
+    for label, note in {**notes, **notices}.items():
+        print_warning(f"{label}: {note}")
+    if cache.folder is not None and cache.found:
+        out.print(f"{cache.found} of {cache.found + cache.missed} extractions, and their times, from {cache.folder}")
+    for path in filter(None, (csv_file, report)):
+        out.print(f"saved {path}")
+
+
+def _dataset(folder: Path | None, photographs: Path | None, options: SyntheticOptions) -> Dataset:
+    if folder is not None and photographs is not None:
+        raise UsageError("expected --dataset (known homographies) or --photographs (synthetic ones), got both")
+    return read_dataset(folder) if folder is not None else synthetic_dataset(photographs, options)
+
+
+@contextlib.contextmanager
+def _opened(
+    specifications: tuple[Specification, ...], threads: int | None, cache: FeatureCache
+) -> Iterator[list[Candidate]]:
+    with contextlib.ExitStack() as stack:
+        candidates = []
+        for specification in specifications:
+            candidate = open_candidate(specification, threads=threads, cache=cache)
+            stack.callback(candidate.close)
+            candidates.append(candidate)
+        yield candidates
+
+
+def _evaluated(pairs: Dataset, candidates: list[Candidate], protocols: tuple[Protocol, ...]) -> Evaluation:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("sequences", total=len(pairs.sequences))
+
+        def done(sequence: str) -> None:
+            progress.update(task, advance=1, description=sequence)
+
+        return evaluate(pairs, candidates, protocols, done)

@@ -1,0 +1,1 @@
+"""Accuracy on image pairs with known homographies: datasets, extractors, protocols, intervals."""

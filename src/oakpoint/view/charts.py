@@ -1,0 +1,169 @@
+"""Charts with axes and units, drawn by matplotlib, which is imported only here and only when a chart is drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oakpoint.errors import MissingExtraError
+from oakpoint.files import replacing_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#3b6ea5", "#c8782d", "#5f8f4e", "#a0476b", "#6b5b95", "#8a7a3a", "#3a8a8a", "#777777")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_GRID = "#dddddd"
+_DPI = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A value and its interval; NaN ends draw no interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScatterPoint:
+    """A named point with an interval along each axis; without an x it is drawn as a level line."""
+
+    label: str
+    x: Range
+    y: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What an axis says.
+
+    Attributes:
+        label: with the unit in brackets.
+        low: where it starts; None: where the data ask for it.
+        high: where it ends.
+    """
+
+    label: str
+    low: float | None = None
+    high: float | None = None
+
+
+def save_scatter(path: Path, points: Sequence[ScatterPoint], *, x: Axis, y: Axis, title: str) -> None:
+    """Points with error bars over a logarithmic x axis.
+
+    Args:
+        path: file to write; ``.png`` or ``.svg``.
+        points: what is drawn.
+        x: the horizontal axis.
+        y: the vertical axis.
+        title: above the chart.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    figure = _figure(7.5, 5.0)
+    axes = figure.add_subplot()
+    for index, point in enumerate(points):
+        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "label": point.label}
+        if math.isnan(point.x.value):
+            axes.axhline(point.y.value, linestyle="--", linewidth=1.2, **style)
+            continue
+        axes.errorbar(
+            point.x.value,
+            point.y.value,
+            xerr=_arms(point.x),
+            yerr=_arms(point.y),
+            marker=MARKERS[index % len(MARKERS)],
+            markersize=8,
+            capsize=3,
+            linewidth=1.2,
+            **style,
+        )
+    timed = [point.x for point in points if not math.isnan(point.x.value)]
+    if timed:
+        axes.set_xscale("log")
+        _set_log_ticks(axes, timed)
+    axes.set_xlabel(x.label)
+    axes.set_ylabel(y.label)
+    axes.set_ylim(y.low, y.high)
+    axes.set_title(title, fontsize=11)
+    axes.grid(color=_GRID)
+    axes.set_axisbelow(True)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    _save(figure, path)
+
+
+def save_bars(
+    path: Path, groups: Sequence[str], series: Mapping[str, Sequence[float]], *, value: Axis, group: str, title: str
+) -> None:
+    """Horizontal bars side by side: for each group one of each series, the first group on top.
+
+    Args:
+        path: file to write; ``.png`` or ``.svg``.
+        groups: names along the vertical axis.
+        series: by label one value for each group; NaN draws no bar.
+        value: the horizontal axis.
+        group: what the groups are.
+        title: above the chart.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    thickness = 0.8 / max(len(series), 1)
+    figure = _figure(7.5, 1.8 + 0.22 * len(groups) * max(len(series), 2))
+    axes = figure.add_subplot()
+    for index, (label, values) in enumerate(series.items()):
+        places = [row + (index + 0.5) * thickness - 0.4 for row in range(len(groups))]
+        drawn = axes.barh(places, values, 0.92 * thickness, color=COLOURS[index % len(COLOURS)], label=label)
+        texts = ["" if math.isnan(number) else f"{number:.2f}" for number in values]
+        axes.bar_label(drawn, texts, padding=2, fontsize=7)
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.set_ylim(len(groups) - 0.45, -0.55)
+    axes.set_xlim(value.low, value.high)
+    axes.set_xlabel(value.label)
+    axes.set_ylabel(group)
+    axes.set_title(title, fontsize=11)
+    axes.grid(axis="x", color=_GRID)
+    axes.set_axisbelow(True)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    _save(figure, path)
+
+
+def _figure(width_in: float, height_in: float) -> Figure:
+    try:
+        from matplotlib.figure import Figure as MatplotlibFigure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib, which draws a report's charts,", "eval") from error
+    return MatplotlibFigure(figsize=(width_in, height_in), layout="constrained")
+
+
+def _arms(value: Range) -> list[list[float]] | None:
+    """Lengths of an error bar's arms; the value may lie outside its interval by a hair."""
+    if math.isnan(value.low) or math.isnan(value.high):
+        return None
+    return [[max(value.value - value.low, 0.0)], [max(value.high - value.value, 0.0)]]
+
+
+def _set_log_ticks(axes: Any, values: Sequence[Range]) -> None:
+    """Ticks at 1, 2, 5 times powers of ten, as plain numbers; a decade of one label says little."""
+    lows = [value.value if math.isnan(value.low) else value.low for value in values]
+    highs = [value.value if math.isnan(value.high) else value.high for value in values]
+    least, most = max(min(lows), 1e-9) / 1.5, max(highs) * 1.5
+    decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    ticks = [factor * 10.0**decade for decade in decades for factor in (1, 2, 5)]
+    shown = [tick for tick in ticks if least <= tick <= most]
+    axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(least, most)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing_file(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI)

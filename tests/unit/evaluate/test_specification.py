@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oakpoint.errors import UsageError
+from oakpoint.evaluate.specification import parse_specification, parse_specifications
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("b", {"label": "b", "model": "b", "kind": "network", "size": None, "backend": "openvino"}),
+        ("b@openvino:CPU:bf16", {"model": "b", "device": "CPU", "precision": "bf16"}),
+        ("b@openvino:GPU", {"device": "GPU", "precision": "f32"}),
+        ("b@onnxruntime", {"backend": "onnxruntime"}),
+        ("b@640x480", {"size": (640, 480), "label": "b@640x480"}),
+        ("b@native", {"size": "native"}),
+        ("small=b@320x240@torch", {"label": "small", "model": "b", "size": (320, 240), "backend": "torch"}),
+        ("superpoint@weights=w.pth", {"model": "superpoint", "weights": Path("w.pth")}),
+        ("b@threshold=0.005@nms=8", {"label": "b@threshold=0.005@nms=8", "threshold": 0.005, "nms_radius_px": 8}),
+        ("my.module:Class", {"model": "my.module:Class", "kind": "network"}),
+        ("sift", {"kind": "classical"}),
+        ("r=orb", {"kind": "classical", "label": "r", "model": "orb"}),
+        ("f/features.h5", {"kind": "file"}),
+        ("F.HDF5", {"kind": "file"}),
+    ],
+)
+def test_the_grammar(text, expected):
+    found = parse_specification(text)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "no model"),
+        ("@640x480", "no model"),
+        ("b@", "expected WIDTHxHEIGHT"),
+        ("b@cuda", "myriad_simulator"),
+        ("b@openvino:CPU:f32:x", "expected WIDTHxHEIGHT"),
+        ("b@colour=red", "threshold=P"),
+        ("b@threshold=high", "expected a number"),
+        ("sift@640x480", "takes no settings"),
+        ("f.h5@native", "takes no settings"),
+    ],
+)
+def test_what_cannot_be_meant(text, named):
+    with pytest.raises(UsageError, match=named):
+        parse_specification(text)
+
+
+def test_a_path_that_exists_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a@b=c").mkdir()
+    assert parse_specification("a@b=c").model == "a@b=c"
+
+
+def test_labels_tell_apart():
+    with pytest.raises(UsageError, match="given twice"):
+        parse_specifications(["sift", "sift"])
+    assert [s.label for s in parse_specifications(["sift", "s=sift"])] == ["sift", "s"]
+    with pytest.raises(UsageError, match="something to evaluate"):
+        parse_specifications([])
+
+
+def test_weights_are_for_all_but_those_that_have_their_own():
+    found = parse_specifications(["superpoint", "x=superpoint@weights=b.pth"], weights=Path("a.pth"))
+    assert [s.weights for s in found] == [Path("a.pth"), Path("b.pth")]
