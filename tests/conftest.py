@@ -77,6 +77,11 @@ class Ran:
     out: str
     err: str
 
+    @property
+    def errors(self) -> list[str]:
+        """The lines on standard error but for notes."""
+        return [line for line in self.err.splitlines() if not line.startswith("note: ")]
+
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:

@@ -102,6 +102,6 @@ def test_a_refused_network_leaves_nothing(tmp_path: Path) -> None:
     source, folder = tmp_path / "abs.onnx", tmp_path / "out"
     folder.mkdir()
     onnx_from_torch(load_network("small_network:RefusedNetwork", None, seed=0), source)
-    with pytest.raises(ConversionError, match='layer .*unsupported layer type "Abs"'):
+    with pytest.raises(ConversionError, match=r'layer .*unsupported layer type "Abs"'):
         blob_from_onnx(source, folder / "model.blob")
     assert content(folder) == {}

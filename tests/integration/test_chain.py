@@ -333,7 +333,7 @@ def test_a_stem_that_only_moves_pixels_goes_all_the_way(tmp_path: Path, image_fo
 def test_a_network_of_another_kind_is_one_clear_error(
     tmp_path: Path, image_folder: Path, listener: Any, name: str
 ) -> None:
-    with pytest.raises(OakpointError, match="expected 65 channels, got 64|expected 2 outputs"):
+    with pytest.raises(OakpointError, match=r"expected 65 channels, got 64|expected 2 outputs"):
         convert(small(image_folder, model=f"small_network:{name}"), tmp_path / "b", listener)
     assert names_in(tmp_path) == set()
 
@@ -347,7 +347,7 @@ def test_on_another_platform_the_rest_is_made(
     assert set(manifest.not_made) == {"blob", "oak_json", "archive"}
     assert "Linux x86-64" in manifest.not_made["blob"]
     assert set(manifest.verdicts) == {ONNX_STAGE, IR_STAGE}
-    with pytest.raises(BundleError, match="no blob .*not available on this platform"):
+    with pytest.raises(BundleError, match=r"no blob .*not available on this platform"):
         open_bundle(tmp_path / "b").path("blob")
 
 

@@ -87,12 +87,6 @@ def swap_outputs(proto: onnx.ModelProto) -> None:
         value.type.CopyFrom(shape)
 
 
-def transpose_size(proto: onnx.ModelProto) -> None:
-    for value in (*proto.graph.input, *proto.graph.output):
-        dims = value.type.tensor_type.shape.dim
-        dims[2].dim_value, dims[3].dim_value = dims[3].dim_value, dims[2].dim_value
-
-
 BROKEN: dict[str, Change] = {
     "missing 1/255": lambda m: with_values(first_weights(m), lambda w: w * 255),
     "1/255 twice": lambda m: with_values(first_weights(m), lambda w: w / 255),
@@ -157,19 +151,19 @@ def test_one_flipped_bit_in_the_irs_weights_fails(
 def test_a_model_for_the_transposed_size_fails(
     verifier: StageVerifier, network: LoadedNetwork, model: Path, tmp_path: Path
 ) -> None:
-    """The pictures are fed as if they lay the other way: the network itself takes any size."""
-    turned = replace(verifier, preprocess=default_preprocess((SIZE[1], SIZE[0])))
-    wrong = broken(model, tmp_path / "m.onnx", transpose_size)
-    assert turned.onnx_of_torch(network, wrong).verdict is Verdict.PASS
-    write_ir(model, tmp_path / "m.xml", input_shape=(1, 1, *SIZE))
-    text = (tmp_path / "m.xml").read_text()
-    rows, columns = (f"<dim>{side // 8}</dim>" for side in SIZE)
-    assert rows in text
-    assert columns in text
-    (tmp_path / "m.xml").write_text(text.replace("NCHW", "NCWH"))
-    transposed = broken(model, tmp_path / "t.onnx", with_transposed_image)
-    report = verifier.onnx_of_torch(network, transposed)
+    wrong = broken(model, tmp_path / "m.onnx", with_transposed_image)
+    report = verifier.onnx_of_torch(network, wrong)
     assert report.verdict is Verdict.FAIL, report.summary
+
+
+@pytest.mark.compiler
+def test_a_blob_for_the_transposed_size_fails(verifier: StageVerifier, small_blob_bundle: Path) -> None:
+    source = ModelSource(onnx=small_blob_bundle / "model.onnx", blob=small_blob_bundle / "model.blob")
+    assert verifier.blob_of_onnx(source).verdict is Verdict.PASS
+    turned = replace(verifier, preprocess=default_preprocess((SIZE[1], SIZE[0])))
+    report = turned.blob_of_onnx(source)
+    assert report.verdict is Verdict.FAIL
+    assert "compiled for 160x120, not for 120x160" in report.summary
 
 
 def with_transposed_image(proto: onnx.ModelProto) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 PARTS = 40
 
-WRITER = """
+WRITER = f"""
 import sys, itertools
 from pathlib import Path
 from oakpoint import files
@@ -25,14 +25,14 @@ for generation in itertools.count(1):
     if sys.argv[2] == "file":
         with files.replacing_file(target) as path:
             with path.open("w") as stream:
-                for part in range({parts}):
+                for part in range({PARTS}):
                     stream.write(f"{{generation}}\\n")
                     stream.flush()
     else:
         with files.replacing_folder(target) as folder:
-            for part in range({parts}):
+            for part in range({PARTS}):
                 (folder / str(part)).write_text(str(generation))
-""".format(parts=PARTS)
+"""
 
 
 def generations(target: Path) -> list[str]:

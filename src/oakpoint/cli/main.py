@@ -66,10 +66,11 @@ _register()
 def main() -> None:
     """Run the command line; a user's mistake ends in one line and exit code 1, never in a traceback."""
     try:
-        app()
+        app(prog_name="oakpoint")
     except OakpointError as error:
         print_error(str(error))
         sys.exit(EXIT_ERROR)
-    except KeyboardInterrupt:
-        print_error("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:  # typer has turned Ctrl-C into this, without a word
+            print_error("interrupted")
+        raise

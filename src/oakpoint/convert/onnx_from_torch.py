@@ -60,11 +60,13 @@ def write_onnx(
     with _quiet_exporter():
         try:
             model = _export(module, example, input_name, output_names, open_batch=True)
-        except Exception:  # noqa: BLE001 - the exporter raises many kinds; a fixed batch may still work
+        except Exception as first:  # noqa: BLE001 - the exporter raises many kinds; a fixed batch may still work
+            _pass_on_interrupt(first)
             try:
                 model = _export(module, example, input_name, output_names, open_batch=False)
             except Exception as error:
-                raise ConversionError(f"torch cannot export the network: {_reason(error)}") from error
+                _pass_on_interrupt(error)
+                raise ConversionError(f"torch cannot export the network: {_reason(_root(error))}") from error
     _strip_metadata(model)
     model.doc_string = description
     try:
@@ -117,6 +119,21 @@ def _strip_metadata(model: Any) -> None:
     del graph.value_info[:]
 
 
-def _reason(error: Exception) -> str:
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _pass_on_interrupt(error: Exception) -> None:
+    """Torch's exporter wraps Ctrl-C, too, in an error of its own."""
+    before: BaseException | None = error
+    while before is not None:
+        if isinstance(before, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        before = before.__cause__ or before.__context__
+
+
+def _reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__

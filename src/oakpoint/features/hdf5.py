@@ -82,7 +82,7 @@ def bind_settings(path: Path, settings: Mapping[str, object]) -> None:
     with _opened(path, "r") as file:
         there = file.attrs.get(_SETTINGS)
     if there != note:
-        raise FeaturesError(f"{path}: {_difference(there, settings)}; choose another file")
+        raise FeaturesError(f"{path}: {_difference(there, json.loads(note))}; choose another file")
 
 
 def _difference(there: object, settings: Mapping[str, object]) -> str:

@@ -50,14 +50,14 @@ def test_a_name_that_leaves_the_folder_is_refused(bundle: Path, name: str) -> No
     manifest = json.loads((bundle / "manifest.json").read_text())
     manifest["files"][name] = "0" * 64
     (bundle / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match="not a file of the bundle|is missing"):
+    with pytest.raises(BundleError, match=r"not a file of the bundle|is missing"):
         open_bundle(bundle)
 
 
 def test_no_bundle(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         assert not is_bundle(path)
-        with pytest.raises(BundleError, match="not a bundle .no manifest.json.; make one with: oakpoint convert"):
+        with pytest.raises(BundleError, match=r"not a bundle .no manifest.json.; make one with: oakpoint convert"):
             open_bundle(path)
 
 
@@ -84,9 +84,8 @@ def test_nothing_of_anybodys_is_replaced(bundle: Path, tmp_path: Path) -> None:
 
 def test_a_bundle_is_replaced_only_when_the_new_one_is_whole(bundle: Path) -> None:
     before = names_in(bundle)
-    with pytest.raises(ValueError, match="half"), writing_bundle(bundle) as folder:
-        (folder / "model.onnx").touch()
-        raise ValueError("half")
+    with pytest.raises(ZeroDivisionError), writing_bundle(bundle) as folder:
+        (folder / "model.onnx").write_bytes(bytes(1 // 0))
     assert names_in(bundle) == before
     with writing_bundle(bundle) as folder:
         (folder / "model.onnx").touch()

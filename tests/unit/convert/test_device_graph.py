@@ -281,7 +281,7 @@ def test_a_resize_by_factors_is_taken(tmp_path: Path, rng: np.random.Generator) 
 
 
 def test_an_older_softmax_keeps_its_meaning(tmp_path: Path, rng: np.random.Generator) -> None:
-    """Up to opset 12 a softmax over axis 1 runs over all that follows; the same words mean channels alone from 13 on."""
+    """Up to opset 12 a softmax over axis 1 runs over all that follows; from 13 on, the same says channels alone."""
     path = saved(
         tmp_path, [conv(), ("Softmax", ["x1"], "x", {"axis": 1})], stem_out="x", weights=WEIGHTS, opset=11, batch=1
     )
@@ -290,7 +290,7 @@ def test_an_older_softmax_keeps_its_meaning(tmp_path: Path, rng: np.random.Gener
 
 def test_an_operator_of_another_domain_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, [conv(), ("Relu", ["x1"], "x", {"domain": "com.microsoft"})], stem_out="x", weights=WEIGHTS)
-    with pytest.raises(ConversionError, match="layer 'Relu_x' .Relu.: operators of the domain 'com.microsoft'"):
+    with pytest.raises(ConversionError, match=r"layer 'Relu_x' .Relu.: operators of the domain 'com.microsoft'"):
         device(path)
 
 

@@ -27,7 +27,7 @@ def test_the_batch_is_the_one_asked_for(small_onnx: Path, tmp_path: Path) -> Non
     write_ir(small_onnx, tmp_path / "m.xml", input_shape=(4, *SHAPE[1:]))
     model = openvino.Core().read_model(tmp_path / "m.xml")
     assert list(model.input(0).shape) == [4, *SHAPE[1:]]
-    assert [list(output.shape)[0] for output in model.outputs] == [4, 4]
+    assert [next(iter(output.shape)) for output in model.outputs] == [4, 4]
 
 
 @pytest.mark.parametrize("content", [b"", b"text", None], ids=["empty", "text", "cut short"])

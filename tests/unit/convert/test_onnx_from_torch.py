@@ -55,7 +55,7 @@ def test_a_batch_that_cannot_be_open_is_fixed(tmp_path: Path) -> None:
 
 
 def test_a_network_that_cannot_be_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ConversionError, match="^torch cannot export the network: [^\n]+$"):
+    with pytest.raises(ConversionError, match=r"^torch cannot export the network: [^\n]+$"):
         write_onnx(Impossible(), tmp_path / "m.onnx", size=(16, 8), **NAMES)
     assert not list(tmp_path.iterdir())
     assert capsys.readouterr() == ("", "")

@@ -142,7 +142,7 @@ def test_a_network_made_for_another_size(tmp_path: Path) -> None:
     model.graph.node.append(helper.make_node("Add", ["l0", "grid"], ["a"]))
     onnx.save(model, path)
     taken(path)
-    with pytest.raises(ConversionError, match="the network does not take images of 40x32|of 40×32 px"):
+    with pytest.raises(ConversionError, match=r"the network does not take images of 40x32|of 40×32 px"):
         taken(path, (40, 32))
 
 
@@ -160,7 +160,7 @@ def test_a_file_cut_short_anywhere(tmp_path: Path) -> None:
     path = tmp_path / "cut.onnx"
     for length in range(1, len(data), 97):
         path.write_bytes(data[:length])
-        with pytest.raises(OakpointError, match="cut|network|outputs"):
+        with pytest.raises(OakpointError, match=r"cut|network|outputs"):
             taken(path)
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import stat
 import time
 from collections.abc import Callable
@@ -27,7 +26,7 @@ ABS = """Inference Engine:
 [ ERROR ] [VPU] /home/jenkins/agent/workspace/src/graph_transformer/frontend.cpp:526 \
 Failed to compile layer "desc": unsupported layer type "Abs"
 """
-EINSUM = """Inference Engine: 
+EINSUM = """Inference Engine:
 Cannot get layer: nGraph does not support the following ONNX operations: Einsum
 """
 DYNAMIC = """[ ERROR ] frontend.cpp:12 encountered dynamic node in a place
@@ -103,7 +102,7 @@ def test_a_refused_network(tmp_path: Path, operator: str, attributes: dict[str, 
 @pytest.mark.compiler
 def test_a_file_that_is_no_network(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_text("hello")
-    with pytest.raises(CompilerError, match="refused the network: .*not an ONNX model|refused the network: ."):
+    with pytest.raises(CompilerError, match=r"refused the network: .*not an ONNX model|refused the network: ."):
         compile_blob(tmp_path / "a.onnx", tmp_path / "a.blob", shaves=6)
     assert {path.name for path in tmp_path.iterdir()} == {"a.onnx"}
 
@@ -200,7 +199,7 @@ def test_it_gets_no_environment_of_the_users(tmp_path: Path, pretend: Pretend, m
         attempt(pretend(f"env > {tmp_path}/environment; pwd >> {tmp_path}/environment; exit 1"), tmp_path)
     text = (tmp_path / "environment").read_text()
     assert "secret" not in text
-    assert f"\n{os.getcwd()}\n" not in text
+    assert f"\n{Path.cwd()}\n" not in text
 
 
 @pytest.mark.parametrize(("shaves", "streams"), [(8, ""), (9, "MYRIAD_THROUGHPUT_STREAMS 1\n")])

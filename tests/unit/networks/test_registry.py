@@ -65,7 +65,7 @@ def test_a_module_with_a_mistake_in_it(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_weights_or_a_seed(small_weights: Path) -> None:
-    with pytest.raises(UsageError, match="weights are needed: --weights FILE.*non-commercial"):
+    with pytest.raises(UsageError, match=r"weights are needed: --weights FILE.*non-commercial"):
         load_network("superpoint", None)
     with pytest.raises(UsageError, match="got both"):
         load_network("small_network:SmallNetwork", small_weights, seed=0)

@@ -29,7 +29,7 @@ def test_a_folder_that_is_not_there_or_has_a_broken_image(tmp_path: Path) -> Non
     with pytest.raises(ImageError, match="no such folder"):
         load_photographs(tmp_path / "missing")
     (tmp_path / "broken.png").write_text("x")
-    with pytest.raises(ImageError, match="broken.png: not an image"):
+    with pytest.raises(ImageError, match=r"broken.png: not an image"):
         load_photographs(tmp_path)
 
 

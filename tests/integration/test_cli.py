@@ -1,0 +1,589 @@
+"""The command line as a user meets it: what it writes, what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+
+SMALL = "small_network:SmallNetwork"
+NETWORKS = Path(__file__).parents[1] / "networks"
+COMMANDS = ("convert", "verify", "run", "extract", "inspect", "demo")
+Command = Callable[..., Any]
+
+
+def program(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The installed program in a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(NETWORKS), "COLUMNS": "80"} | options.pop("env", {})
+    return subprocess.run(
+        [Path(sys.executable).parent / "oakpoint", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        **options,
+    )
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def assert_one_line(ran: Any, message: str, code: int = 1) -> None:
+    assert ran.code == code, ran
+    assert len(ran.errors) == 1, ran.err
+    assert ran.errors[0].startswith("error: ")
+    assert message in ran.errors[0]
+    assert "Traceback" not in ran.err + ran.out
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory, photographs: dict[str, Any]) -> Path:
+    """Six frames of a view that moves over a photograph."""
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (200, 160))
+    for index in range(6):
+        writer.write(
+            cv2.cvtColor(photographs["camera"][150:310, 150 + 3 * index : 350 + 3 * index], cv2.COLOR_GRAY2BGR)
+        )
+    writer.release()
+    return path
+
+
+# Help and the outside of the package.
+
+
+@pytest.mark.parametrize("arguments", [(), *((name,) for name in COMMANDS)], ids=lambda a: " ".join(a) or "oakpoint")
+def test_help(command: Command, arguments: tuple[str, ...]) -> None:
+    ran = command(*arguments, "--help")
+    assert ran.code == 0
+    assert "Usage: oakpoint" in ran.out
+    assert ran.err == ""
+    if not arguments:
+        assert all(name in ran.out for name in COMMANDS)
+
+
+def test_the_version(command: Command) -> None:
+    import oakpoint
+
+    assert command("--version").out == f"oakpoint {oakpoint.__version__}\n"
+
+
+def test_the_program_in_a_process_of_its_own_fails_in_one_line(tmp_path: Path) -> None:
+    done = program("verify", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {tmp_path}: not a bundle (no manifest.json); make one with: oakpoint convert\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("fly",), ("convert",), ("run", "a", "b", "--nosuch"), ("convert", "a", "--shaves", "x")]
+)
+def test_what_the_parser_refuses(command: Command, arguments: tuple[str, ...]) -> None:
+    ran = command(*arguments)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "Usage: oakpoint" in ran.err
+    assert "Traceback" not in ran.err
+
+
+HEAVY = ("torch", "openvino", "onnxruntime", "depthai", "cv2", "onnx", "h5py", "pydantic", "typer", "skimage")
+
+
+def loaded_after(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(' '.join(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_oakpoint_loads_no_runtime() -> None:
+    loaded = loaded_after("import oakpoint")
+    assert not loaded & set(HEAVY)
+    assert "numpy" not in loaded
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "convert --help", "run --help"])
+def test_help_loads_no_runtime(arguments: str) -> None:
+    lines = (
+        f"sys.argv = ['oakpoint', *{arguments.split()!r}]",
+        "from oakpoint.cli.main import main",
+        "try: main()",
+        "except SystemExit: pass",
+    )
+    code = "\n".join(lines)
+    assert not loaded_after(code) & {"torch", "openvino", "onnxruntime", "depthai"}
+
+
+def test_the_public_surface() -> None:
+    import oakpoint
+
+    surface = {
+        "DecodeOptions", "DenseOutputs", "Extractor", "Features", "Matches", "OakpointError", "Tracker", "__version__",
+        "decode", "load", "match",
+    }  # fmt: skip
+    assert set(oakpoint.__all__) == set(dir(oakpoint)) == surface
+    for name in surface:
+        assert getattr(oakpoint, name) is not None
+    with pytest.raises(AttributeError, match="module 'oakpoint' has no attribute 'nosuch'"):
+        _ = oakpoint.nosuch
+
+
+def test_openvinos_usage_statistics_are_never_imported(small_bundle: Path) -> None:
+    """In its place stands None, at which an import fails and OpenVINO takes its own stub."""
+    code = (
+        "import oakpoint, numpy\n"
+        f"oakpoint.load({str(small_bundle)!r})(numpy.zeros((64, 64), numpy.uint8))\n"
+        "assert sys.modules['openvino_telemetry'] is None\n"
+        "assert 'openvino' in sys.modules"
+    )
+    assert not {name for name in loaded_after(code) if name.startswith("openvino_telemetry.")}
+
+
+# convert.
+
+
+CONVERT = ("convert", SMALL, "--random", "--size", "96x64", "--to", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--size": "321x200"}, "size: expected positive multiples of 8, got 321x200; the nearest is 320x200"),
+        ({"--size": "320x204"}, "the nearest is 320x208"),
+        ({"--size": "0x200"}, "the nearest is 8x200"),
+        ({"--size": "320"}, "size: expected WIDTHxHEIGHT in pixels, such as 320x200, got '320'"),
+        ({"--size": "-8x8"}, "size: expected WIDTHxHEIGHT"),
+        ({"--size": "80000000x8000"}, "size: expected at most 268,435,456 pixels"),
+        ({"--size": None}, "size: needed for a network or an ONNX file, as --size 320x200"),
+        ({"--heads": "foo"}, "heads: expected one of dense, rtabmap, got 'foo'"),
+        ({"--to": "foo"}, "target: expected one of onnx, ir, blob, archive, got 'foo'"),
+        ({"--to": "blob", "--batch": "4"}, "batch: a Myriad X blob has batch 1, got 4"),
+        ({"--to": "archive", "--shaves": "17"}, "shaves: expected 1 to 16, got 17"),
+        ({"--random": None}, "weights are needed: --weights FILE"),
+        ({"--weights": "missing.pth"}, "got both"),
+        ({"--random": None, "--weights": "missing.pth"}, "missing.pth: no such weights file"),
+        ({"--images": "missing"}, "missing: no such folder"),
+        ({"model": "nosuch"}, "'nosuch': expected one of superpoint, a .onnx file, a bundle, or package.module:Class"),
+        ({"model": "missing.onnx", "--random": None}, "missing.onnx: no such ONNX file"),
+        ({"model": "a:b"}, "a:b: cannot be built (ModuleNotFoundError: No module named 'a')"),
+        ({"model": "small_network:Broken"}, "cannot be built (ValueError: needs a moon)"),
+        ({"model": "[red]x[/]:y"}, "[red]x[/]:y"),
+    ],
+)
+def test_what_convert_cannot_do_is_one_line(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str | None], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options: dict[str, str | None] = {"--size": "96x64", "--to": "onnx", "--random": "", "model": SMALL} | change
+    model = options.pop("model")
+    words = [word for name, value in options.items() if value is not None for word in (name, value) if word]
+    assert_one_line(command("convert", model, "--out", "b", *words), message)
+    assert names_in(tmp_path) == set()
+
+
+def test_convert_prints_each_stage_with_its_verdict(command: Command, tmp_path: Path, image_folder: Path) -> None:
+    ran = command(*CONVERT[:-1], "ir", "--out", tmp_path / "b", "--images", image_folder)
+    assert ran.code == 0
+    steps = [line.split("  ")[0] for line in ran.out.splitlines()]
+    assert steps[:4] == ["onnx", "verify onnx", "ir", "verify ir"]
+    assert ran.out.count("PASS") == 2
+    assert "NOT TRAINED" in ran.err
+    assert len(ran.err.splitlines()) == 1
+    for name in ("model.onnx", "model.xml", "model.bin"):
+        assert str(tmp_path / "b" / name) in ran.out
+
+
+def test_converts_json(command: Command, tmp_path: Path, image_folder: Path) -> None:
+    ran = command(*CONVERT, "--out", tmp_path / "b", "--images", image_folder, "--json")
+    facts = json.loads(ran.out, parse_constant=pytest.fail)
+    assert facts["weights"]["trained"] is False
+    assert [stage["verdict"] for stage in facts["stages"]] == ["pass"]
+    assert set(facts["artifacts"]) == {"onnx"}
+    assert "verify onnx" in ran.err
+
+
+def test_a_foreign_folder_is_not_written_to(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    assert_one_line(command(*CONVERT, "--out", tmp_path), "holds files and is not a bundle; choose another --out")
+    assert_one_line(command(*CONVERT, "--out", tmp_path / "mine.txt"), "got a file or link")
+    assert names_in(tmp_path) == {"mine.txt"}
+
+
+@pytest.mark.shared
+def test_the_official_weights_licence_is_said_once(
+    command: Command, superpoint_weights: Path, tmp_path: Path, image_folder: Path
+) -> None:
+    ran = command(
+        "convert", "superpoint", "--weights", superpoint_weights, "--size", "96x64", "--to", "onnx", "--images",
+        image_folder, "--out", tmp_path / "b",
+    )  # fmt: skip
+    assert ran.code == 0
+    assert (ran.out + ran.err).count("non-commercial") == 1
+
+
+# run.
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("missing.mp4",), "missing.mp4: no such file or folder"),
+        (("fake.mp4",), "fake.mp4: no frame of it can be decoded"),
+        (("empty",), "empty: no image in this folder"),
+        (("fake.png",), "fake.png: not an image that can be decoded"),
+        (("",), "source: expected an image, a folder, a video or the number of a webcam"),
+        (("http://localhost/a.mp4",), "is an address"),
+        (("99",), "webcam 99: not there"),
+        (("CLIP", "--save", "a.txt"), "a.txt: expected a name that ends in .mp4 or .gif"),
+        (("CLIP", "--save", "missing/a.gif"), "missing/a.gif: cannot write here"),
+        (("CLIP", "--save", "full"), "there are other files in this folder, such as mine.txt"),
+        (("PICTURE", "--save", "a.gif"), "a.gif: expected .png, .jpg, .jpeg for one image"),
+        (("CLIP", "--backend", "tflite"), "backend: expected one of torch, onnxruntime, openvino"),
+        (("CLIP", "--device", "TPU"), "device: expected one of CPU, GPU, NPU, AUTO, got 'TPU'"),
+        (("CLIP", "--precision", "f8"), "precision: expected one of f32, bf16, f16, got 'f8'"),
+        (("CLIP", "--backend", "torch", "--device", "GPU"), "backend torch runs on the CPU"),
+        (("CLIP", "--backend", "myriad_simulator"), "this bundle has no blob"),
+        (("CLIP", "--size", "100x100"), "the nearest is 96x96"),
+        (("CLIP", "--threshold", "2"), "threshold: expected a probability from 0 to 1, got 2.0"),
+        (("CLIP", "--nms-radius", "-1"), "nms_radius_px: expected 0 or more pixels"),
+        (("CLIP", "--max-keypoints", "0"), "max_keypoints: expected 1 or more"),
+        (("CLIP", "--max-frames", "0"), "max-frames: expected 1 or more, got 0"),
+        (("CLIP", "--track-length", "0"), "max_length: expected 2 or more frames"),
+        (("CLIP", "--match-distance", "nan"), "max_distance: expected a distance from 0 to 2"),
+    ],
+)
+def test_what_run_cannot_do_is_one_line(
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_bundle: Path,
+    clip: Path,
+    image_folder: Path,
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("fake.mp4", "fake.png"):
+        Path(name).write_text("hello")
+    Path("empty").mkdir()
+    Path("full").mkdir()
+    Path("full/mine.txt").touch()
+    before = names_in(tmp_path)
+    places = {"CLIP": clip, "PICTURE": image_folder / "camera.png"}
+    assert_one_line(command("run", small_bundle, *(places.get(word, word) for word in words)), message)
+    assert names_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("model", ["empty", "missing", "fake.png", "missing.onnx", "superpoint"])
+def test_a_model_that_is_none(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip: Path, model: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("fake.png").touch()
+    for arguments in (("run", model, clip), ("extract", model, clip, "--out", "f.h5")):
+        assert_one_line(command(*arguments), model)
+    assert names_in(tmp_path) == {"empty", "fake.png"}
+
+
+@pytest.mark.parametrize("name", ["t.gif", "t.mp4", "t"])
+def test_a_clip_is_recorded_with_its_tracks(
+    command: Command, small_bundle: Path, clip: Path, tmp_path: Path, name: str
+) -> None:
+    ran = command("run", small_bundle, clip, "--save", tmp_path / name)
+    assert (ran.code, ran.errors) == (0, [])
+    assert "6 frames" in ran.out
+    assert f"saved {tmp_path / name}" in ran.out
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    frames = _frames_of(tmp_path / name)
+    assert len(frames) == 6
+    assert all(frame.shape[0] > 160 and frame.shape[1] in (200, 201) for frame in frames)
+    colour = np.ptp(frames[-1][:160].astype(int), axis=2) > 60
+    assert colour.mean() > 0.001, "something is drawn in colour on a grey clip"
+
+
+def _frames_of(path: Path) -> list[np.ndarray]:
+    if path.is_dir():
+        return [cv2.imread(str(file)) for file in sorted(path.iterdir())]
+    if path.suffix == ".gif":
+        found, animation = cv2.imreadanimation(str(path))
+        assert found
+        return [np.asarray(frame)[..., :3] for frame in animation.frames]
+    capture = cv2.VideoCapture(str(path))
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
+    capture.release()
+    return frames
+
+
+@pytest.mark.shared
+@pytest.mark.compiler
+def test_superpoint_follows_a_real_clip(
+    command: Command, superpoint_bundle: Path, shared: Path, tmp_path: Path
+) -> None:
+    clip = shared / "clips" / "icl_nuim_30frames.mp4"
+    ran = command("run", superpoint_bundle, clip, "--save", tmp_path / "t.gif", "--json")
+    facts = json.loads(ran.out, parse_constant=pytest.fail)
+    assert facts["frames"] == 30
+    assert facts["keypoints_mean"] > 50
+    assert facts["tracks_mean_per_frame"] > 0.7 * facts["keypoints_mean"]
+    assert facts["oldest_track_frames"] >= 20
+    assert len(_frames_of(tmp_path / "t.gif")) == 30
+
+
+def test_an_image_to_a_picture(command: Command, small_bundle: Path, image_folder: Path, tmp_path: Path) -> None:
+    ran = command("run", small_bundle, image_folder / "coffee.png", "--save", tmp_path / "p.png")
+    assert (ran.code, ran.errors) == (0, [])
+    picture, image = (cv2.imread(str(path)) for path in (tmp_path / "p.png", image_folder / "coffee.png"))
+    assert picture.shape[1] == image.shape[1]
+    assert (picture[: image.shape[0]] != image).any(axis=2).mean() > 0.001
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "torch"])
+def test_runs_json(command: Command, small_bundle: Path, clip: Path, backend: str) -> None:
+    ran = command("run", small_bundle, clip, "--max-frames", "3", "--backend", backend, "--json")
+    facts = json.loads(ran.out, parse_constant=pytest.fail)
+    assert facts["frames"] == 3
+    assert facts["keypoints_mean"] > 0
+    assert facts["backend"].startswith(backend)
+    assert (facts["saved"], facts["unreadable"]) == (None, [])
+
+
+def test_an_unreadable_image_of_a_folder_is_left_out_and_said(
+    command: Command, small_bundle: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(image_folder, tmp_path / "images")
+    (tmp_path / "images" / "broken.png").write_text("x")
+    ran = command("run", small_bundle, tmp_path / "images", "--json")
+    facts = json.loads(ran.out)
+    assert facts["frames"] == 2
+    assert len(facts["unreadable"]) == 1
+    assert facts["unreadable"][0].startswith("broken.png: ")
+
+
+# extract.
+
+
+@pytest.fixture
+def images(image_folder: Path, tmp_path: Path) -> Path:
+    """Images in a folder and a folder within."""
+    folder = tmp_path / "images"
+    shutil.copytree(image_folder, folder)
+    (folder / "within").mkdir()
+    cv2.imwrite(str(folder / "within" / "odd.jpg"), cv2.imread(str(image_folder / "coffee.png"))[:203, :301])
+    return folder
+
+
+NAMES = ["camera.png", "coffee.png", "within/odd.jpg"]
+
+
+def stored(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    with h5py.File(path) as file:
+        return {
+            name: {key: np.asarray(file[name][key]) for key in file[name]}  # type: ignore[union-attr]
+            for name in NAMES
+            if name in file
+        }
+
+
+def test_features_are_stored_as_hloc_reads_them(
+    command: Command, small_bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "f.h5"
+    ran = command("extract", small_bundle, images, "--out", out, "--max-keypoints", "50")
+    assert (ran.code, ran.errors) == (0, [])
+    found = stored(out)
+    assert list(found) == NAMES
+    total = sum(len(found[name]["keypoints"]) for name in NAMES)
+    assert ran.out == f"3 images, {total} keypoints in {out}\n"
+    for name, group in found.items():
+        n = len(group["keypoints"])
+        assert 0 < n <= 50
+        assert {key: array.shape for key, array in group.items()} == {
+            "keypoints": (n, 2), "scores": (n,), "descriptors": (16, n), "image_size": (2,),
+        }  # fmt: skip
+        height, width = cv2.imread(str(images / name)).shape[:2]
+        assert group["image_size"].tolist() == [width, height]
+        assert (group["keypoints"] >= 0).all()
+        assert (group["keypoints"] <= np.array([width, height]) - 1).all()
+        assert group["keypoints"].max() > 0.6 * width, "in pixels of the file, not of the network's 160×120"
+        np.testing.assert_allclose(np.linalg.norm(group["descriptors"], axis=0), 1, atol=1e-5)
+
+
+def test_a_second_run_adds_only_what_is_new(command: Command, small_bundle: Path, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "f.h5"
+    late = images / "within" / "odd.jpg"
+    late.rename(tmp_path / "odd.jpg")
+    assert command("extract", small_bundle, images, "--out", out).code == 0
+    before = stored(out)
+    (tmp_path / "odd.jpg").rename(late)
+    ran = command("extract", small_bundle, images, "--out", out, "--json")
+    facts = json.loads(ran.out)
+    assert (facts["extracted"], facts["skipped"], facts["failed"]) == (1, 2, {})
+    after = stored(out)
+    assert list(after) == NAMES
+    for name, group in before.items():
+        assert all((after[name][key] == array).all() for key, array in group.items())
+
+
+def test_a_killed_run_goes_on_where_it_stopped(
+    command: Command, small_bundle: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    images, out = tmp_path / "images", tmp_path / "f.h5"
+    images.mkdir()
+    for index in range(150):
+        os.link(image_folder / "camera.png", images / f"{index:03d}.png")
+    words = [str(word) for word in ("extract", small_bundle, images, "--out", out)]
+    process = subprocess.Popen(
+        [Path(sys.executable).parent / "oakpoint", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not (out.exists() and out.stat().st_size > 60_000) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was over before the kill"
+    with h5py.File(out) as file:
+        there = len(file)
+    facts = json.loads(command(*words, "--json").out)
+    assert there > 0
+    assert facts["skipped"] + facts["extracted"] == 150
+    assert facts["skipped"] >= there - 1
+    with h5py.File(out) as file:
+        first = np.asarray(file["000.png/keypoints"])
+        assert len(file) == 150
+        assert all((np.asarray(file[f"{name}/keypoints"]) == first).all() for name in file)
+
+
+def test_an_unreadable_image_is_listed_and_the_rest_is_done(
+    command: Command, small_bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    (images / "broken.png").write_bytes((images / "camera.png").read_bytes()[:900])
+    (images / "text.jpg").write_text("hello")
+    out = tmp_path / "f.h5"
+    ran = command("extract", small_bundle, images, "--out", out)
+    assert ran.code == 1
+    assert [name in line for name, line in zip(("broken.png", "text.jpg"), ran.errors, strict=True)] == [True, True]
+    assert ran.out.startswith("3 images, ")
+    assert list(stored(out)) == NAMES
+    again = json.loads(command("extract", small_bundle, images, "--out", out, "--json").out)
+    assert (again["skipped"], set(again["failed"])) == (3, {"broken.png", "text.jpg"})
+
+
+def test_native_takes_each_image_at_its_own_size(
+    command: Command, small_onnx: Path, images: Path, tmp_path: Path
+) -> None:
+    (images / "within" / "tiny.png").write_bytes(cv2.imencode(".png", np.zeros((7, 30), np.uint8))[1].tobytes())
+    out = tmp_path / "f.h5"
+    ran = command("extract", small_onnx, images, "--out", out, "--size", "native")
+    assert ran.code == 1
+    assert "tiny.png" in ran.err
+    assert "at least 8×8 px, got 30×7" in ran.err
+    found = stored(out)
+    assert found["within/odd.jpg"]["image_size"].tolist() == [301, 203]
+    inside = found["within/odd.jpg"]["keypoints"]
+    assert (inside < [296, 200]).all(), "cut to multiples of 8"
+    for group in found.values():
+        np.testing.assert_array_equal(group["keypoints"], np.round(group["keypoints"]))
+
+
+def test_features_of_other_settings_are_not_mixed(
+    command: Command, small_bundle: Path, small_onnx: Path, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "f.h5"
+    assert command("extract", small_bundle, images, "--out", out).code == 0
+    before = out.read_bytes()
+    for words, setting in (
+        (("--threshold", "0.1"), "decode threshold 0.015, now it is 0.1"),
+        (("--size", "native"), "preprocess"),
+        (("--size", "96x64"), "preprocess size"),
+        (("--backend", "onnxruntime"), "runtime"),
+        (("--max-keypoints", "9"), "decode max_keypoints"),
+    ):
+        ran = command("extract", small_bundle, images, "--out", out, *words)
+        assert_one_line(ran, f"holds features made with {setting}")
+    assert out.read_bytes() == before
+
+
+def test_a_video_is_a_series_of_images(command: Command, small_bundle: Path, clip: Path, tmp_path: Path) -> None:
+    ran = command("extract", small_bundle, clip, "--out", tmp_path / "f.h5", "--json")
+    assert json.loads(ran.out)["extracted"] == 6
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert sorted(file) == [f"clip-{index:06d}" for index in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("empty", "no image in this folder"),
+        ("missing", "no such image, folder or video"),
+        ("fake.mp4", "no frame of it"),
+    ],
+)
+def test_extracting_from_nothing_leaves_nothing(
+    command: Command, small_bundle: Path, tmp_path: Path, source: str, message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "fake.mp4").write_text("hello")
+    before = names_in(tmp_path)
+    assert_one_line(command("extract", small_bundle, tmp_path / source, "--out", tmp_path / "f.h5"), message)
+    assert names_in(tmp_path) == before
+
+
+def test_where_features_cannot_be_written(command: Command, small_bundle: Path, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.h5").write_text("mine")
+    for name, message in (
+        ("missing/f.h5", "cannot write here"),
+        ("images", "expected an HDF5 file"),
+        ("text.h5", "expected an HDF5 file of features, and this is none"),
+    ):
+        assert_one_line(command("extract", small_bundle, images, "--out", tmp_path / name), message)
+    assert (tmp_path / "text.h5").read_text() == "mine"
+
+
+# demo.
+
+
+@pytest.mark.slow
+@pytest.mark.compiler
+def test_the_demo_without_weights_says_so_and_tells_the_whole_story(command: Command, tmp_path: Path) -> None:
+    ran = command("demo", "--out", tmp_path / "demo")
+    assert ran.code == 0, ran.err
+    assert "superpoint_v1.pth" in ran.err
+    assert "NOT TRAINED" in ran.err
+    assert "RANDOM WEIGHTS" in ran.out
+    assert {"bundle", "tracks.gif"} <= {path.name for path in (tmp_path / "demo").iterdir()}
+    assert (tmp_path / "demo" / "bundle" / "model.rvc2.tar.xz").is_file()
+    assert "FAIL" not in ran.out
+
+
+def test_interrupting_is_one_line(small_bundle: Path, image_folder: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [Path(sys.executable).parent / "oakpoint", *CONVERT, "--out", tmp_path / "b"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(NETWORKS)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("onnx"), "the first stage is done, the next one under way"
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.strip().splitlines()[-1:] == ["error: interrupted"]
+    assert "Traceback" not in error
+    assert names_in(tmp_path) == set()
