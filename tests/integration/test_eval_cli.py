@@ -99,6 +99,18 @@ def test_a_bundle_beside_itself_at_another_size_and_on_another_runtime(command, 
     assert facts["protocols"]["p2"]["extractors"]["o"]["runtimes"][0].startswith("onnxruntime")
 
 
+@pytest.mark.compiler
+def test_a_blob_runs_at_its_own_size(command, small_blob_bundle, two_sequences):
+    specs = [f"host={small_blob_bundle}@160x120", f"blob={small_blob_bundle}@myriad_simulator"]
+    ran = command("eval", *specs, "--dataset", two_sequences, "--json", "--protocols", "p1")
+    assert ran.code == 0, ran.err
+    facts = json.loads(ran.out)
+    assert "160×120, the blob's size; the time is the simulator's" in facts["notes"]["blob"]
+    host, blob = (figures(facts, "p1", label) for label in ("host", "blob"))
+    assert blob["repeatability"] == pytest.approx(host["repeatability"], abs=0.05)
+    assert blob["keypoints"] == pytest.approx(host["keypoints"], rel=0.05)
+
+
 def test_a_features_file_gives_the_figures_of_the_network_that_wrote_it(command, small_bundle, two_sequences, tmp_path):
     out = tmp_path / "features.h5"
     assert command("extract", small_bundle, two_sequences, "--out", out, "--size", "native").code == 0

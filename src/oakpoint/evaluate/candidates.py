@@ -282,7 +282,8 @@ def _size_note(extractor: Extractor, specification: Specification) -> str:
         return ""
     width, height = extractor.preprocess.size
     why = "" if specification.size else ", the blob's size"
-    return f"every image scaled to {width}×{height}{why}"
+    simulated = "; the time is the simulator's, not a camera's" if specification.backend == "myriad_simulator" else ""
+    return f"every image scaled to {width}×{height}{why}{simulated}"
 
 
 def _network_settings(
