@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,10 @@ def default_cache() -> Path:
     """The user's cache folder of oakpoint (``OAKPOINT_CACHE`` overrides the platform's own)."""
     override = os.environ.get("OAKPOINT_CACHE")
     return Path(override) if override else platformdirs.user_cache_path("oakpoint")
+
+
+NEW_S = 2.0
+"""Temporary folders younger than this are left alone by the sweep."""
 
 
 def sha256_of_file(path: Path) -> str:
@@ -40,7 +45,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
         OutputError: the folder does not exist or cannot be written.
     """
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path.stem), suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
     os.close(handle)
@@ -51,6 +56,48 @@ def replacing_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _marked_as_used(handle: int) -> Iterator[None]:
+    """Hold a lock on a temporary folder while it is filled; it goes with the process, however that ends."""
+    try:
+        _try_lock(handle)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    """Take the lock; False where another process holds it, or where the system has no such locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _prefix(name: str) -> str:
+    """How temporary names for ``name`` begin; nobody else's begin so."""
+    return f".{name}.oakpoint-"
+
+
+def _sweep(parent: Path, prefix: str, keep: Path) -> None:
+    """Remove what killed writers left: temporary folders of this prefix that nobody holds the lock of."""
+    for left in parent.iterdir():
+        if left == keep or not left.name.startswith(prefix) or not left.is_dir():
+            continue
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime < NEW_S:
+                continue  # made just now, and its writer may not have come to lock it
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                if _try_lock(handle):
+                    shutil.rmtree(left)
+            finally:
+                os.close(handle)
 
 
 def _umask() -> int:
@@ -64,8 +111,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty folder beside ``path`` to fill; it takes the place of ``path`` when the block ends well.
 
     A kill at any moment leaves the old folder or the new one under ``path``, and at worst a hidden temporary folder
-    beside it. Where the file system can exchange two names in one step (Linux), ``path`` exists throughout. A link to a
-    folder stays, and leads to the new one.
+    beside it, which the next writer of the same path removes. Where the file system can exchange two names in one step
+    (Linux), ``path`` exists throughout. A link to a folder stays, and leads to the new one.
 
     Raises:
         OutputError: the parent folder cannot be written, or a file stands at ``path``.
@@ -75,13 +122,15 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path}: cannot make this folder, there is a file of that name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(path.name), dir=path.parent))
     except OSError as error:
         raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        _put_in_place(temporary, path)
+        with _marked_as_used(os.open(temporary, os.O_RDONLY)):
+            _sweep(path.parent, _prefix(path.name), temporary)
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            _put_in_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -91,7 +140,7 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     if not path.exists():
         temporary.rename(path)
     elif not _exchange(temporary, path):
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+        aside = Path(tempfile.mkdtemp(prefix=f"{_prefix(path.name)}old-", dir=path.parent))
         path.rename(aside / path.name)
         temporary.rename(path)
         shutil.rmtree(aside, ignore_errors=True)

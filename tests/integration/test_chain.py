@@ -394,7 +394,7 @@ def test_a_kill_at_any_moment_leaves_the_old_bundle_or_the_new_one_and_never_a_h
             open_bundle(bundle)
         seen.add(bundle.exists())
         beside = names_in(tmp_path) - {"b"}
-        assert all(name.startswith(".b-") for name in beside), beside
+        assert all(name.startswith(".b.oakpoint-") for name in beside), beside
     assert seen == ({True} if old else {True, False})
 
 

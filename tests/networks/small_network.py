@@ -73,3 +73,24 @@ class NeedsArguments(nn.Module):
 
 
 NOT_A_NETWORK = dict
+
+
+class NormNetwork(SmallNetwork):
+    """With batch norms behind convolutions with and without bias, whose statistics are far from neutral."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(16))
+        self.neck = nn.Sequential(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32))
+        generator = torch.Generator().manual_seed(1)
+        for norm in (self.body[1], self.neck[1]):
+            norm.running_mean = torch.randn(norm.num_features, generator=generator) * 0.1
+            norm.running_var = torch.rand(norm.num_features, generator=generator) + 0.5
+
+
+class DictOutputs(SmallNetwork):
+    """With its outputs in a dict."""
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        semi, desc = super().forward(image)
+        return {"semi": semi, "desc": desc}

@@ -57,7 +57,7 @@ def test_killed_at_any_moment_old_or_new_and_never_half(tmp_path: Path, kind: st
             process.send_signal(signal.SIGKILL)
         if not target.exists():
             # Where names cannot be exchanged there is one moment with neither; what was there then lies beside.
-            assert last == 0 or (kind == "rename" and list(tmp_path.glob(".target-*")))
+            assert last == 0 or (kind == "rename" and list(tmp_path.glob(".target.oakpoint-*")))
             continue
         found = generations(target)
         assert len(found) == PARTS
@@ -65,4 +65,4 @@ def test_killed_at_any_moment_old_or_new_and_never_half(tmp_path: Path, kind: st
         last += int(found[0])
     assert last > 0, "not once was it given the time to write"
     beside = [path.name for path in tmp_path.iterdir() if path != target]
-    assert all(name.startswith(".target-") for name in beside)
+    assert all(name.startswith(".target.oakpoint-") for name in beside)

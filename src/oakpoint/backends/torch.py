@@ -35,12 +35,17 @@ class TorchBackend(Backend):
         try:
             with self._torch.inference_mode():
                 results = self._module(image)
-        except RuntimeError as error:
-            raise BackendError(f"{self.description}: the network failed: {str(error).splitlines()[0]}") from error
-        results = (results,) if isinstance(results, self._torch.Tensor) else tuple(results)
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BackendError(f"{self.description}: the network failed: {reason}") from error
+        results = (results,) if isinstance(results, self._torch.Tensor) else results
+        names = ", ".join(spec.name for spec in self.outputs)
+        if not isinstance(results, (tuple, list)) or not all(isinstance(r, self._torch.Tensor) for r in results):
+            raise BackendError(
+                f"{self.description}: expected the network to return tensors ({names}), got {type(results).__name__}"
+            )
         if len(results) != len(self.outputs):
             raise BackendError(
-                f"{self.description}: expected {len(self.outputs)} outputs "
-                f"({', '.join(spec.name for spec in self.outputs)}), got {len(results)}"
+                f"{self.description}: expected {len(self.outputs)} outputs ({names}), got {len(results)}"
             )
         return {spec.name: np.array(result.float().numpy()) for spec, result in zip(self.outputs, results, strict=True)}

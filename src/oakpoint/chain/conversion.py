@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from oakpoint import __version__
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource
+from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import check_replaceable, writing_bundle
 from oakpoint.bundle.manifest import MANIFEST_FILE, REPORT_FILE, Manifest, manifest_json, report_json
 from oakpoint.bundle.records import Artifact, ArtifactKind, StageReport, TensorSpec, Verdict
@@ -23,11 +25,13 @@ from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.convert.onnx_intake import host_outputs, take_onnx
-from oakpoint.errors import ImageError, VerificationError
+from oakpoint.errors import ConversionError, ImageError, VerificationError
+from oakpoint.extractor import dense_outputs
 from oakpoint.files import sha256_of_file
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.superblob import require_bsdiff4, superblob_from_blobs
 from oakpoint.myriad.toolchain import ensure_toolchain, supported_platform
+from oakpoint.networks.registry import LoadedNetwork
 from oakpoint.verify.photographs import load_photographs
 from oakpoint.verify.superblob import verify_shaves
 
@@ -132,6 +136,8 @@ class _Run:
         """Get what later stages need, so that its absence shows before the work."""
         if self.options.superblob:
             require_bsdiff4()
+        if self.origin.network is not None:
+            self._check_interface(self.origin.network)
         images = load_photographs(self.options.images)
         if not images:
             raise ImageError(f"{self.options.images}: no image in this folder to verify on")
@@ -143,6 +149,18 @@ class _Run:
         else:
             reason = "the Myriad compiler is not available on this platform: it is a Linux x86-64 program"
             self.not_made = dict.fromkeys(("blob", "oak_json", "archive"), reason)
+
+    def _check_interface(self, network: LoadedNetwork) -> None:
+        """Run the network once, on nothing: what it puts out shows before the export."""
+        source = ModelSource(module=network.module)
+        with open_backend(source, RuntimeOptions(backend="torch"), size=self.size) as backend:
+            tensors = backend.run({INPUT: np.zeros((1, 1, self.size[1], self.size[0]), np.float32)})
+        outputs = dense_outputs(tensors)
+        if outputs.image_size != self.size:
+            raise ConversionError(
+                f"{network.name}: expected outputs at 1/8 of {self.size[0]}x{self.size[1]}, got a grid for "
+                f"{outputs.image_size[0]}x{outputs.image_size[1]}"
+            )
 
     def make_onnx(self) -> None:
         path = self.folder / ONNX_FILE

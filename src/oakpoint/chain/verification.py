@@ -12,9 +12,11 @@ from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.errors import MissingExtraError, UsageError
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
-from oakpoint.networks.registry import LoadedNetwork, reload_network
+from oakpoint.myriad.superblob import blobs_from_superblob
+from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, reload_network
 from oakpoint.verify.constants import share_equal_by_name, share_rounded_in_ir
 from oakpoint.verify.stages import Images, verify_stage
+from oakpoint.verify.superblob import verify_shaves
 from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE
 
 
@@ -30,6 +32,7 @@ class StageVerifier:
         """Compare the ONNX, in ONNX Runtime, with the torch network that it was exported from."""
         source = ModelSource(module=network.module, onnx=onnx)
         tensors = {name: tensor.detach().numpy() for name, tensor in network.module.state_dict().items()}
+        norms = batch_norms_of(network)
         return verify_stage(
             ONNX_STAGE,
             lambda: self._open(source, "torch"),
@@ -37,7 +40,7 @@ class StageVerifier:
             images=self.images,
             preprocess=self.preprocess,
             decode=self.decode,
-            further={"weights bit for bit": lambda: share_equal_by_name(tensors, onnx)},
+            further={"weights bit for bit": lambda: share_equal_by_name(tensors, onnx, norms)},
         )
 
     def ir_of_onnx(self, source: ModelSource) -> StageReport:
@@ -96,6 +99,9 @@ def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple
         reports.append(verifier.ir_of_onnx(ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir"))))
     if manifest.has("blob"):
         reports.append(verifier.blob_of_onnx(ModelSource(onnx=bundle.path("onnx"), blob=bundle.path("blob"))))
+    if manifest.has("superblob"):
+        blobs = blobs_from_superblob(bundle.path("superblob").read_bytes())
+        reports.append(verify_shaves(blobs, next(iter(images.values())), replace(manifest.preprocess, baked=True)))
     return tuple(reports)
 
 

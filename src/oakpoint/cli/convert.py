@@ -12,14 +12,14 @@ from rich.status import Status
 from oakpoint.bundle.records import HeadsName, StageReport, Verdict
 from oakpoint.chain.conversion import Conversion, convert
 from oakpoint.chain.options import TARGETS, ConversionOptions, Target
-from oakpoint.cli.console import err, out, print_json, print_warning, step_line, verdict_text
+from oakpoint.cli.console import err, out, print_error, print_json, print_warning, step_line, verdict_text
 from oakpoint.cli.notices import warn_of_weights
 from oakpoint.cli.options import Images, Json, Weights, parse_size
 from oakpoint.convert.heads import HEADS
 from oakpoint.myriad.compiler import DEFAULT_SHAVES
 
 RANDOM_SEED = 0
-EXIT_FAILED = 1
+EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
 
 
 class ProgressPrinter:
@@ -92,8 +92,14 @@ def convert_command(
         print_json(conversion_facts(conversion))
     else:
         print_bundle(conversion)
-    if any(report.verdict is Verdict.FAIL for report in conversion.reports):
-        raise typer.Exit(EXIT_FAILED)
+    for report in conversion.reports:
+        if report.verdict is Verdict.FAIL:
+            print_error(f"kept although it failed at {report.stage}: {report.summary}")
+            raise typer.Exit(EXIT_FAILED)
+    uncompared = [report for report in conversion.reports if report.verdict is Verdict.NOTHING_COMPARED]
+    if uncompared:
+        print_error(f"{uncompared[0].stage}: nothing was compared ({uncompared[0].summary})")
+        raise typer.Exit(EXIT_NOTHING_COMPARED)
 
 
 def run_conversion(options: ConversionOptions, folder: Path, *, to_stderr: bool) -> Conversion:

@@ -137,7 +137,8 @@ def _print_totals(summary: BlobSummary) -> None:
             "whose time is not modelled"
         )
     for constant in costs.constants:
-        out.print(f"  [dim]{constant.name} {constant.value:g} {constant.unit}: {constant.source}[/]")
+        unit = "" if constant.unit == "1" else f" {constant.unit}"
+        out.print(f"  [dim]{constant.name} {constant.value:g}{unit}: {constant.source}[/]")
 
 
 def _print_advice(advice: tuple[ShaveAdvice, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from oakpoint import __version__
 from oakpoint.cli.console import out, print_error
 from oakpoint.errors import OakpointError
 
-EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
+EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
 
 app = typer.Typer(
     name="oakpoint",
@@ -65,6 +66,8 @@ _register()
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one line and exit code 1, never in a traceback."""
+    # As after Ctrl-C, what is under way is tidied up before the process ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
         app(prog_name="oakpoint")
     except OakpointError as error:

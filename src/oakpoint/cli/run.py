@@ -14,7 +14,7 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from oakpoint.cli.console import err, out, print_json, print_warning
+from oakpoint.cli.console import err, out, print_json
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Backend,
@@ -156,8 +156,6 @@ def _print_facts(facts: dict[str, Any], save: Path | None, *, as_json: bool) -> 
     if as_json:
         print_json(facts | {"saved": str(save) if save else None})
         return
-    for line in facts["unreadable"]:
-        print_warning(f"left out: {line}")
     out.print(
         f"{facts['frames']} frames, {facts['keypoints_mean']:.0f} keypoints a frame"
         + (f", {facts['tracks_mean_per_frame']:.0f} of them tracked" if "tracks" in facts else "")

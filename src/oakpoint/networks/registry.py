@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.errors import MissingExtraError, UsageError, WeightsError
 
@@ -17,13 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NetworkEntry:
-    """Where a network's class stands, and the decode preset it was published with."""
+    """Where a network's class stands, the decode preset it was published with, and where its weights are had."""
 
     location: str
     decode_preset: str
+    weights_hint: str = ""
 
 
-NETWORKS = {"superpoint": NetworkEntry("oakpoint.networks.superpoint:SuperPoint", "superpoint")}
+NETWORKS = {
+    "superpoint": NetworkEntry(
+        "oakpoint.networks.superpoint:SuperPoint",
+        "superpoint",
+        ". SuperPoint's official ones are superpoint_v1.pth from github.com/magicleap/SuperPointPretrainedNetwork "
+        "(non-commercial)",
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,13 @@ class LoadedNetwork:
     module: nn.Module
     weights: WeightsRecord
     decode_preset: str
+
+
+def batch_norms_of(network: LoadedNetwork) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Factor and shift (C,) of every batch norm of a network."""
+    from oakpoint.networks.weights import batch_norms
+
+    return batch_norms(network.module)
 
 
 def is_network_name(name: str) -> bool:
@@ -61,14 +79,11 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
         from oakpoint.networks.weights import initialise_randomly, load_into, read_state, record_of
     except ImportError as error:
         raise MissingExtraError("torch", "torch") from error
+    module = _build(entry.location)
     if weights is None and seed is None:
-        raise UsageError(
-            f"{name}: weights are needed: --weights FILE. SuperPoint's official ones are superpoint_v1.pth from "
-            "github.com/magicleap/SuperPointPretrainedNetwork (non-commercial)"
-        )
+        raise UsageError(f"{name}: weights are needed: --weights FILE{entry.weights_hint}")
     if weights is not None and seed is not None:
         raise UsageError(f"{name}: expected a weights file or a random initialisation, got both")
-    module = _build(entry.location)
     if weights is not None:
         state = read_state(weights)
         load_into(module, state, weights)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from oakpoint.bundle.records import WeightsRecord
@@ -150,6 +151,21 @@ def fingerprint(state: State) -> str:
     name = max(sorted(state), key=lambda key: state[key].numel())
     array = state[name].detach().cpu().numpy()
     return hashlib.sha256(f"{name}{array.shape}".encode() + array.astype("<f2").tobytes()).hexdigest()
+
+
+def batch_norms(module: nn.Module) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Factor and shift (C,) of every batch norm in evaluation mode, as an exporter folds them into a convolution."""
+    norms = []
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_var is not None:
+            mean, variance = (np.asarray(t.numpy(), np.float64) for t in (part.running_mean, part.running_var))  # type: ignore[union-attr]
+            factor = 1 / np.sqrt(variance + part.eps)
+            shift = -mean * factor
+            if part.affine:
+                weight, bias = (np.asarray(p.detach().numpy(), np.float64) for p in (part.weight, part.bias))
+                factor, shift = factor * weight, shift * weight + bias
+            norms.append((factor, shift))
+    return norms
 
 
 def record_of(path: Path, state: State) -> WeightsRecord:

@@ -12,6 +12,18 @@ from oakpoint.features.decode import decode, heatmap_of
 from oakpoint.features.matching import match
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
 
+MATCH_TIE = 0.1
+"""A match hangs on rounding when it beats the next best partner by less than this times the stage's tie, in cosine.
+
+Rounding turns a descriptor by less than it moves a score: 1 % of the cosine where a score may move by 10 %.
+"""
+
+Matched = dict[tuple[float, ...], float]
+"""Matches as (x, y, x', y') with the margin by which each beat the next best partner."""
+
+BLOCK = 512
+"""Keypoints whose distances to all others are held at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -50,8 +62,15 @@ class Agreement:
 
     def add_pair(self, reference: Sequence[View], candidate: Sequence[View]) -> None:
         """Compare the matches that two models find between the same two images."""
-        sets = [_matched_positions(a.features, b.features) for a, b in (reference, candidate)]
-        self._count("matches in common", len(sets[0] & sets[1]), max(len(sets[0]), len(sets[1])))
+        expected, got = (_matches(a.features, b.features) for a, b in (reference, candidate))
+        whole = max(len(expected), len(got))
+        self._count("matches in common", len(expected.keys() & got.keys()), whole)
+        missing = max(self._missing(expected, got), self._missing(got, expected))
+        self._count("matches in common, ties aside", max(whole - missing, 0), whole)
+
+    def _missing(self, matches: Matched, others: Matched) -> int:
+        """How many matches the others lack, those aside that hang on rounding."""
+        return sum(pair not in others and margin > self.tie * MATCH_TIE for pair, margin in matches.items())
 
     def figures(self) -> dict[str, float]:
         """All figures by name; NaN where nothing could be measured."""
@@ -87,6 +106,8 @@ class Agreement:
             missing = ((distance_a > radius) & ~ties[0]).sum() + ((distance_b > radius) & ~ties[1]).sum()
             self._count(f"keypoints in common at {radius} px, ties aside", max(whole - int(missing), 0), whole)
         same = np.flatnonzero(distance_a == 0)
+        # Where neither side has a descriptor (all zero: the network gave none), there is nothing to compare.
+        same = same[a.descriptors[same].any(axis=1) | b.descriptors[nearest[same]].any(axis=1)]
         if len(same):
             cosines = np.einsum("nd,nd->n", a.descriptors[same], b.descriptors[nearest[same]])
             self._lower("smallest descriptor cosine", float(np.nan_to_num(cosines, nan=-1.0).min()))
@@ -119,13 +140,27 @@ def _nearest(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np
     """For each point of ``a`` the distance in pixels to the nearest of ``b`` (infinite without one), and its index."""
     if not len(a) or not len(b):
         return np.full(len(a), np.inf), np.zeros(len(a), np.int64)
-    x, y = (a[:, None, axis].astype(np.float64) - b[None, :, axis] for axis in (0, 1))
-    distances = np.hypot(x, y)
-    nearest = distances.argmin(axis=1)
-    return distances[np.arange(len(a)), nearest], nearest
+    distances, nearest = np.empty(len(a)), np.empty(len(a), np.int64)
+    for start in range(0, len(a), BLOCK):
+        rows = slice(start, start + BLOCK)
+        x, y = (a[rows, None, axis].astype(np.float64) - b[None, :, axis] for axis in (0, 1))
+        all_distances = np.hypot(x, y)
+        nearest[rows] = all_distances.argmin(axis=1)
+        distances[rows] = all_distances.min(axis=1)
+    return distances, nearest
 
 
-def _matched_positions(a: Features, b: Features) -> set[tuple[float, ...]]:
-    """The matches of two images as (x, y, x', y'), so that those of two models can be compared."""
+def _matches(a: Features, b: Features) -> Matched:
+    """The matches of two images as (x, y, x', y'), each with the margin by which it beat the next best partner.
+
+    The margin is that of cosines, the smaller of the two sides'; infinite where there is no other partner.
+    """
     indices = match(a, b).indices
-    return {tuple(row) for row in np.hstack([a.keypoints[indices[:, 0]], b.keypoints[indices[:, 1]]]).tolist()}
+    cosines = a.descriptors @ b.descriptors.T
+    margins = np.full(len(indices), np.inf)
+    for axis, table in ((0, cosines), (1, cosines.T)):
+        if table.shape[1] > 1:
+            best = np.partition(table, -2, axis=1)[:, -2:]
+            margins = np.minimum(margins, (best[:, 1] - best[:, 0])[indices[:, axis]])
+    positions = np.hstack([a.keypoints[indices[:, 0]], b.keypoints[indices[:, 1]]]).tolist()
+    return {tuple(position): float(margin) for position, margin in zip(positions, margins, strict=True)}

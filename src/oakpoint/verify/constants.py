@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,36 @@ def onnx_weights(path: Path) -> dict[str, NDArray[Any]]:
     return {name: a for name, a in arrays.items() if np.issubdtype(a.dtype, np.floating) and a.size >= MIN_SIZE}
 
 
-def share_equal_by_name(expected: Mapping[str, NDArray[Any]], path: Path) -> float:
+Norm = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Factor and shift (C,) of a batch norm."""
+
+FOLDED_TOLERANCE = 1e-5
+"""Relative to a tensor's largest value: float32 products of weights and a batch norm's factor, rounded elsewhere."""
+
+
+def share_equal_by_name(expected: Mapping[str, NDArray[Any]], path: Path, norms: Sequence[Norm] = ()) -> float:
     """Share of the network's tensors that stand in the ONNX file under their name, bit for bit.
 
-    Tensors that the exporter folded into others (batch norms) have no counterpart and do not count; NaN when none has.
+    The exporter folds a batch norm into the convolution before it and keeps the convolution's names: such a tensor
+    counts when it is the network's times the factor of one of the norms, to ``FOLDED_TOLERANCE``. Tensors without a
+    counterpart do not count; NaN when none has one.
     """
     found = onnx_weights(path)
     shared = [name for name in expected if name in found]
-    same = sum(found[name].tobytes() == expected[name].astype(found[name].dtype).tobytes() for name in shared)
+    same = sum(
+        found[name].tobytes() == expected[name].astype(found[name].dtype).tobytes()
+        or any(_is_folded(found[name], expected[name], norm) for norm in norms)
+        for name in shared
+    )
     return same / len(shared) if shared else float("nan")
+
+
+def _is_folded(found: NDArray[Any], expected: NDArray[Any], norm: Norm) -> bool:
+    factor, shift = norm
+    if found.shape != expected.shape or expected.shape[:1] != factor.shape:
+        return False
+    folded = expected * factor.reshape(-1, *[1] * (expected.ndim - 1)) + (shift if expected.ndim == 1 else 0.0)
+    return bool(np.abs(found - folded).max() <= FOLDED_TOLERANCE * np.abs(folded).max())
 
 
 def share_rounded_in_ir(onnx_path: Path, xml: Path) -> float:

@@ -1,0 +1,56 @@
+"""Networks of the user's own through the chain: what is usual passes, what is not is one line before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from oakpoint.bundle.folder import open_bundle
+from oakpoint.bundle.records import Verdict
+from oakpoint.networks.registry import batch_norms_of, load_network
+from oakpoint.verify.constants import share_equal_by_name
+from oakpoint.verify.tolerances import ONNX_STAGE
+
+SIZE = (160, 120)
+
+
+def test_folded_batch_norms_pass_and_an_altered_weight_does_not(converted: Callable[..., Path], tmp_path: Path) -> None:
+    bundle = open_bundle(converted("norms", model="small_network:NormNetwork", seed=0, size=SIZE, to="ir"))
+    assert bundle.manifest.verdicts[ONNX_STAGE] is Verdict.PASS
+    network = load_network("small_network:NormNetwork", None, seed=0)
+    expected = {name: tensor.numpy() for name, tensor in network.module.state_dict().items()}
+    norms = batch_norms_of(network)
+    assert share_equal_by_name(expected, bundle.path("onnx"), norms) == 1
+    assert share_equal_by_name(expected, bundle.path("onnx")) < 1, "the norms were folded"
+    model = onnx.load(bundle.path("onnx"))
+    tensor = next(t for t in model.graph.initializer if t.name.startswith("neck") and len(t.dims) == 4)
+    values = np.array(numpy_helper.to_array(tensor))
+    values[3, 2, 1, 1] *= 1.01
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, tmp_path / "altered.onnx")
+    assert share_equal_by_name(expected, tmp_path / "altered.onnx", norms) < 1
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ("DictOutputs", "got dict"),
+        ("OneOutput", "got 1"),
+        ("WrongOutputs", "65 channels"),
+    ],
+)
+def test_another_interface_is_one_line_before_any_work(
+    command: Callable[..., Any], tmp_path: Path, network: str, message: str
+) -> None:
+    ran = command("convert", f"small_network:{network}", "--random", "--size", "160x120", "--out", tmp_path / "b")
+    assert ran.code == 1
+    assert ran.out == ""
+    assert message in ran.err
+    assert ran.err.strip().count("\n") == 0
+    assert not any(tmp_path.iterdir())
