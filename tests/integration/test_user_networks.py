@@ -15,7 +15,7 @@ from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.records import Verdict
 from oakpoint.networks.registry import batch_norms_of, load_network
 from oakpoint.verify.constants import share_equal_by_name
-from oakpoint.verify.tolerances import ONNX_STAGE
+from oakpoint.verify.tolerances import BLOB_STAGE, ONNX_STAGE
 
 SIZE = (160, 120)
 
@@ -54,3 +54,11 @@ def test_another_interface_is_one_line_before_any_work(
     assert message in ran.err
     assert ran.err.strip().count("\n") == 0
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.compiler
+@pytest.mark.parametrize("network", ["NormalisingNetwork", "NormDividingNetwork", "NormNetwork"])
+def test_usual_networks_become_verified_blobs(converted: Callable[..., Path], network: str) -> None:
+    bundle = open_bundle(converted(f"blob-{network}", model=f"small_network:{network}", seed=0, size=SIZE, to="blob"))
+    assert set(bundle.manifest.verdicts.values()) == {Verdict.PASS}
+    assert BLOB_STAGE in bundle.manifest.verdicts

@@ -94,3 +94,19 @@ class DictOutputs(SmallNetwork):
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
         semi, desc = super().forward(image)
         return {"semi": semi, "desc": desc}
+
+
+class NormalisingNetwork(SmallNetwork):
+    """With descriptors that it normalises itself, as torch writes it."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        semi, desc = super().forward(image)
+        return semi, nn.functional.normalize(desc, dim=1)
+
+
+class NormDividingNetwork(SmallNetwork):
+    """The same by hand."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        semi, desc = super().forward(image)
+        return semi, desc / desc.norm(dim=1, keepdim=True).clamp_min(1e-6)

@@ -22,6 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from oakpoint.convert.heads import append_heads
+from oakpoint.convert.lowering import REDUCTIONS, fold_static_shapes, lower_reductions
 from oakpoint.errors import ConversionError
 
 DEVICE_OPSET = 13
@@ -56,6 +57,8 @@ def device_graph(source: Path, *, size: tuple[int, int], scale: float, heads: st
     """
     model = _read(source)
     _fix_input(model, (1, 1, size[1], size[0]))
+    fold_static_shapes(model)
+    lower_reductions(model)
     model = _at_device_opset(model)
     _fold_scale(model, scale)
     append_heads(model, heads, size=size)
@@ -127,7 +130,8 @@ def _require_same_meaning(node: onnx.NodeProto, opset: int, empty_shapes: set[st
         return
     later = [attribute for attribute in node.attribute if attribute.name not in then.attributes]
     used = sorted(attribute.name for attribute in later if _has_effect(attribute, node, empty_shapes))
-    if node.op_type not in _SAME_AT_13 or used:
+    lowered = node.op_type in REDUCTIONS and len(node.input) == 1
+    if (node.op_type not in _SAME_AT_13 and not lowered) or used:
         raise ConversionError(
             f"{_label(node)}: opset {opset} gives it another meaning than the device's opset {DEVICE_OPSET}"
             + (f" (attribute {used[0]})" if used else "")

@@ -245,7 +245,7 @@ WEIGHTS = {"w": np.full((1, 1, 3, 3), 0.1, np.float32)}
     [
         ("Mish", {}, 18, "knows operators up to opset 13, this one came later"),
         ("Gelu", {}, 20, "knows operators up to opset 13, this one came later"),
-        ("ReduceMax", {}, 18, "opset 18 gives it another meaning than the device's opset 13"),
+        ("ReduceSumSquare", {}, 18, "opset 18 gives it another meaning than the device's opset 13"),
     ],
 )
 def test_an_operator_that_opset_13_does_not_have_is_refused_by_name(
