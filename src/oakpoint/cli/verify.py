@@ -11,7 +11,7 @@ from rich.table import Table
 from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.verification import verify_bundle
-from oakpoint.cli.console import err, out, print_json, verdict_text
+from oakpoint.cli.console import err, out, print_json, print_warning, verdict_text
 from oakpoint.cli.convert import report_facts
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json, Weights
@@ -38,6 +38,9 @@ def verify_command(
         for report in reports:
             print_report(report)
     verdicts = {report.verdict for report in reports}
+    for report in reports:
+        if report.verdict is Verdict.NOTHING_COMPARED:
+            print_warning(f"{report.stage}: nothing was compared")
     if Verdict.FAIL in verdicts:
         raise typer.Exit(EXIT_FAILED)
     if Verdict.PASS not in verdicts:
