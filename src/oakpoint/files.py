@@ -89,6 +89,8 @@ def _sweep(parent: Path, prefix: str, keep: Path) -> None:
     for left in parent.iterdir():
         if left == keep or not left.name.startswith(prefix) or not left.is_dir():
             continue
+        if left.name.startswith(f"{prefix}old-"):
+            continue  # what stood there before: it may be all that is left
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime < NEW_S:
                 continue  # made just now, and its writer may not have come to lock it

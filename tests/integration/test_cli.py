@@ -445,7 +445,7 @@ def test_a_killed_run_goes_on_where_it_stopped(
 ) -> None:
     images, out = tmp_path / "images", tmp_path / "f.h5"
     images.mkdir()
-    for index in range(150):
+    for index in range(400):
         os.link(image_folder / "camera.png", images / f"{index:03d}.png")
     words = [str(word) for word in ("extract", small_bundle, images, "--out", out)]
     process = subprocess.Popen(
@@ -461,11 +461,11 @@ def test_a_killed_run_goes_on_where_it_stopped(
         there = len(file)
     facts = json.loads(command(*words, "--json").out)
     assert there > 0
-    assert facts["skipped"] + facts["extracted"] == 150
+    assert facts["skipped"] + facts["extracted"] == 400
     assert facts["skipped"] >= there - 1
     with h5py.File(out) as file:
         first = np.asarray(file["000.png/keypoints"])
-        assert len(file) == 150
+        assert len(file) == 400
         assert all((np.asarray(file[f"{name}/keypoints"]) == first).all() for name in file)
 
 
