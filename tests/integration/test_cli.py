@@ -572,23 +572,15 @@ def test_the_demo_without_weights_says_so_and_tells_the_whole_story(command: Com
 
 
 def test_interrupting_is_one_line(tmp_path: Path) -> None:
+    # Large, so that the stage under way takes seconds and the signal cannot come too late.
+    arguments = ["convert", "superpoint", "--random", "--size", "640x480", "--to", "onnx", "--out", str(tmp_path / "b")]
+    # A process started by a shell in the background ignores Ctrl-C from birth, and so do its children: not this one.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from oakpoint.cli.main import main; main()"
+    )
     process = subprocess.Popen(
-        # Large, so that the stage under way takes seconds and the signal cannot come too late.
-        [
-            Path(sys.executable).parent / "oakpoint",
-            "convert",
-            "superpoint",
-            "--random",
-            "--size",
-            "640x480",
-            "--to",
-            "onnx",
-            "--out",
-            tmp_path / "b",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("onnx"), "the first stage is done, the next one under way"
