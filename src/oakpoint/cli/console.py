@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from oakpoint.bundle.records import StageReport, Verdict
 
@@ -24,6 +25,12 @@ out = Console(
 err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 _VERDICT_STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOTHING_COMPARED: "yellow"}
+
+
+def progress_bar() -> Progress:
+    """A bar with count and time to go on standard error; nothing where that is no terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
 
 def print_error(message: str) -> None:

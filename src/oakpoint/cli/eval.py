@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from oakpoint.cli.console import err, out, print_json, print_warning
+from oakpoint.cli.console import out, print_json, print_warning, progress_bar
 from oakpoint.cli.eval_output import print_skipped, print_tables, summary_csv, write_text
 from oakpoint.cli.eval_report import check_report_folder, write_report
 from oakpoint.cli.notices import notice_for
@@ -133,8 +132,7 @@ def _opened(
 
 
 def _evaluated(pairs: Dataset, candidates: list[Candidate], protocols: tuple[Protocol, ...]) -> Evaluation:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("sequences", total=len(pairs.sequences))
 
         def done(sequence: str) -> None:

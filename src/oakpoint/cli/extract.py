@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from oakpoint.cli.console import err, out, print_error, print_json
+from oakpoint.cli.console import out, print_error, print_json, progress_bar
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Backend,
@@ -67,8 +66,7 @@ def extract_command(
     notice = notice_for(model)
     listed, images = named_images(source)
     results: list[Extracted] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with extractor, Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    with extractor, progress_bar() as progress:
         task = progress.add_task("images", total=len(listed) if listed is not None else None)
         settings = settings_of(extractor, model_identity(model, weights))
         for result in extract_images(images, extractor, out_file, settings):

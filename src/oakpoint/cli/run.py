@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from oakpoint.cli.console import err, out, print_json
+from oakpoint.cli.console import out, print_json, progress_bar
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Backend,
@@ -142,8 +141,7 @@ def _limited(frames: Iterator[TrackedFrame], limit: int | None) -> Iterator[Trac
 
 
 def _with_progress(frames: Iterator[TrackedFrame], length: int | None) -> Iterator[TrackedFrame]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("frames", total=length)
         for frame in frames:
             progress.update(
