@@ -10,6 +10,7 @@ OakpointError                what a user can act on; the command line prints it 
 ├── BlobError                a blob: truncated, corrupted, of another format
 ├── BackendError             a runtime cannot load or run a model on the device and precision asked for
 ├── VerificationError        two stages of the chain do not agree
+├── TrainingError            training went astray: a loss that is not finite
 ├── OutputError              a result cannot be written where it was asked for
 └── ConversionError          a stage of the chain failed
     ├── CompilerUnavailableError   the Myriad compiler cannot be had on this machine
@@ -65,6 +66,10 @@ class BackendError(OakpointError):
 
 class VerificationError(OakpointError):
     """Two stages of the chain do not agree within the tolerances."""
+
+
+class TrainingError(OakpointError):
+    """Training went astray."""
 
 
 class OutputError(OakpointError):

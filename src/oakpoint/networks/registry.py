@@ -28,12 +28,13 @@ class NetworkEntry:
 
 
 NETWORKS = {
+    "acorn": NetworkEntry("oakpoint.networks.acorn:Acorn", "superpoint"),
     "superpoint": NetworkEntry(
         "oakpoint.networks.superpoint:SuperPoint",
         "superpoint",
         ". SuperPoint's official ones are superpoint_v1.pth from github.com/magicleap/SuperPointPretrainedNetwork "
         "(non-commercial)",
-    )
+    ),
 }
 
 

@@ -1,0 +1,1 @@
+"""Training keypoint networks: teachers, labels, augmented views, losses, the loop."""

@@ -1,0 +1,67 @@
+"""The state of a training run on disk, replaced in one step so that a killed run finds the last one whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from oakpoint.errors import WeightsError
+from oakpoint.files import replacing_file
+
+CHECKPOINT_FILE = "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        step: optimiser steps done.
+        seconds: spent on them.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+def save_checkpoint(
+    folder: Path, progress: Progress, network: nn.Module, average: nn.Module, optimiser: Optimizer
+) -> None:
+    """Write the run's state to ``checkpoint.pt`` of a folder, in place of the one that stands there."""
+    state = {
+        "step": progress.step,
+        "seconds": progress.seconds,
+        "network": network.state_dict(),
+        "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    with replacing_file(folder / CHECKPOINT_FILE) as path:
+        torch.save(state, path)
+
+
+def load_checkpoint(
+    folder: Path, network: nn.Module, average: nn.Module, optimiser: Optimizer, device: torch.device
+) -> Progress:
+    """Take up the state that a folder holds; with none there, nothing is changed.
+
+    Raises:
+        WeightsError: the checkpoint is damaged or another network's.
+    """
+    path = folder / CHECKPOINT_FILE
+    if not path.is_file():
+        return Progress()
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        return Progress(int(state["step"]), float(state["seconds"]))
+    except Exception as error:  # whatever a damaged file makes torch raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"{path}: expected a checkpoint of this network, got {reason}; choose another --out"
+        ) from error

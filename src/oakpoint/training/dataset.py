@@ -1,0 +1,58 @@
+"""Training images and their labels on disk: arrays that several processes map, made once, continued where left off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.training.labels import ImageLabels
+
+ARRAYS = ("images", "points", "scores", "descriptors", "done")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Images and labels, mapped from files.
+
+    Attributes:
+        images: uint8 (N, H, W), grey.
+        points: float32 (N, K, 2), pixels of the image; rows past an image's last keypoint count for nothing.
+        scores: float32 (N, K), in [0, 1]; 0 past the last keypoint.
+        descriptors: float16 (N, K, D), unit L2.
+        done: uint8 (N,), 1 where an image is labelled.
+    """
+
+    images: NDArray[np.uint8]
+    points: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    descriptors: NDArray[np.float16]
+    done: NDArray[np.uint8]
+
+    @classmethod
+    def create(cls, folder: Path, images: NDArray[np.uint8], *, max_points: int, descriptor_dim: int) -> None:
+        """Write arrays for these images, with no labels yet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        count = len(images)
+        np.save(folder / "images.npy", images)
+        np.save(folder / "points.npy", np.zeros((count, max_points, 2), np.float32))
+        np.save(folder / "scores.npy", np.zeros((count, max_points), np.float32))
+        np.save(folder / "descriptors.npy", np.zeros((count, max_points, descriptor_dim), np.float16))
+        np.save(folder / "done.npy", np.zeros(count, np.uint8))
+
+    @classmethod
+    def open(cls, folder: Path, *, writable: bool = False) -> Dataset:
+        """Map the arrays of a folder."""
+        mode: Literal["r+", "r"] = "r+" if writable else "r"
+        return cls(*(np.load(folder / f"{name}.npy", mmap_mode=mode) for name in ARRAYS))
+
+    def put(self, index: int, labels: ImageLabels) -> None:
+        """Keep the labels of an image."""
+        count = len(labels.points)
+        self.points[index, :count] = labels.points
+        self.scores[index, :count] = labels.scores
+        self.descriptors[index, :count] = labels.descriptors
+        self.done[index] = 1

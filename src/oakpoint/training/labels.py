@@ -1,0 +1,108 @@
+"""What a teacher finds in images, found once and kept: keypoints of homographic adaptation and their descriptors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from oakpoint.training.homographies import ViewRanges, random_homographies, sample, warp
+from oakpoint.training.teachers.protocol import Teacher
+
+ADAPTATION_RANGES = ViewRanges(
+    scale=(0.6, 1.2), rotation_deg=45.0, wide_share=0.0, tilt=1.7, perspective=0.2, shift_px=0.0
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOptions:
+    """How a teacher labels.
+
+    Attributes:
+        warps: how many warped copies of an image the teacher's scores are averaged over, besides the image itself.
+        ranges: from what the warps are drawn.
+        max_points: how many keypoints of an image are kept, the highest-scoring ones.
+        nms_radius_px: no two keypoints are within this of each other along both axes.
+        min_score: lowest mean score of a keypoint.
+    """
+
+    warps: int = 10
+    ranges: ViewRanges = ADAPTATION_RANGES
+    max_points: int = 768
+    nms_radius_px: int = 3
+    min_score: float = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageLabels:
+    """Keypoints of one image.
+
+    Attributes:
+        points: float32 (K, 2), pixels.
+        scores: float32 (K,), in [0, 1], descending.
+        descriptors: float16 (K, D), unit L2.
+    """
+
+    points: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    descriptors: NDArray[np.float16]
+
+
+@torch.inference_mode()
+def label_image(
+    teacher: Teacher, image: NDArray[np.uint8], options: LabelOptions, generator: torch.Generator
+) -> ImageLabels:
+    """Keypoints of a grey image (H, W) by homographic adaptation, with the descriptors of the image itself.
+
+    Source: DeTone et al. 2018, arXiv 1712.07629, section 5: scores of many warped copies, warped back and averaged,
+    repeat better than the scores of one.
+    """
+    device = generator.device
+    tensor = torch.from_numpy(np.array(image))[None, None].to(device).float() / 255
+    outputs = teacher(tensor)
+    scores = _adapted_scores(teacher, tensor, outputs.scores, options, generator)
+    points, values = _peaks(scores, options)
+    size = (image.shape[1], image.shape[0])
+    descriptors = functional.normalize(sample(outputs.descriptors, points[None], size=size)[0].float(), dim=1)
+    return ImageLabels(points.cpu().numpy(), values.cpu().numpy(), descriptors.half().cpu().numpy())
+
+
+def _adapted_scores(
+    teacher: Teacher, image: torch.Tensor, own: torch.Tensor, options: LabelOptions, generator: torch.Generator
+) -> torch.Tensor:
+    """Mean score (H, W) over the image and its warped copies, of those that show a pixel."""
+    height, width = image.shape[2:]
+    size = (width, height)
+    total, seen = own.float(), torch.ones_like(own, dtype=torch.float32)
+    centre = torch.tensor([[(width - 1) / 2, (height - 1) / 2]], device=image.device)
+    for _ in range(options.warps):
+        homography, _ = random_homographies(centre, size, options.ranges, generator)
+        scores = teacher(warp(image, homography, size=size)).scores.float()
+        back = torch.linalg.inv(homography)
+        total = total + warp(scores, back, size=size, padding="zeros")
+        seen = seen + warp(torch.ones_like(scores), back, size=size, padding="zeros")
+    return (total / seen)[0, 0]
+
+
+def _peaks(scores: torch.Tensor, options: LabelOptions) -> tuple[torch.Tensor, torch.Tensor]:
+    """The highest local maxima (K, 2), refined by a parabola along each axis, and their scores (K,), descending."""
+    window = 2 * options.nms_radius_px + 1
+    highest = functional.max_pool2d(scores[None, None], window, 1, options.nms_radius_px)[0, 0]
+    inner = torch.zeros_like(scores, dtype=torch.bool)
+    inner[1:-1, 1:-1] = True
+    rows, columns = torch.nonzero((scores == highest) & (scores >= options.min_score) & inner, as_tuple=True)
+    values, order = torch.sort(scores[rows, columns], descending=True, stable=True)
+    rows, columns = rows[order[: options.max_points]], columns[order[: options.max_points]]
+    x = columns + _vertex(scores[rows, columns - 1], scores[rows, columns], scores[rows, columns + 1])
+    y = rows + _vertex(scores[rows - 1, columns], scores[rows, columns], scores[rows + 1, columns])
+    return torch.stack([x, y], dim=1).float(), values[: options.max_points]
+
+
+def _vertex(before: torch.Tensor, at: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Where the parabola through three values, the middle one the highest, has its top: −0.5 to 0.5."""
+    curvature = before - 2 * at + after
+    offset = 0.5 * (before - after) / curvature.clamp_max(-1e-9)
+    return offset.clamp(-0.5, 0.5)

@@ -1,0 +1,230 @@
+"""The training loop: views, losses, steps, a moving average, checkpoints and metrics."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from oakpoint.errors import TrainingError
+from oakpoint.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from oakpoint.training.losses import descriptor_loss, detector_loss
+from oakpoint.training.options import TrainingOptions
+from oakpoint.training.processes import Place
+from oakpoint.training.views import PairSampler, ViewPairs
+
+METRICS_FILE = "metrics.jsonl"
+BAD_BATCH_FILE = "bad_batch.pt"
+REPORT_EVERY = 50
+CHECKPOINT_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """Figures of the steps since the last report.
+
+    Attributes:
+        step: steps done.
+        detector: mean detector loss.
+        descriptor: mean descriptor loss.
+        views_per_s: views of all processes.
+    """
+
+    step: int
+    detector: float
+    descriptor: float
+    views_per_s: float
+
+
+class Listener(Protocol):
+    """Hears of a run's progress."""
+
+    def stepped(self, report: StepReport) -> None:
+        """Some steps were taken."""
+
+    def validated(self, step: int, figures: dict[str, float]) -> None:
+        """The averaged network was validated."""
+
+
+Validate = Callable[[nn.Module, int], dict[str, float]]
+
+
+def train(
+    network: nn.Module,
+    sampler: PairSampler,
+    options: TrainingOptions,
+    folder: Path,
+    place: Place,
+    *,
+    listener: Listener,
+    validate: Validate | None = None,
+) -> nn.Module:
+    """Train a network, from the folder's checkpoint on when it holds one.
+
+    Args:
+        network: on the place's device; changed.
+        sampler: of view pairs, on the same device.
+        options: how to train.
+        folder: gets ``checkpoint.pt`` and ``metrics.jsonl``.
+        place: this process among the others.
+        listener: hears of progress, on the first process.
+        validate: gives figures of a network in evaluation mode; called on the first process.
+
+    Returns:
+        The moving average of the network, in evaluation mode.
+
+    Raises:
+        TrainingError: a loss is not finite; the batch is kept in ``bad_batch.pt``.
+    """
+    average = copy.deepcopy(network).eval().requires_grad_(False)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    progress = load_checkpoint(folder, network, average, optimiser, place.device)
+    run = _Run(network.train(), average, optimiser, sampler, options, folder, place)
+    log = _Log(folder, progress, options, place, listener)
+    saved = time.monotonic()
+    for step in range(progress.step, options.steps):
+        log.add(*run.step(step))
+        if place.first and log.due(step + 1):
+            log.report(step + 1)
+        if place.first and (time.monotonic() - saved > CHECKPOINT_EVERY_S or step + 1 == options.steps):
+            save_checkpoint(folder, log.progress(step + 1), network, average, optimiser)
+            saved = time.monotonic()
+        if place.first and validate and ((step + 1) % options.validate_every == 0 or step + 1 == options.steps):
+            log.validated(step + 1, validate(average, step + 1))
+    return average
+
+
+class _Run:
+    """Takes single steps."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        average: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        sampler: PairSampler,
+        options: TrainingOptions,
+        folder: Path,
+        place: Place,
+    ) -> None:
+        self._network, self._average, self._optimiser = network, average, optimiser
+        self._sampler, self._options, self._folder, self._place = sampler, options, folder, place
+        self._distributed = place.distributed(network)
+        self._generator = torch.Generator(place.device)
+
+    def step(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take step number ``step``; give its detector and descriptor losses."""
+        options, place = self._options, self._place
+        self._generator.manual_seed((options.seed * 1_000_003 + step) * place.world + place.rank)
+        pairs = self._sampler.draw(options.pairs, self._generator)
+        with torch.autocast(place.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+            semi, desc = self._distributed(pairs.views.contiguous(memory_format=torch.channels_last))
+        detector = detector_loss(semi, pairs)
+        descriptor = descriptor_loss(desc, pairs, options.loss)
+        loss = detector + options.loss.descriptor_weight * descriptor
+        if not bool(torch.isfinite(loss)):
+            self._give_up(step, pairs, detector, descriptor)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._network.parameters(), options.gradient_norm)
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate(step, options)
+        self._optimiser.step()
+        self._follow(step)
+        return detector.detach(), descriptor.detach()
+
+    @torch.no_grad()
+    def _follow(self, step: int) -> None:
+        """Move the average towards the network; quickly at first, so that its random start is forgotten."""
+        decay = min(self._options.ema_decay, (1 + step) / (10 + step))
+        own = self._network.state_dict()
+        for name, value in self._average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(own[name], 1 - decay)
+            else:
+                value.copy_(own[name])
+
+    def _give_up(self, step: int, pairs: ViewPairs, detector: torch.Tensor, descriptor: torch.Tensor) -> None:
+        path = self._folder / BAD_BATCH_FILE
+        torch.save({"step": step, **pairs.state()}, path)
+        raise TrainingError(
+            f"step {step}: expected finite losses, got detector {detector.item():g} and descriptor "
+            f"{descriptor.item():g} on images {pairs.images.tolist()}; the batch is in {path}. "
+            "Start again from the last checkpoint with a lower --learning-rate or --precision f32"
+        )
+
+
+def learning_rate(step: int, options: TrainingOptions) -> float:
+    """The rate of a step: linear warm-up, then half a cosine down to 0 (Loshchilov, Hutter 2017, arXiv 1608.03983)."""
+    warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
+    return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+
+
+class _Log:
+    """Keeps ``metrics.jsonl`` and the clock."""
+
+    def __init__(
+        self, folder: Path, progress: Progress, options: TrainingOptions, place: Place, listener: Listener
+    ) -> None:
+        self._path = folder / METRICS_FILE
+        self._options, self._listener = options, listener
+        self._views = 2 * options.pairs * place.world
+        self._before, self._begun = progress.seconds, time.monotonic()
+        self._since, self._since_step = self._begun, progress.step
+        self._sums: list[torch.Tensor] = []
+        if place.first:
+            _drop_after(self._path, progress.step)
+
+    def add(self, detector: torch.Tensor, descriptor: torch.Tensor) -> None:
+        self._sums.append(torch.stack([detector, descriptor]))
+
+    def due(self, step: int) -> bool:
+        return step % REPORT_EVERY == 0 or step == self._options.steps
+
+    def report(self, step: int) -> None:
+        now = time.monotonic()
+        detector, descriptor = torch.stack(self._sums).mean(dim=0).tolist()
+        rate = self._views * (step - self._since_step) / (now - self._since)
+        self._write(
+            {
+                "step": step,
+                "detector_loss": detector,
+                "descriptor_loss": descriptor,
+                "learning_rate": learning_rate(step - 1, self._options),
+                "views_per_s": rate,
+                "seconds": self.progress(step).seconds,
+            }
+        )
+        self._sums, self._since, self._since_step = [], now, step
+        self._listener.stepped(StepReport(step, detector, descriptor, rate))
+
+    def validated(self, step: int, figures: dict[str, float]) -> None:
+        self._write({"step": step, "validation": figures})
+        self._since = time.monotonic()
+        self._since_step = step
+        self._sums = []
+        self._listener.validated(step, figures)
+
+    def progress(self, step: int) -> Progress:
+        return Progress(step, self._before + time.monotonic() - self._begun)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Drop the records of steps past the checkpoint, which will be taken again."""
+    if not path.is_file():
+        return
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -1,0 +1,44 @@
+"""What a training run is given; all of it is kept in the run's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from oakpoint.training.losses import LossOptions
+from oakpoint.training.views import ViewOptions
+
+Precision = Literal["bf16", "f32"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingOptions:
+    """How a network is trained.
+
+    Attributes:
+        steps: how many optimiser steps.
+        pairs: view pairs of a step in each process.
+        learning_rate: highest rate of AdamW; it rises over ``warmup_steps`` and falls by a cosine to 0.
+        weight_decay: of AdamW.
+        warmup_steps: over which the rate rises from 0.
+        ema_decay: of the moving average of the weights that is validated and shipped.
+        gradient_norm: largest norm of the gradient; larger ones are scaled down.
+        precision: of the convolutions; losses are f32 always.
+        seed: of weights and views.
+        views: how views are drawn.
+        loss: the losses' weights.
+        validate_every: steps from one validation to the next.
+    """
+
+    steps: int
+    pairs: int = 16
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    warmup_steps: int = 200
+    ema_decay: float = 0.999
+    gradient_norm: float = 5.0
+    precision: Precision = "bf16"
+    seed: int = 0
+    views: ViewOptions = field(default_factory=ViewOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    validate_every: int = 1000

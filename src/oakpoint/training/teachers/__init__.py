@@ -1,0 +1,1 @@
+"""Networks that a student learns from, behind one small protocol."""
