@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from oakpoint.features.types import LOGIT_CHANNELS
+from oakpoint.networks.folding import folded
 
 ENCODER = ((16, 2), (32, 2), (32, 1), (64, 2), (64, 1))
 """(output channels, stride) of the encoder's 3×3 convolutions."""
@@ -31,8 +32,8 @@ class Acorn(nn.Module):
         """Build the network.
 
         Args:
-            batch_norm: put a batch norm behind every convolution with a ReLU, as it is trained; ``folded`` of
-                ``networks.folding`` makes the network without them.
+            batch_norm: put a batch norm behind every convolution with a ReLU, as it is trained; ``deployed`` makes
+                the network without them.
         """
         super().__init__()
         layers: list[nn.Module] = []
@@ -52,6 +53,18 @@ class Acorn(nn.Module):
         """Return (semi, desc)."""
         x = self.encoder(image)
         return self.detector(x), self.descriptor(x)
+
+    @classmethod
+    def trainable(cls) -> Acorn:
+        """The network as it is trained."""
+        return cls(batch_norm=True)
+
+    def deployed(self) -> Acorn:
+        """The same function in evaluation mode, batch norms folded into the convolutions."""
+        result = Acorn()
+        for name in ("encoder", "detector", "descriptor"):
+            result.get_submodule(name).load_state_dict(folded(self.get_submodule(name)).state_dict())
+        return result.eval()
 
 
 def _conv3x3(in_channels: int, out_channels: int, stride: int, batch_norm: bool) -> nn.Sequential:

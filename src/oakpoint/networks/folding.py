@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 
-def folded(module: nn.Sequential) -> nn.Sequential:
+def folded(module: nn.Module) -> nn.Sequential:
     """The same function in evaluation mode with no batch norm: every «convolution, batch norm» becomes a convolution.
 
     Nested ``Sequential`` modules are folded too; other modules are taken over as they are.
     """
+    assert isinstance(module, nn.Sequential)
     parts: list[nn.Module] = []
     for part in module:
         if isinstance(part, nn.BatchNorm2d):

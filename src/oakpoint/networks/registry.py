@@ -6,7 +6,7 @@ import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
         from oakpoint.networks.weights import initialise_randomly, load_into, read_state, record_of
     except ImportError as error:
         raise MissingExtraError("torch", "torch") from error
-    module = _build(entry.location)
+    module = build_network(name)
     if weights is None and seed is None:
         raise UsageError(f"{name}: weights are needed: --weights FILE{entry.weights_hint}")
     if weights is not None and seed is not None:
@@ -121,20 +121,43 @@ def _checked_location(name: str) -> str:
     return name
 
 
-def _build(location: str) -> nn.Module:
-    from torch import nn
+def network_class(name: str) -> Any:
+    """The class (or factory) of a network by name.
 
+    Raises:
+        UsageError: an unknown name, or one that cannot be imported.
+    """
+    entry = NETWORKS.get(name)
+    location = entry.location if entry else _checked_location(name)
     module_name, _, attribute = location.partition(":")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as «python -m» does, so that a network in the user's folder is found
     try:
-        network = getattr(importlib.import_module(module_name), attribute)()
+        return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:  # whatever the user's own code raises
-        reason = " ".join(str(error).split()) or "no reason given"
-        raise UsageError(
-            f"{location}: cannot be built ({type(error).__name__}: {reason}); expected a torch module class without "
-            "arguments"
-        ) from error
+        raise _unbuildable(location, error) from error
+
+
+def build_network(name: str) -> nn.Module:
+    """A network by name, with the weights that its layers start with.
+
+    Raises:
+        UsageError: an unknown name, or a class that cannot be built.
+    """
+    from torch import nn
+
+    kind = network_class(name)
+    try:
+        network = kind()
+    except Exception as error:  # whatever the user's own code raises
+        raise _unbuildable(name, error) from error
     if not isinstance(network, nn.Module):
-        raise UsageError(f"{location}: expected a torch.nn.Module, got {type(network).__name__}")
+        raise UsageError(f"{name}: expected a torch.nn.Module, got {type(network).__name__}")
     return network
+
+
+def _unbuildable(name: str, error: Exception) -> UsageError:
+    reason = " ".join(str(error).split()) or "no reason given"
+    return UsageError(
+        f"{name}: cannot be built ({type(error).__name__}: {reason}); expected a torch module class without arguments"
+    )

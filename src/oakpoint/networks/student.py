@@ -1,0 +1,50 @@
+"""A network as it is trained, and the same as it is shipped.
+
+A network class may offer ``trainable()``, a class method that builds it as it is trained (with batch norms, say), and
+``deployed()``, which gives the same function as ``load_network`` builds it. One without them is trained and shipped as
+it is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from oakpoint.networks.registry import build_network, network_class
+from oakpoint.networks.weights import load_into, read_state
+
+
+def build_student(name: str, *, seed: int, init: Path | None = None) -> nn.Module:
+    """A network to be trained, with weights of a seed or of a file.
+
+    Args:
+        name: of the registry, or ``package.module:Class``.
+        seed: of the random weights.
+        init: weights to start from. Those of the deployed network are trained on in that form: what its batch norms
+            measured is folded in, and little is to be learnt.
+
+    Raises:
+        UsageError: an unknown name, or a class that cannot be built.
+        WeightsError: weights of another network.
+    """
+    torch.manual_seed(seed)
+    kind = network_class(name)
+    student: nn.Module = kind.trainable() if hasattr(kind, "trainable") else build_network(name)
+    if init is None:
+        return student
+    state = read_state(init)
+    shipped = build_network(name)
+    if set(state) == set(shipped.state_dict()):
+        student = shipped
+    load_into(student, state, init)
+    return student
+
+
+def deployed(student: nn.Module) -> nn.Module:
+    """The trained network as ``load_network`` builds it, in evaluation mode."""
+    if hasattr(student, "deployed"):
+        result: nn.Module = student.deployed()
+        return result
+    return student.eval()

@@ -1,0 +1,113 @@
+"""The folder of a training run: what was asked, metrics, checkpoint, pictures, and the weights that come out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from oakpoint.errors import MissingExtraError, OutputError, TrainingError
+from oakpoint.files import replacing_file
+from oakpoint.training.loop import METRICS_FILE
+from oakpoint.view.charts import Axis, save_lines
+
+OPTIONS_FILE = "run.json"
+CURVES_FILE = "losses.png"
+LOOKS_FOLDER = "looks"
+DATASET_FOLDER = "dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Names of a run's files.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def dataset(self) -> Path:
+        """Where images and labels lie."""
+        return self.path / DATASET_FOLDER
+
+    def begin(self, asked: Mapping[str, Any]) -> None:
+        """Make the folder and keep what was asked; a folder of a run that was asked something else is refused.
+
+        Raises:
+            TrainingError: the folder holds a run of other options.
+            OutputError: the folder cannot be made.
+        """
+        try:
+            (self.path / LOOKS_FOLDER).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be made ({error.strerror}); choose another --out") from error
+        text = json.dumps(asked, indent=2, default=str)
+        file = self.path / OPTIONS_FILE
+        if not file.is_file():
+            with replacing_file(file) as path:
+                path.write_text(text + "\n", encoding="utf-8")
+            return
+        before, now = json.loads(file.read_text(encoding="utf-8")), json.loads(text)
+        if differing := sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key)):
+            raise TrainingError(
+                f"{self.path}: holds a run with another {', '.join(differing)}; give the same options to continue it, "
+                "or another --out"
+            )
+
+    def look(self, step: int) -> Path:
+        """Where the picture of a step goes."""
+        return self.path / LOOKS_FOLDER / f"{step:07d}.png"
+
+    def weights(self, network: str) -> Path:
+        """Where the weights of a network go."""
+        return self.path / f"{network.rpartition(':')[2].lower()}.safetensors"
+
+
+def write_weights(network: nn.Module, path: Path, facts: Mapping[str, str]) -> None:
+    """Write a network's state as FP16 safetensors, with facts in the file's header.
+
+    Raises:
+        MissingExtraError: safetensors is not installed.
+        TrainingError: a weight does not fit FP16.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ImportError as error:
+        raise MissingExtraError("safetensors", "torch") from error
+    state = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    for name, tensor in state.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise TrainingError(f"{name}: holds weights beyond FP16 (±65504)")
+    with replacing_file(path) as temporary:
+        save_file(state, temporary, metadata=dict(facts))
+
+
+def save_curves(folder: Path) -> None:
+    """Draw losses and validation figures of ``metrics.jsonl`` over steps into ``losses.png``.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    records = [json.loads(line) for line in (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+    steps = [record for record in records if "detector_loss" in record]
+    validated = [record for record in records if "validation" in record]
+    panels = {
+        "loss": {
+            name: [(record["step"], record[f"{name}_loss"]) for record in steps] for name in ("detector", "descriptor")
+        },
+        "validation": {
+            name: [(record["step"], record["validation"][name]) for record in validated]
+            for name in (validated[-1]["validation"] if validated else ())
+        },
+    }
+    save_lines(folder / CURVES_FILE, {Axis(title): lines for title, lines in panels.items() if lines}, x=Axis("step"))

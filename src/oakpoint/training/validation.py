@@ -1,0 +1,93 @@
+"""How good a network is while it is trained: the protocols of ``evaluate`` on synthetic pairs of images held back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from oakpoint.evaluate.protocols import protocols_by_name
+from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_sequence
+from oakpoint.features.decode import decode
+from oakpoint.features.matching import match
+from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
+from oakpoint.view.draw import draw_matches
+
+DECODE = DecodeOptions(
+    threshold=0.005, nms_radius_px=4, border_px=4, max_keypoints=1000, nms="greedy", sampling="cell_centres"
+)
+SHOWN_KEYPOINTS = 200
+
+Grey = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValidationPair:
+    """Two views of one photograph.
+
+    Attributes:
+        first: uint8 (H, W).
+        second: uint8 (H, W).
+        second_from_first: homography (3, 3).
+    """
+
+    first: Grey
+    second: Grey
+    second_from_first: NDArray[np.float64]
+
+
+class Validation:
+    """Figures and pictures of a network on pairs that stay the same through a run and over all runs."""
+
+    def __init__(self, images: Sequence[Grey], *, seed: int = 0) -> None:
+        """Draw a pair of each image (H, W); sides of views are rounded down to multiples of 8."""
+        options = SyntheticOptions(views=1, seed=seed, largest_view=(320, 240))
+        self._pairs = [_pair(str(index), image, options) for index, image in enumerate(images)]
+        self._protocols = protocols_by_name(("p1", "p3"), "published")
+
+    def figures(self, network: nn.Module, device: torch.device) -> dict[str, float]:
+        """Means over the pairs of repeatability, localisation error in pixels, and MMA within 1 and 3 px."""
+        values: dict[str, list[float]] = {}
+        for pair in self._pairs:
+            first, second = (network_features(network, image, device) for image in (pair.first, pair.second))
+            for protocol in self._protocols:
+                for name, value in protocol.measure(first, second, pair.second_from_first).values.items():
+                    values.setdefault(name, []).append(value)
+        wanted = ("repeatability", "localisation_px", "mma_1px", "mma_3px")
+        return {name: float(np.nanmean(values[name])) for name in wanted}
+
+    def look(self, network: nn.Module, device: torch.device) -> NDArray[np.uint8]:
+        """The first pair, its keypoints and their matches, right ones green: uint8 (H, W', 3) BGR."""
+        pair = self._pairs[0]
+        first, second = (
+            _best(network_features(network, image, device), SHOWN_KEYPOINTS) for image in (pair.first, pair.second)
+        )
+        matches = match(first, second)
+        ends = np.c_[first.keypoints[matches.indices[:, 0]], np.ones(len(matches))] @ pair.second_from_first.T
+        error = np.linalg.norm(ends[:, :2] / ends[:, 2:] - second.keypoints[matches.indices[:, 1]], axis=1)
+        return draw_matches(pair.first, pair.second, first, second, matches, inliers=error <= 3)
+
+
+@torch.inference_mode()
+def network_features(network: nn.Module, image: Grey, device: torch.device) -> Features:
+    """Features of a grey image (H, W), sides multiples of 8, from a network with outputs (semi, desc)."""
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).to(device)[None, None].float() / 255
+    semi, desc = network(tensor)
+    return decode(DenseOutputs(semi[0].float().cpu().numpy(), desc[0].float().cpu().numpy()), DECODE)
+
+
+def _pair(name: str, image: Grey, options: SyntheticOptions) -> ValidationPair:
+    sequence = synthetic_sequence(name, image, options)
+    first, second = sequence.first.read(), sequence.others[0].read()
+    height, width = (side // 8 * 8 for side in first.shape)
+    return ValidationPair(first[:height, :width], second[:height, :width], sequence.other_from_first[0])
+
+
+def _best(features: Features, count: int) -> Features:
+    return Features(
+        features.keypoints[:count], features.scores[:count], features.descriptors[:count], features.image_size
+    )
