@@ -15,6 +15,9 @@ from oakpoint.features.hdf5 import bind_settings, stored_names, write_features
 from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
 from oakpoint.images.sources import Source, open_video
 
+SETTINGS_BEFORE = {"decode subpixel": "none"}
+"""What a setting was in files from before it existed; they can still be added to."""
+
 
 @dataclass(frozen=True, slots=True)
 class NamedImage:
@@ -88,7 +91,7 @@ def extract_images(
         FeaturesError: the file is none of ours, damaged, or made with other settings.
         OutputError: the file cannot be written.
     """
-    bind_settings(path, settings)
+    bind_settings(path, settings, before=SETTINGS_BEFORE)
     there = set(stored_names(path))
     for image in images:
         if image.name in there:

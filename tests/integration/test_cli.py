@@ -260,6 +260,7 @@ def test_the_official_weights_licence_is_said_once(
         (("CLIP", "--threshold", "2"), "threshold: expected a probability from 0 to 1, got 2.0"),
         (("CLIP", "--nms-radius", "-1"), "nms_radius_px: expected 0 or more pixels"),
         (("CLIP", "--max-keypoints", "0"), "max_keypoints: expected 1 or more"),
+        (("CLIP", "--subpixel", "cubic"), "subpixel: expected one of none, soft_argmax, quadratic, got 'cubic'"),
         (("CLIP", "--max-frames", "0"), "max-frames: expected 1 or more, got 0"),
         (("CLIP", "--track-length", "0"), "max_length: expected 2 or more frames"),
         (("CLIP", "--match-distance", "nan"), "max_distance: expected a distance from 0 to 2"),
@@ -513,10 +514,43 @@ def test_features_of_other_settings_are_not_mixed(
         (("--size", "96x64"), "preprocess size"),
         (("--backend", "onnxruntime"), "runtime"),
         (("--max-keypoints", "9"), "decode max_keypoints"),
+        (("--subpixel", "quadratic"), "decode subpixel none, now it is quadratic"),
     ):
         ran = command("extract", small_bundle, images, "--out", out, *words)
         assert_one_line(ran, f"holds features made with {setting}")
     assert out.read_bytes() == before
+
+
+def test_a_file_from_before_refinement_goes_on(
+    command: Command, small_bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "f.h5"
+    assert command("extract", small_bundle, images, "--out", out).code == 0
+    with h5py.File(out, "r+") as file:
+        settings = json.loads(file.attrs["oakpoint_settings"])
+        assert settings.pop("decode subpixel") == "none"
+        file.attrs["oakpoint_settings"] = json.dumps(settings, sort_keys=True)
+    assert command("extract", small_bundle, images, "--out", out).code == 0
+    ran = command("extract", small_bundle, images, "--out", out, "--subpixel", "soft_argmax")
+    assert_one_line(ran, "decode subpixel none, now it is soft_argmax")
+
+
+@pytest.mark.parametrize("method", ["soft_argmax", "quadratic"])
+def test_refined_keypoints_lie_between_pixels(
+    command: Command, small_bundle: Path, images: Path, tmp_path: Path, method: str
+) -> None:
+    found = {}
+    for name in ("none", method):
+        out = tmp_path / f"{name}.h5"
+        words = ("--size", "native", "--subpixel", name)
+        assert command("extract", small_bundle, images, "--out", out, *words).code == 0
+        found[name] = stored(out)
+    for image in NAMES:
+        moved = found[method][image]["keypoints"] - found["none"][image]["keypoints"]
+        assert 0 < np.abs(moved).max() <= 0.5
+        np.testing.assert_array_equal(found[method][image]["scores"], found["none"][image]["scores"])
+    ran = command("run", small_bundle, images / "camera.png", "--save", tmp_path / "k.png", "--subpixel", method)
+    assert (ran.code, ran.errors) == (0, [])
 
 
 def test_a_video_is_a_series_of_images(command: Command, small_bundle: Path, clip: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from oakpoint.cli.options import (
     MaxKeypoints,
     NmsRadius,
     Precision,
+    Subpixel,
     Threshold,
     Weights,
     parse_size_or_native,
@@ -46,6 +47,7 @@ def extract_command(
     max_keypoints: MaxKeypoints = None,
     threshold: Threshold = None,
     nms_radius: NmsRadius = None,
+    subpixel: Subpixel = None,
     backend: Backend = "openvino",
     device: Device = "CPU",
     precision: Precision = "f32",
@@ -62,6 +64,7 @@ def extract_command(
         max_keypoints=max_keypoints,
         threshold=threshold,
         nms_radius_px=nms_radius,
+        subpixel=subpixel,
     )
     notice = notice_for(model)
     listed, images = named_images(source)

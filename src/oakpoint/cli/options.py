@@ -25,6 +25,12 @@ Precision = Annotated[str, typer.Option(help="OpenVINO's arithmetic: f32, bf16 o
 MaxKeypoints = Annotated[int | None, typer.Option(help="Keep the highest-scoring N. Default: the network's preset.")]
 Threshold = Annotated[float | None, typer.Option(help="Lowest keypoint probability. Default: the network's preset.")]
 NmsRadius = Annotated[int | None, typer.Option(help="NMS radius in pixels. Default: the network's preset.")]
+Subpixel = Annotated[
+    str | None,
+    typer.Option(
+        help="Refine keypoints between pixels: none, soft_argmax or quadratic. Default: the network's preset (none)."
+    ),
+]
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

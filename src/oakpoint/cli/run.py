@@ -22,6 +22,7 @@ from oakpoint.cli.options import (
     MaxKeypoints,
     NmsRadius,
     Precision,
+    Subpixel,
     Threshold,
     Weights,
     parse_size_or_native,
@@ -59,6 +60,7 @@ def run_command(
     max_keypoints: MaxKeypoints = None,
     threshold: Threshold = None,
     nms_radius: NmsRadius = None,
+    subpixel: Subpixel = None,
     track_length: Annotated[int, typer.Option(help="Frames that a track is drawn back.")] = 20,
     match_distance: Annotated[float, typer.Option(help="Largest descriptor distance within a track.")] = 0.7,
     max_frames: Annotated[int | None, typer.Option(help="Stop after N frames.")] = None,
@@ -78,6 +80,7 @@ def run_command(
         max_keypoints=max_keypoints,
         threshold=threshold,
         nms_radius_px=nms_radius,
+        subpixel=subpixel,
     )
     notice = notice_for(model)
     with extractor, open_source(source) as frames:

@@ -271,6 +271,7 @@ def _loaded(specification: Specification, threads: int | None) -> Extractor:
         threads=threads,
         threshold=specification.threshold,
         nms_radius_px=specification.nms_radius_px,
+        subpixel=specification.subpixel,
     )
     most = min(extractor.decode.max_keypoints or MAX_KEYPOINTS, MAX_KEYPOINTS)
     extractor.decode = extractor.decode.with_changes(max_keypoints=most)

@@ -5,10 +5,10 @@
     SPEC    = [LABEL "="] MODEL { "@" SETTING }
     MODEL   = a bundle's folder | FILE.onnx | FILE.blob | superpoint | package.module:Class | sift | orb | FILE.h5
     SETTING = WIDTHxHEIGHT | native | BACKEND [":" DEVICE [":" PRECISION]] | NAME "=" VALUE
-    NAME    = weights | threshold | nms
+    NAME    = weights | threshold | nms | subpixel
 
 Such as ``b``, ``b@openvino:CPU:bf16``, ``b@640x480``, ``small=b@320x240@onnxruntime``, ``superpoint@threshold=0.005``,
-``sift``, ``features.h5``.
+``b@subpixel=soft_argmax``, ``sift``, ``features.h5``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from oakpoint.backends.registry import BACKENDS
 from oakpoint.errors import UsageError
+from oakpoint.features.types import Subpixel
 
 CLASSICAL = ("sift", "orb")
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -27,7 +28,7 @@ _LABEL = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)")
 _SIZE = re.compile(r"([0-9]+)[x×]([0-9]+)")
 _EXPECTED = (
     "WIDTHxHEIGHT, native, BACKEND[:DEVICE[:PRECISION]] (backends: " + ", ".join(BACKENDS) + "), weights=FILE, "
-    "threshold=P or nms=PIXELS"
+    "threshold=P, nms=PIXELS or subpixel=" + "|".join(get_args(Subpixel))
 )
 
 Kind = Literal["network", "classical", "file"]
@@ -48,6 +49,7 @@ class Specification:
         weights: weights file of a network given by name.
         threshold: lowest keypoint probability; None: the network's own.
         nms_radius_px: NMS radius; None: the network's own.
+        subpixel: refinement of keypoints between pixels; None: the network's own.
     """
 
     label: str
@@ -60,6 +62,7 @@ class Specification:
     weights: Path | None = None
     threshold: float | None = None
     nms_radius_px: int | None = None
+    subpixel: Subpixel | None = None
 
 
 def parse_specification(text: str, *, weights: Path | None = None) -> Specification:
@@ -116,6 +119,8 @@ def _with_setting(specification: Specification, setting: str, text: str) -> Spec
     name, equals, value = setting.partition("=")
     if equals and name == "weights" and value:
         return replace(specification, weights=Path(value))
+    if equals and name == "subpixel" and value in get_args(Subpixel):
+        return replace(specification, subpixel=cast(Subpixel, value))
     try:
         if equals and name == "threshold":
             return replace(specification, threshold=float(value))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from oakpoint.features.heatmap import heatmap_from_logits
 from oakpoint.features.nms import nms_greedy, nms_maxpool
+from oakpoint.features.refinement import refined_keypoints
 from oakpoint.features.sampling import sample_descriptors
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
 from oakpoint.geometry import PixelMap
@@ -17,7 +18,8 @@ def decode(outputs: Outputs, options: DecodeOptions) -> Features:
 
     The order is the original demo's: heat map, threshold and NMS, border, sorting by score, the best ``max_keypoints``,
     descriptors. The border comes after NMS, so that a point too near the border still suppresses its neighbours.
-    Keypoints of equal score stand in row-major order.
+    Keypoints of equal score stand in row-major order. Refinement between pixels, where it is asked for, comes just
+    before the descriptors: which keypoints there are, their scores and their order do not depend on it.
 
     Args:
         outputs: of one image: coarse descriptors, and logits or a heat map.
@@ -33,7 +35,7 @@ def decode(outputs: Outputs, options: DecodeOptions) -> Features:
     rows, columns = np.nonzero(_without_border(_kept(heatmap, options), options.border_px))
     scores = heatmap[rows, columns]
     best = np.argsort(-scores, kind="stable")[: options.max_keypoints]
-    keypoints = np.stack([columns[best], rows[best]], axis=1).astype(np.float32)
+    keypoints = refined_keypoints(heatmap, np.stack([columns[best], rows[best]], axis=1), options.subpixel)
     descriptors = sample_descriptors(outputs.descriptors, keypoints, options.sampling)
     return Features(keypoints, scores[best], descriptors, outputs.image_size)
 

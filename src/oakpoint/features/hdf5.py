@@ -61,7 +61,7 @@ def write_features(path: Path, name: str, features: Features) -> None:
             _link_group(file, path, name, features)
 
 
-def bind_settings(path: Path, settings: Mapping[str, object]) -> None:
+def bind_settings(path: Path, settings: Mapping[str, object], *, before: Mapping[str, object] | None = None) -> None:
     """Make sure that a file holds features of one setting only: noted in a new file, compared with an old one's note.
 
     The note is the attribute ``oakpoint_settings`` of the root group, JSON, which hloc does not look at.
@@ -69,6 +69,7 @@ def bind_settings(path: Path, settings: Mapping[str, object]) -> None:
     Args:
         path: the HDF5 file; it is made when it is missing or empty.
         settings: what makes the features, by name; values as JSON has them.
+        before: what settings of later versions were in files that do not note them.
 
     Raises:
         FeaturesError: the file was made by another program, or with other settings; the message says which.
@@ -81,19 +82,24 @@ def bind_settings(path: Path, settings: Mapping[str, object]) -> None:
         return
     with _opened(path, "r") as file:
         there = file.attrs.get(_SETTINGS)
-    if there != note:
-        raise FeaturesError(f"{path}: {_difference(there, json.loads(note))}; choose another file")
+    difference = _difference(there, json.loads(note), before or {})
+    if difference is not None:
+        raise FeaturesError(f"{path}: {difference}; choose another file")
 
 
-def _difference(there: object, settings: Mapping[str, object]) -> str:
+def _difference(there: object, settings: Mapping[str, object], before: Mapping[str, object]) -> str | None:
+    """What tells a file's note from the settings; None where they say the same."""
     try:
         noted = json.loads(str(there)) if there is not None else None
     except ValueError:
         noted = None
     if not isinstance(noted, dict):
         return "holds features of another program"
-    name = next(name for name in sorted({*noted, *settings}) if noted.get(name) != settings.get(name))
-    return f"holds features made with {name} {noted.get(name)}, now it is {settings.get(name)}"
+    noted = {**before, **noted}
+    for name in sorted({*noted, *settings}):
+        if noted.get(name) != settings.get(name):
+            return f"holds features made with {name} {noted.get(name)}, now it is {settings.get(name)}"
+    return None
 
 
 def stored_names(path: Path) -> list[str]:

@@ -18,6 +18,7 @@ LOGIT_CHANNELS = CELL_PX * CELL_PX + 1
 
 NmsMethod = Literal["greedy", "maxpool"]
 DescriptorSampling = Literal["original", "superglue", "cell_centres"]
+Subpixel = Literal["none", "soft_argmax", "quadratic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ Outputs = DenseOutputs | HeatmapOutputs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeOptions:
-    """How dense outputs become keypoints. There are no defaults: take a preset (``DecodeOptions.preset``) and replace.
+    """How dense outputs become keypoints. Take a preset (``DecodeOptions.preset``) and replace.
+
+    Only ``subpixel`` has a default: a manifest from before there was any refinement means ``none``.
 
     Attributes:
         threshold: lowest probability of a keypoint, in [0, 1]; a score equal to it is kept.
@@ -106,6 +109,10 @@ class DecodeOptions:
             two more rounds of them, which can lose keypoints that greedy keeps, and keeps neighbours of equal score).
         sampling: where the coarse descriptors are taken to lie: ``original`` (the original demo's), ``superglue``
             (SuperGlue's and Transformers'), ``cell_centres`` (the geometrically right place).
+        subpixel: where in the heat map a keypoint lies: ``none`` (at its maximum's pixel, as all presets have it),
+            ``soft_argmax`` or ``quadratic`` (between pixels; see ``refinement.refined_keypoints``). Threshold, NMS and
+            border judge the pixel of the maximum, from which a refined keypoint is at most half a pixel away along each
+            axis; descriptors are sampled at the refined position.
 
     Raises:
         UsageError: a value out of range or an unknown name.
@@ -117,6 +124,7 @@ class DecodeOptions:
     max_keypoints: int | None
     nms: NmsMethod
     sampling: DescriptorSampling
+    subpixel: Subpixel = "none"
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
@@ -132,6 +140,8 @@ class DecodeOptions:
             raise UsageError(
                 f"sampling: expected one of {', '.join(get_args(DescriptorSampling))}, got {self.sampling!r}"
             )
+        if self.subpixel not in get_args(Subpixel):
+            raise UsageError(f"subpixel: expected one of {', '.join(get_args(Subpixel))}, got {self.subpixel!r}")
 
     @classmethod
     def preset(cls, name: str) -> DecodeOptions:

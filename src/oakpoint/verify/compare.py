@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.features.decode import decode, heatmap_of
 from oakpoint.features.matching import match
+from oakpoint.features.refinement import refined_keypoints
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
 
 MATCH_TIE = 0.1
@@ -38,6 +39,12 @@ class Agreement:
     """Figures of the agreement between a reference and a candidate, gathered over images.
 
     Shares are of the union: keypoints in common, divided by the larger of the two counts.
+
+    Keypoints, descriptors and matches are compared without refinement between pixels, whatever ``decode`` says: only
+    whole pixels can be the same at 0 px. What refinement adds to it is one function of the heat map, on the host and
+    the same for both sides, and the heat maps are compared as well. How far apart it brings keypoints in common is a
+    figure of its own («refinement error»), and no verdict hangs on it: where a maximum is flat, rounding alone can move
+    ``quadratic`` by up to a pixel.
     """
 
     decode: DecodeOptions
@@ -50,8 +57,8 @@ class Agreement:
     _counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def view(self, outputs: Outputs) -> View:
-        """Decode the outputs of one model."""
-        return View(outputs, decode(outputs, self.decode))
+        """Decode the outputs of one model, to whole pixels."""
+        return View(outputs, decode(outputs, replace(self.decode, subpixel="none")))
 
     def add_image(self, reference: View, candidate: View) -> None:
         """Compare two models on one image."""
@@ -106,12 +113,22 @@ class Agreement:
             missing = ((distance_a > radius) & ~ties[0]).sum() + ((distance_b > radius) & ~ties[1]).sum()
             self._count(f"keypoints in common at {radius} px, ties aside", max(whole - int(missing), 0), whole)
         same = np.flatnonzero(distance_a == 0)
+        self._add_refinement(reference.outputs, candidate.outputs, a.keypoints[same].astype(np.int64))
         # Where neither side has a descriptor (all zero: the network gave none), there is nothing to compare.
         same = same[a.descriptors[same].any(axis=1) | b.descriptors[nearest[same]].any(axis=1)]
         if len(same):
             cosines = np.einsum("nd,nd->n", a.descriptors[same], b.descriptors[nearest[same]])
             self._lower("smallest descriptor cosine", float(np.nan_to_num(cosines, nan=-1.0).min()))
             self._means.setdefault("mean descriptor cosine", []).append(float(cosines.mean()))
+
+    def _add_refinement(self, reference: Outputs, candidate: Outputs, maxima: NDArray[np.int64]) -> None:
+        if self.decode.subpixel == "none" or not len(maxima):
+            return
+        method = self.decode.subpixel
+        expected, got = (refined_keypoints(heatmap_of(outputs), maxima, method) for outputs in (reference, candidate))
+        apart_px = np.hypot(*(expected - got).T)
+        self._raise("largest refinement error, px", float(apart_px.max()))
+        self._means.setdefault("mean refinement error, px", []).append(float(apart_px.mean()))
 
     def _ties(self, outputs: Outputs, features: Features) -> NDArray[np.bool_]:
         """Which keypoints hang on rounding: near the threshold, or with a rival of nearly the same score close by."""

@@ -54,6 +54,14 @@ def test_round_trip(tmp_path: Path) -> None:
     assert manifest_json(read_manifest(written(tmp_path))) == manifest_json(MANIFEST)
 
 
+def test_a_manifest_from_before_refinement_means_none(tmp_path: Path) -> None:
+    assert read_manifest(written(tmp_path, lambda content: content["decode"].pop("subpixel"))) == MANIFEST
+    refined = replace(MANIFEST, decode=MANIFEST.decode.with_changes(subpixel="quadratic"))
+    path = tmp_path / "refined.json"
+    path.write_text(manifest_json(refined))
+    assert read_manifest(path) == refined
+
+
 @pytest.mark.parametrize(
     "place",
     [(), ("weights",), ("preprocess",), ("decode",), ("artifacts", 0), ("artifacts", 0, "inputs", 0)],
@@ -79,6 +87,7 @@ def test_a_key_too_many_is_refused(tmp_path: Path, place: tuple[Any, ...]) -> No
         (lambda c: c["preprocess"].update(size=[321, 200]), "size: expected positive multiples of 8"),
         (lambda c: c["preprocess"].update(resize="squeeze"), "resize: "),
         (lambda c: c["decode"].update(threshold=7.0), "threshold: expected a probability"),
+        (lambda c: c["decode"].update(subpixel="cubic"), "subpixel: "),
         (lambda c: c["artifacts"][0].update(files={}), "files: "),
         (lambda c: c["artifacts"][0].update(kind="tflite"), "artifacts.0.kind: "),
     ],

@@ -59,6 +59,12 @@ def test_the_config_has_only_keys_that_the_schema_knows() -> None:
         assert names <= ALLOWED[place], place
 
 
+def test_the_head_says_how_keypoints_are_refined() -> None:
+    for decode in (DECODE, DECODE.with_changes(subpixel="soft_argmax")):
+        head = archive_config("superpoint", "model.blob", INPUTS, OUTPUTS, decode)["model"]["heads"][0]
+        assert head["metadata"]["subpixel"] == decode.subpixel
+
+
 @pytest.fixture(scope="module")
 def blob(shared: Path) -> bytes:
     return (shared / "blobs" / "superpoint_200x320_6shave.blob").read_bytes()

@@ -89,6 +89,7 @@ def test_the_cache_gives_back_what_was_extracted(small_bundle, photographs, tmp_
     other = FeatureCache(tmp_path / "c")
     opened(f"{small_bundle}@threshold=0.5", other).features("x", prepared)
     opened(f"{small_bundle}@onnxruntime", other).features("x", prepared)
+    opened(f"{small_bundle}@subpixel=quadratic", other).features("x", prepared)
     opened(f"{small_bundle}@160x120", other).features("x", prepared)
     assert other.found == 0
 

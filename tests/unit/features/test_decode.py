@@ -33,6 +33,29 @@ def test_keypoints_are_pixels_sorted_by_score_with_their_descriptors() -> None:
     np.testing.assert_array_equal(features.descriptors, expected)
 
 
+@pytest.mark.parametrize("subpixel", ["soft_argmax", "quadratic"])
+def test_refined_keypoints_have_the_descriptors_of_where_they_are(subpixel: str) -> None:
+    rng = np.random.default_rng(3)
+    outputs = dataclasses.replace(outputs_with({}), logits=rng.normal(size=(65, 6, 8)).astype(np.float32))
+    whole, refined = (decode(outputs, OPTIONS.with_changes(subpixel=name)) for name in ("none", subpixel))
+    np.testing.assert_array_equal(np.rint(whole.keypoints), whole.keypoints)
+    assert len(refined) == len(whole) > 10
+    assert (refined.keypoints != whole.keypoints).any()
+    np.testing.assert_array_equal(refined.scores, whole.scores)
+    expected = sample_descriptors(outputs.descriptors, refined.keypoints, OPTIONS.sampling)
+    np.testing.assert_array_equal(refined.descriptors, expected)
+
+
+def test_a_letterbox_s_padding_is_left_out_where_the_refined_keypoint_lies_in_it() -> None:
+    logits = outputs_with({(20, 20): 0.5}).logits
+    logits[20 % 8 * 8 + 19 % 8, 2, 2] = logits[20 % 8 * 8 + 20 % 8, 2, 2]  # two equal pixels, 19 and 20
+    outputs = DenseOutputs(logits, np.ones((16, 6, 8), np.float32))
+    refined = decode(outputs, OPTIONS.with_changes(subpixel="soft_argmax"))
+    np.testing.assert_allclose(refined.keypoints, [[19.5, 20]])
+    for left_px, inside in ((20, 1), (21, 0)):  # the content begins at 19.5, at 20.5
+        assert len(in_frame(refined, cropped_from_full(left_px, 0), (40, 40))) == inside
+
+
 def test_equal_scores_stand_in_row_major_order() -> None:
     points = {(50, 40): 0.5, (10, 9): 0.5, (50, 9): 0.5, (10, 40): 0.5}
     assert decode(outputs_with(points), OPTIONS).keypoints.tolist() == [[10, 9], [50, 9], [10, 40], [50, 40]]

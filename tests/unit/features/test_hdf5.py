@@ -9,7 +9,7 @@ import pytest
 
 from oakpoint.errors import FeaturesError, OutputError
 from oakpoint.features import hdf5
-from oakpoint.features.hdf5 import read_features, stored_names, write_features
+from oakpoint.features.hdf5 import bind_settings, read_features, stored_names, write_features
 from oakpoint.features.types import Features
 
 
@@ -81,6 +81,20 @@ def test_an_image_is_replaced(path: Path) -> None:
     write_features(path, "1.jpg", some_features(seed=1))
     write_features(path, "1.jpg", some_features(3, seed=2))
     assert_same(read_features(path, "1.jpg"), some_features(3, seed=2))
+
+
+def test_a_setting_that_files_once_did_not_note_has_the_value_it_had_then(path: Path) -> None:
+    bind_settings(path, {"threshold": 0.1, "count": None})
+    now = {"threshold": 0.1, "count": None, "refined": "no"}
+    with pytest.raises(FeaturesError, match="holds features made with refined None, now it is no"):
+        bind_settings(path, now)
+    bind_settings(path, now, before={"refined": "no"})
+    with pytest.raises(FeaturesError, match="holds features made with refined no, now it is yes"):
+        bind_settings(path, now | {"refined": "yes"}, before={"refined": "no"})
+    noted = path.with_name("noted.h5")
+    bind_settings(noted, now | {"refined": "yes"})
+    with pytest.raises(FeaturesError, match="holds features made with refined yes, now it is no"):
+        bind_settings(noted, now, before={"refined": "no"})
 
 
 def test_a_half_written_image_is_not_there_and_is_done_again(path: Path) -> None:

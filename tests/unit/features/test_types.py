@@ -39,6 +39,7 @@ def test_misshapen_outputs_are_refused(logits: np.ndarray, descriptors: np.ndarr
         ({"max_keypoints": 0}, "max_keypoints"),
         ({"nms": "soft"}, "greedy, maxpool"),
         ({"sampling": "nearest"}, "original, superglue, cell_centres"),
+        ({"subpixel": "cubic"}, "none, soft_argmax, quadratic"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(change: dict[str, object], said: str) -> None:
@@ -49,6 +50,11 @@ def test_options_that_cannot_be_meant_are_refused(change: dict[str, object], sai
 def test_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match=", ".join(PRESETS)):
         DecodeOptions.preset("orb")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_keep_whole_pixels(preset: str) -> None:
+    assert DecodeOptions.preset(preset).subpixel == "none"
 
 
 def test_a_change_of_none_changes_nothing() -> None:

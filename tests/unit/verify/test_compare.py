@@ -23,8 +23,10 @@ def outputs(bumps: dict[tuple[int, int], float], *, descriptors: np.ndarray | No
     return DenseOutputs(logits.astype(np.float32), descriptors.astype(np.float32))
 
 
-def figures(reference: DenseOutputs, candidate: DenseOutputs, tie: float = 1e-3) -> dict[str, float]:
-    agreement = Agreement(DECODE, tie)
+def figures(
+    reference: DenseOutputs, candidate: DenseOutputs, tie: float = 1e-3, decode: DecodeOptions = DECODE
+) -> dict[str, float]:
+    agreement = Agreement(decode, tie)
     a, b = agreement.view(reference), agreement.view(candidate)
     agreement.add_image(a, b)
     agreement.add_pair((a, a), (b, b))
@@ -63,6 +65,19 @@ def test_a_keypoint_that_moved_by_a_pixel() -> None:
     assert found["keypoints in common at 1 px"] == 1.0
     far = {(x + 2 * (x == 12), y): p for (x, y), p in POINTS.items()}
     assert figures(outputs(POINTS), outputs(far))["keypoints in common at 1 px"] == 0.75
+
+
+@pytest.mark.parametrize("subpixel", ["soft_argmax", "quadratic"])
+def test_refinement_is_measured_beside_what_is_compared(subpixel: str) -> None:
+    apart = {(12, 12): 0.4, (30, 12): 0.5, (50, 12): 0.7}
+    reference, candidate = outputs(apart | {(13, 12): 0.2}), outputs(apart | {(13, 12): 0.3})
+    plain = figures(reference, candidate)
+    refined = figures(reference, candidate, decode=DECODE.with_changes(subpixel=subpixel))
+    assert plain == {name: value for name, value in refined.items() if "refinement" not in name}
+    assert refined["keypoints in common at 0 px"] == 1.0
+    largest, mean = refined["largest refinement error, px"], refined["mean refinement error, px"]
+    assert 0 < largest < 0.2
+    assert mean == pytest.approx(largest / 3, rel=0.01)  # of three keypoints one moved
 
 
 def test_what_hangs_on_the_threshold_is_a_tie() -> None:
