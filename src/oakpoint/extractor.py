@@ -27,7 +27,13 @@ from oakpoint.files import sha256_of_file
 from oakpoint.geometry import PixelMap
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.blob import read_blob
-from oakpoint.networks.registry import LoadedNetwork, is_network_name, load_network, reload_network
+from oakpoint.networks.registry import (
+    LoadedNetwork,
+    is_network_name,
+    load_network,
+    reload_network,
+    shipped_weights,
+)
 
 Image = NDArray[np.uint8]
 
@@ -183,7 +189,7 @@ def load(
     """Make an extractor from a bundle, an ONNX file or a network's name.
 
     Args:
-        model: a bundle's folder, a ``.onnx`` or ``.blob`` file, ``superpoint``, or ``package.module:Class``.
+        model: a bundle's folder, a ``.onnx`` or ``.blob`` file, ``acorn``, ``superpoint``, or ``package.module:Class``.
         weights: the weights file, for a network given by name; for a bundle only the torch backend needs it.
         size: (W, H) in pixels to which images are scaled; ``"native"`` takes each image at its own size, cut to
             multiples of 8. Default: the bundle's size, or ``"native"`` for a network given by name.
@@ -240,7 +246,8 @@ def model_identity(model: str | Path, weights: str | Path | None) -> str:
         return artifact.files[artifact.main_file]
     if path.suffix in (".onnx", ".blob"):
         return sha256_of_file(path)
-    return f"{model} {sha256_of_file(Path(weights)) if weights else ''}".strip()
+    file = weights or shipped_weights(str(model))
+    return f"{model} {sha256_of_file(Path(file)) if file else ''}".strip()
 
 
 def default_preprocess(size: tuple[int, int]) -> Preprocess:

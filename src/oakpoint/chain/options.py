@@ -21,7 +21,7 @@ class ConversionOptions:
     """What to convert, and how far.
 
     Attributes:
-        model: ``superpoint``, ``package.module:Class``, a ``.onnx`` file, or a bundle to convert again.
+        model: ``acorn``, ``superpoint``, ``package.module:Class``, a ``.onnx`` file, or a bundle to convert again.
         weights: the weights file of a network given by name.
         seed: initialise a network given by name at random instead; every output says so.
         size: (W, H) in pixels; None keeps a bundle's.

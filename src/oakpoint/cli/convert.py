@@ -50,7 +50,8 @@ class ProgressPrinter:
 
 def convert_command(
     model: Annotated[
-        str, typer.Argument(help="superpoint, a .onnx file, a bundle, or package.module:Class.", show_default=False)
+        str,
+        typer.Argument(help="acorn, superpoint, a .onnx file, a bundle, or package.module:Class.", show_default=False),
     ],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the bundle.", show_default=False)],
     size: Annotated[

@@ -50,6 +50,7 @@ def _register() -> None:
     from oakpoint.cli.extract import extract_command
     from oakpoint.cli.inspect import inspect_command
     from oakpoint.cli.run import run_command
+    from oakpoint.cli.training import distill_command, train_command
     from oakpoint.cli.verify import verify_command
 
     app.command("convert")(convert_command)
@@ -58,6 +59,8 @@ def _register() -> None:
     app.command("extract")(extract_command)
     app.command("eval")(eval_command)
     app.command("inspect")(inspect_command)
+    app.command("distill")(distill_command)
+    app.command("train")(train_command)
     app.command("demo")(demo_command)
 
 

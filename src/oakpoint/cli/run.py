@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from oakpoint.cli.console import out, print_json, progress_bar
 from oakpoint.cli.notices import notice_for
@@ -27,12 +24,12 @@ from oakpoint.cli.options import (
     Weights,
     parse_size_or_native,
 )
-from oakpoint.errors import OutputError, UsageError
+from oakpoint.errors import UsageError
 from oakpoint.extractor import Extractor, load
 from oakpoint.features.tracking import Tracker
-from oakpoint.files import replacing_file
 from oakpoint.images.sources import Source, open_source
 from oakpoint.view.draw import draw_keypoints, with_status
+from oakpoint.view.picture import write_image
 from oakpoint.view.playback import RunSummary, TrackedFrame, picture_of, tracked_frames
 from oakpoint.view.recording import open_recording
 
@@ -108,13 +105,6 @@ def _run_on_image(frames: Source, extractor: Extractor, save: Path | None, notic
         figures = [f"{len(features)} keypoints", f"{milliseconds:.1f} ms", *([notice] if notice else [])]
         write_image(save, with_status(draw_keypoints(image, features), figures))
     return {"frames": 1, "keypoints_mean": float(len(features)), "milliseconds_median": milliseconds}
-
-
-def write_image(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a picture, whole or not at all; its suffix says in which format."""
-    with replacing_file(path) as temporary:
-        if not cv2.imwrite(str(temporary), picture):
-            raise OutputError(f"{path}: the image could not be written")
 
 
 def _run_on_frames(

@@ -18,17 +18,28 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+SHIPPED_FOLDER = Path(__file__).parent / "shipped"
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkEntry:
-    """Where a network's class stands, the decode preset it was published with, and where its weights are had."""
+    """A network that is known by name.
+
+    Attributes:
+        location: of its class.
+        decode_preset: that it was published with.
+        weights_hint: where its weights are had.
+        shipped: file of the weights that come with oakpoint, in ``networks/shipped``.
+    """
 
     location: str
     decode_preset: str
     weights_hint: str = ""
+    shipped: str = ""
 
 
 NETWORKS = {
-    "acorn": NetworkEntry("oakpoint.networks.acorn:Acorn", "superpoint"),
+    "acorn": NetworkEntry("oakpoint.networks.acorn:Acorn", "acorn", shipped="acorn.safetensors"),
     "superpoint": NetworkEntry(
         "oakpoint.networks.superpoint:SuperPoint",
         "superpoint",
@@ -67,11 +78,17 @@ def is_network_name(name: str) -> bool:
     return name in NETWORKS or ":" in name
 
 
+def shipped_weights(name: str) -> Path | None:
+    """The weights file that comes with oakpoint for a network; None where there is none."""
+    entry = NETWORKS.get(name)
+    return SHIPPED_FOLDER / entry.shipped if entry and entry.shipped else None
+
+
 def load_network(name: str, weights: Path | None, *, seed: int | None = None) -> LoadedNetwork:
-    """Build a network and give it weights from a file, or a random initialisation when a seed is given instead.
+    """Build a network and give it weights: from a file, of a seed, or else those that come with oakpoint.
 
     Raises:
-        UsageError: an unknown name, or not exactly one of weights and seed.
+        UsageError: an unknown name; weights and a seed, or neither for a network that comes without weights.
         MissingExtraError: torch is not installed.
         WeightsError: the weights do not fit the network, or cannot be read safely.
     """
@@ -81,6 +98,8 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
     except ImportError as error:
         raise MissingExtraError("torch", "torch") from error
     module = build_network(name)
+    if seed is None:
+        weights = weights or shipped_weights(name)
     if weights is None and seed is None:
         raise UsageError(f"{name}: weights are needed: --weights FILE{entry.weights_hint}")
     if weights is not None and seed is not None:

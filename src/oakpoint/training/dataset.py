@@ -44,6 +44,11 @@ class Dataset:
         np.save(folder / "done.npy", np.zeros(count, np.uint8))
 
     @classmethod
+    def exists(cls, folder: Path) -> bool:
+        """Whether a folder holds a data set, labelled or not; the last file that ``create`` writes says so."""
+        return (folder / f"{ARRAYS[-1]}.npy").is_file()
+
+    @classmethod
     def open(cls, folder: Path, *, writable: bool = False) -> Dataset:
         """Map the arrays of a folder."""
         mode: Literal["r+", "r"] = "r+" if writable else "r"

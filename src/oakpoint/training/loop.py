@@ -25,6 +25,7 @@ METRICS_FILE = "metrics.jsonl"
 BAD_BATCH_FILE = "bad_batch.pt"
 REPORT_EVERY = 50
 CHECKPOINT_EVERY_S = 30.0
+EARLY_VALIDATIONS = (100, 300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,14 @@ def train(
         if place.first and (time.monotonic() - saved > CHECKPOINT_EVERY_S or step + 1 == options.steps):
             save_checkpoint(folder, log.progress(step + 1), network, average, optimiser)
             saved = time.monotonic()
-        if place.first and validate and ((step + 1) % options.validate_every == 0 or step + 1 == options.steps):
+        if place.first and validate and _to_validate(step + 1, options):
             log.validated(step + 1, validate(average, step + 1))
     return average
+
+
+def _to_validate(step: int, options: TrainingOptions) -> bool:
+    """At even distances, at the end, and early on, where a run that goes astray shows."""
+    return step in EARLY_VALIDATIONS or step % options.validate_every == 0 or step == options.steps
 
 
 class _Run:

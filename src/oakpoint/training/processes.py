@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Iterator
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +41,100 @@ class Place:
         return self.rank == 0
 
     def distributed(self, module: nn.Module) -> nn.Module:
-        """The module with gradients averaged over all processes."""
+        """The module with gradients averaged over all processes; statistics of batch norms stay each process's own."""
         if self.world == 1:
             return module
-        return DistributedDataParallel(
-            module, device_ids=[self.device.index] if self.device.type == "cuda" else None, broadcast_buffers=False
-        )
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=ids, forward_sync_buffers=False)
+
+    def wait(self) -> None:
+        """Go on when all processes have come here."""
+        if self.world > 1:
+            torch.distributed.barrier()
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Where processes of one machine find each other.
+
+    Attributes:
+        rank: of this one.
+        world: how many there are.
+        file: that they share.
+    """
+
+    rank: int
+    world: int
+    file: Path
+
+
+Work = Callable[[Argument, Meeting | None], Result]
 
 
 @contextmanager
-def join_processes(device: str | None = None) -> Iterator[Place]:
-    """Join the processes that ``torchrun`` started (``RANK`` and ``WORLD_SIZE`` of the environment), or stand alone.
+def join_processes(device: str | None, meeting: Meeting | None) -> Iterator[Place]:
+    """Join the other processes: those of a meeting, those that ``torchrun`` started, or none.
 
     Args:
         device: ``cpu`` or ``cuda``; None takes a GPU when there is one.
+        meeting: of processes that ``run_in_processes`` started; None: by ``torchrun``'s environment, if there is one.
     """
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    rank = meeting.rank if meeting else int(os.environ.get("RANK", 0))
+    world = meeting.world if meeting else int(os.environ.get("WORLD_SIZE", 1))
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    index = int(os.environ.get("LOCAL_RANK", 0)) if kind == "cuda" else None
-    place = Place(rank, world, torch.device(kind, index) if index is not None else torch.device(kind))
+    local_rank = meeting.rank if meeting else int(os.environ.get("LOCAL_RANK", 0))
+    place = Place(rank, world, torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind))
+    if kind == "cuda":
+        torch.cuda.set_device(place.device)
+    else:
+        torch.set_num_threads(max(1, cores() // world))
     if world == 1:
         yield place
         return
-    if kind == "cuda":
-        torch.cuda.set_device(place.device)
-    torch.distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
+    where = {"init_method": f"file://{meeting.file}", "rank": rank, "world_size": world} if meeting else {}
+    torch.distributed.init_process_group("nccl" if kind == "cuda" else "gloo", **where)  # type: ignore[arg-type]
     try:
         yield place
     finally:
         torch.distributed.destroy_process_group()
+
+
+def run_in_processes(work: Work[Argument, Result], argument: Argument, processes: int) -> Result:
+    """Do the work in this process as the first, and in others beside it; they end with this one.
+
+    Args:
+        work: a function of a module, called with the argument and the meeting.
+        argument: can be pickled.
+        processes: in all.
+
+    Returns:
+        What the work gives in this process.
+    """
+    if processes == 1:
+        return work(argument, None)
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory(prefix="oakpoint-meeting-") as folder:
+        file = Path(folder) / "meeting"
+        others = [
+            context.Process(target=_quietly, args=(work, argument, Meeting(rank, processes, file)), daemon=True)
+            for rank in range(1, processes)
+        ]
+        for other in others:
+            other.start()
+        try:
+            return work(argument, Meeting(0, processes, file))
+        finally:
+            for other in others:
+                other.terminate()
+                other.join()
+
+
+def _quietly(work: Work[Argument, Result], argument: Argument, meeting: Meeting) -> None:
+    """Do the work of another process; Ctrl-C is for the first one, which ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    work(argument, meeting)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

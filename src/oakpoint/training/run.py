@@ -99,15 +99,16 @@ def save_curves(folder: Path) -> None:
         MissingExtraError: matplotlib is not installed.
     """
     records = [json.loads(line) for line in (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
-    steps = [record for record in records if "detector_loss" in record]
-    validated = [record for record in records if "validation" in record]
-    panels = {
-        "loss": {
-            name: [(record["step"], record[f"{name}_loss"]) for record in steps] for name in ("detector", "descriptor")
-        },
-        "validation": {
-            name: [(record["step"], record["validation"][name]) for record in validated]
-            for name in (validated[-1]["validation"] if validated else ())
-        },
-    }
-    save_lines(folder / CURVES_FILE, {Axis(title): lines for title, lines in panels.items() if lines}, x=Axis("step"))
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for record in records:
+        validation = record.get("validation", {})
+        for label, figures in {
+            "loss": {name: record.get(f"{name}_loss") for name in ("detector", "descriptor")},
+            "share": {name: value for name, value in validation.items() if not name.endswith("_px")},
+            "error [px]": {name: value for name, value in validation.items() if name.endswith("_px")},
+        }.items():
+            for name, value in figures.items():
+                if value is not None:
+                    panels.setdefault(label, {}).setdefault(name, []).append((record["step"], value))
+    if panels:
+        save_lines(folder / CURVES_FILE, panels, x=Axis("step", low=0), title="training")

@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from oakpoint.evaluate.metrics import reprojection_errors
 from oakpoint.evaluate.protocols import protocols_by_name
+from oakpoint.evaluate.selection import best
 from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_sequence
 from oakpoint.features.decode import decode
 from oakpoint.features.matching import match
@@ -18,9 +20,11 @@ from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
 from oakpoint.view.draw import draw_matches
 
 DECODE = DecodeOptions(
-    threshold=0.005, nms_radius_px=4, border_px=4, max_keypoints=1000, nms="greedy", sampling="cell_centres"
-)
+    threshold=0.005, nms_radius_px=4, border_px=4, max_keypoints=1000, nms="greedy", sampling="cell_centres",
+    subpixel="soft_argmax",
+)  # fmt: skip
 SHOWN_KEYPOINTS = 200
+RIGHT_PX = 3.0
 
 Grey = NDArray[np.uint8]
 
@@ -64,12 +68,13 @@ class Validation:
         """The first pair, its keypoints and their matches, right ones green: uint8 (H, W', 3) BGR."""
         pair = self._pairs[0]
         first, second = (
-            _best(network_features(network, image, device), SHOWN_KEYPOINTS) for image in (pair.first, pair.second)
+            best(network_features(network, image, device), SHOWN_KEYPOINTS, fixed_ties=False)
+            for image in (pair.first, pair.second)
         )
         matches = match(first, second)
-        ends = np.c_[first.keypoints[matches.indices[:, 0]], np.ones(len(matches))] @ pair.second_from_first.T
-        error = np.linalg.norm(ends[:, :2] / ends[:, 2:] - second.keypoints[matches.indices[:, 1]], axis=1)
-        return draw_matches(pair.first, pair.second, first, second, matches, inliers=error <= 3)
+        starts, ends = (found.keypoints[matches.indices[:, i]] for i, found in enumerate((first, second)))
+        right = reprojection_errors(starts, ends, pair.second_from_first) <= RIGHT_PX
+        return draw_matches(pair.first, pair.second, first, second, matches, inliers=right)
 
 
 @torch.inference_mode()
@@ -85,9 +90,3 @@ def _pair(name: str, image: Grey, options: SyntheticOptions) -> ValidationPair:
     first, second = sequence.first.read(), sequence.others[0].read()
     height, width = (side // 8 * 8 for side in first.shape)
     return ValidationPair(first[:height, :width], second[:height, :width], sequence.other_from_first[0])
-
-
-def _best(features: Features, count: int) -> Features:
-    return Features(
-        features.keypoints[:count], features.scores[:count], features.descriptors[:count], features.image_size
-    )

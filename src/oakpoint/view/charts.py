@@ -136,6 +136,36 @@ def save_bars(
     _save(figure, path)
 
 
+def save_lines(
+    path: Path, panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, x: Axis, title: str
+) -> None:
+    """Lines over one horizontal axis, a panel below the other.
+
+    Args:
+        path: file to write; ``.png`` or ``.svg``.
+        panels: by the label of the vertical axis: lines by their label, each of points (x, y) in order.
+        x: the horizontal axis of all panels.
+        title: above the chart.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    figure = _figure(7.5, 1.0 + 2.8 * len(panels))
+    rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, (label, lines) in zip(rows, panels.items(), strict=True):
+        for index, (name, points) in enumerate(lines.items()):
+            axes.plot(*zip(*points, strict=True), color=COLOURS[index % len(COLOURS)], linewidth=1.4, label=name)
+        axes.set_ylabel(label)
+        axes.grid(color=_GRID)
+        axes.set_axisbelow(True)
+        axes.legend(frameon=False, fontsize=8)
+    rows[-1].set_xlabel(x.label)
+    rows[-1].set_xlim(x.low, x.high)
+    rows[0].set_title(title, fontsize=11)
+    _save(figure, path)
+
+
 def _figure(width_in: float, height_in: float) -> Figure:
     try:
         from matplotlib.figure import Figure as MatplotlibFigure

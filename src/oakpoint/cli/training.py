@@ -1,0 +1,268 @@
+"""``oakpoint distill`` and ``oakpoint train``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from oakpoint.cli.console import err, out, print_json
+from oakpoint.cli.options import Json, parse_size
+from oakpoint.errors import MissingExtraError, UsageError
+from oakpoint.networks.registry import shipped_weights
+
+if TYPE_CHECKING:
+    from oakpoint.training.distillation import Trained, TrainingJob
+    from oakpoint.training.loop import StepReport
+    from oakpoint.training.processes import Meeting
+
+SCRATCH = "scratch"
+LOG_EVERY_STEPS = 500
+
+Student = Annotated[str, typer.Option(help="Network to train: acorn, or package.module:Class.")]
+Out = Annotated[
+    Path, typer.Option("--out", help="Folder of the run; one that was begun is continued.", show_default=False)
+]
+Steps = Annotated[int, typer.Option(min=1, help="Optimiser steps.")]
+Pairs = Annotated[int, typer.Option(min=1, help="View pairs of a step in each process.")]
+Rate = Annotated[float, typer.Option(min=1e-7, help="Highest learning rate of AdamW.")]
+View = Annotated[str, typer.Option(help="WIDTHxHEIGHT of the views that are trained on.")]
+Precision = Annotated[str, typer.Option(help="Arithmetic of the convolutions: bf16 or f32.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda. Default: a GPU when there is one.", show_default=False)]
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="Default: one for each core, or for each GPU.", show_default=False)
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of weights, views and synthetic images.")]
+ValidateEvery = Annotated[int, typer.Option(min=1, help="Steps from one validation and look to the next.")]
+
+
+def distill_command(
+    images: Annotated[list[Path], typer.Option(help="Folder, image or video; can be given again.", show_default=False)],
+    out_folder: Out,
+    teacher: Annotated[
+        str, typer.Option(help="acorn, edgepoint2, alike, superpoint, or package.module:Class.")
+    ] = "acorn",
+    teacher_weights: Annotated[
+        Path | None, typer.Option(help="Its weights file. Default: those that come with acorn.", show_default=False)
+    ] = None,
+    accept_licence: Annotated[
+        bool, typer.Option(help="Take a teacher whose licence stands against shipping what learns from it.")
+    ] = False,
+    student: Student = "acorn",
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights file to start from, or scratch. Default: those that come with acorn.", show_default=False
+        ),
+    ] = None,
+    steps: Steps = 2000,
+    pairs: Pairs = 16,
+    learning_rate: Rate = 1e-3,
+    view: View = "256x192",
+    synthetic: Annotated[int, typer.Option(min=0, help="Synthetic images beside the photographs.")] = 0,
+    precision: Precision = "bf16",
+    device: Device = None,
+    processes: Processes = None,
+    seed: Seed = 0,
+    validate_every: ValidateEvery = 1000,
+    as_json: Json = False,
+) -> None:
+    """Train a network on your own images, from what a teacher finds in them. Continues where it was stopped."""
+    _require_torch()
+    from oakpoint.training.distillation import TeacherOptions
+
+    job = _job(
+        out_folder=out_folder,
+        images=tuple(images),
+        teacher=TeacherOptions(name=teacher, weights=teacher_weights, accept_licence=accept_licence),
+        student=student,
+        init=_start(init, student),
+        synthetic=synthetic,
+        steps=steps,
+        pairs=pairs,
+        learning_rate=learning_rate,
+        view=view,
+        precision=precision,
+        device=device,
+        seed=seed,
+        validate_every=validate_every,
+    )
+    _run(job, processes, as_json=as_json)
+
+
+def train_command(
+    out_folder: Out,
+    student: Student = "acorn",
+    init: Annotated[Path | None, typer.Option(help="Weights file to start from.", show_default=False)] = None,
+    synthetic: Annotated[int, typer.Option(min=2, help="Synthetic images, whose corners are known.")] = 2000,
+    steps: Steps = 5000,
+    pairs: Pairs = 16,
+    learning_rate: Rate = 3e-3,
+    view: View = "256x192",
+    precision: Precision = "bf16",
+    device: Device = None,
+    processes: Processes = None,
+    seed: Seed = 0,
+    validate_every: ValidateEvery = 1000,
+    as_json: Json = False,
+) -> None:
+    """Train a network with no teacher, on synthetic images whose corners are known. Continues where it was stopped.
+
+    What comes out can teach: distill --teacher acorn --teacher-weights FILE --init FILE --images DIR carries it over to
+    photographs by homographic adaptation.
+    """
+    _require_torch()
+    job = _job(
+        out_folder=out_folder,
+        images=(),
+        teacher=None,
+        student=student,
+        init=init,
+        synthetic=synthetic,
+        steps=steps,
+        pairs=pairs,
+        learning_rate=learning_rate,
+        view=view,
+        precision=precision,
+        device=device,
+        seed=seed,
+        validate_every=validate_every,
+    )
+    _run(job, processes, as_json=as_json)
+
+
+def _require_torch() -> None:
+    try:
+        import torch  # noqa: F401 - only whether it is there
+    except ImportError as error:
+        raise MissingExtraError("torch", "torch") from error
+
+
+def _start(init: str | None, student: str) -> Path | None:
+    if init == SCRATCH:
+        return None
+    return Path(init) if init is not None else shipped_weights(student)
+
+
+def _job(**asked: Any) -> TrainingJob:
+    from oakpoint.training.distillation import TrainingJob
+    from oakpoint.training.labelling import DatasetOptions
+    from oakpoint.training.labels import LabelOptions
+    from oakpoint.training.losses import LossOptions
+    from oakpoint.training.options import TrainingOptions
+    from oakpoint.training.views import ViewOptions
+
+    size = parse_size(asked["view"])
+    assert size is not None
+    training = TrainingOptions(
+        steps=asked["steps"],
+        pairs=asked["pairs"],
+        learning_rate=asked["learning_rate"],
+        precision=asked["precision"],
+        seed=asked["seed"],
+        views=ViewOptions(size=size),
+        validate_every=asked["validate_every"],
+    )
+    if asked["teacher"] is None:
+        training = replace(training, loss=LossOptions(teacher_share=0.0))
+    return TrainingJob(
+        out=asked["out_folder"],
+        student=asked["student"],
+        init=asked["init"],
+        teacher=asked["teacher"],
+        dataset=DatasetOptions(
+            images=asked["images"], synthetic=asked["synthetic"], labels=LabelOptions(), seed=asked["seed"]
+        ),
+        training=training,
+        device=asked["device"],
+    )
+
+
+def _run(job: TrainingJob, processes: int | None, *, as_json: bool) -> None:
+    import torch
+
+    from oakpoint.training.processes import cores, run_in_processes
+
+    if job.device not in (None, "cpu", "cuda"):
+        raise UsageError(f"device: expected cpu or cuda, got {job.device!r}")
+    on_gpu = job.device == "cuda" or (job.device is None and torch.cuda.is_available())
+    if job.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device: expected a GPU that torch can use, got none; run with --device cpu")
+    started_by_torchrun = "RANK" in os.environ
+    count = 1 if started_by_torchrun else processes or (torch.cuda.device_count() if on_gpu else cores())
+    trained = run_in_processes(_work, job, count)
+    if as_json:
+        print_json({"weights": str(trained.weights), "validation": trained.figures, "folder": str(job.out)})
+        return
+    out.print(f"weights in {trained.weights}; losses and pictures in {job.out}")
+    out.print(f"next: oakpoint convert {job.student} --weights {trained.weights} --size 320x200 --out BUNDLE")
+
+
+def _work(job: TrainingJob, meeting: Meeting | None) -> Trained:
+    from oakpoint.training.distillation import run_job
+
+    with _Reporter(job.training.steps, quiet=meeting is not None and meeting.rank > 0) as reporter:
+        return run_job(job, meeting, reporter)
+
+
+class _Reporter:
+    """A bar with losses and views per second on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, steps: int, *, quiet: bool) -> None:
+        self._steps, self._quiet = steps, quiet
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+        )
+        self._progress = Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)
+        self._task: TaskID | None = None
+        self._what = ""
+
+    def __enter__(self) -> _Reporter:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def labelled(self, done: int, total: int) -> None:
+        """See ``JobListener``."""
+        self._show("labels", done, total, "")
+        if done % LOG_EVERY_STEPS == 0 or done == total:
+            self._say(f"labelled {done} of {total} images")
+
+    def stepped(self, report: StepReport) -> None:
+        """See ``Listener``."""
+        text = f"detector {report.detector:.3f}  descriptor {report.descriptor:.3f}  {report.views_per_s:.0f} images/s"
+        self._show("steps", report.step, self._steps, text)
+        if report.step % LOG_EVERY_STEPS == 0 or report.step == self._steps:
+            self._say(f"step {report.step} of {self._steps}: {text}")
+
+    def validated(self, step: int, figures: dict[str, float]) -> None:
+        """See ``Listener``."""
+        text = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        self._print(f"step {step}: {text}")
+
+    def _show(self, what: str, done: int, total: int, figures: str) -> None:
+        if self._what != what or self._task is None:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task, self._what = self._progress.add_task(what, total=total, figures=figures), what
+        self._progress.update(self._task, completed=done, figures=figures)
+
+    def _say(self, text: str) -> None:
+        """A line where no bar is shown."""
+        if self._progress.disable:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        if not self._quiet:
+            self._progress.console.print(escape(text))

@@ -1,0 +1,163 @@
+"""From a teacher and images to a student's weights: label, train, write; each part goes on where it was left."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from oakpoint import __version__
+from oakpoint.networks.student import build_student, deployed
+from oakpoint.training.dataset import Dataset
+from oakpoint.training.labelling import DatasetOptions, prepare_dataset
+from oakpoint.training.loop import Listener, train
+from oakpoint.training.options import TrainingOptions
+from oakpoint.training.processes import Meeting, Place, join_processes
+from oakpoint.training.run import RunFolder, save_curves, write_weights
+from oakpoint.training.teachers.protocol import Teacher
+from oakpoint.training.teachers.registry import open_teacher
+from oakpoint.training.validation import Validation
+from oakpoint.training.views import PairSampler
+from oakpoint.view.picture import write_image
+
+HELD_BACK_EVERY = 20
+MAX_HELD_BACK = 48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherOptions:
+    """Which teacher.
+
+    Attributes:
+        name: see ``open_teacher``.
+        weights: its weights file.
+        accept_licence: take weights whose licence stands against shipping what learns from them.
+    """
+
+    name: str
+    weights: Path | None = None
+    accept_licence: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """All that a run is asked.
+
+    Attributes:
+        out: the run's folder.
+        student: name of the network that is trained.
+        init: weights that it starts from; None: random ones.
+        teacher: None: synthetic images alone, whose corners are known.
+        dataset: what the images are.
+        training: how it is trained.
+        device: ``cpu`` or ``cuda``; None takes a GPU when there is one.
+    """
+
+    out: Path
+    student: str
+    init: Path | None
+    teacher: TeacherOptions | None
+    dataset: DatasetOptions
+    training: TrainingOptions
+    device: str | None = None
+
+
+class JobListener(Listener, Protocol):
+    """Hears of a job's progress, on the first process."""
+
+    def labelled(self, done: int, total: int) -> None:
+        """So many images of all are labelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came out.
+
+    Attributes:
+        weights: the student's file.
+        figures: of the last validation.
+    """
+
+    weights: Path
+    figures: dict[str, float]
+
+
+def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) -> Trained:
+    """Do a job, or go on with it, as one process or as one of several.
+
+    Raises:
+        OakpointError: one of its kinds: images, weights, options, or a training that went astray.
+    """
+    run = RunFolder(job.out)
+    with join_processes(job.device, meeting) as place:
+        teacher = _teacher(job, place)
+        if place.first:
+            run.begin({**_asked(job), "teacher_weights": getattr(teacher, "name", None)})
+        place.wait()
+        dataset = prepare_dataset(run.dataset, job.dataset, teacher, place, listener.labelled)
+        student = build_student(job.student, seed=job.training.seed, init=job.init).to(place.device)
+        train_on, held_back = split(len(dataset.images))
+        sampler = PairSampler(dataset, train_on, job.training.views, place.device)
+        judge = _Judge(Validation([dataset.images[int(i)] for i in held_back]), run, place) if place.first else None
+        average = train(
+            student.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+            sampler,
+            job.training,
+            run.path,
+            place,
+            listener=listener,
+            validate=judge,
+        )
+        if judge is not None:
+            _write(job, run, average, dataset)
+        return Trained(run.weights(job.student), judge.last if judge else {})
+
+
+def split(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices of images to train on, and of those held back for validation: every twentieth, at most 48."""
+    indices = torch.arange(count)
+    held_back = indices[::HELD_BACK_EVERY][:MAX_HELD_BACK]
+    return indices[~torch.isin(indices, held_back)], held_back
+
+
+class _Judge:
+    """Validates, and leaves a picture and the curves."""
+
+    def __init__(self, validation: Validation, run: RunFolder, place: Place) -> None:
+        self._validation, self._run, self._device = validation, run, place.device
+        self.last: dict[str, float] = {}
+
+    def __call__(self, network: nn.Module, step: int) -> dict[str, float]:
+        self.last = self._validation.figures(network, self._device)
+        write_image(self._run.look(step), self._validation.look(network, self._device))
+        return self.last
+
+
+def _teacher(job: TrainingJob, place: Place) -> Teacher | None:
+    if job.teacher is None:
+        return None
+    return open_teacher(
+        job.teacher.name, job.teacher.weights, device=place.device, accept_licence=job.teacher.accept_licence
+    )
+
+
+def _asked(job: TrainingJob) -> dict[str, object]:
+    """What decides on the outcome, by name."""
+    asked = asdict(job)
+    return {name: asked[name] for name in ("student", "init", "teacher", "dataset", "training")}
+
+
+def _write(job: TrainingJob, run: RunFolder, average: nn.Module, dataset: Dataset) -> None:
+    network = deployed(average).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    facts = {
+        "network": job.student,
+        "made_by": f"oakpoint {__version__}",
+        "teacher": job.teacher.name if job.teacher else "none",
+        "images": str(len(dataset.images)),
+        "steps": str(job.training.steps),
+    }
+    write_weights(network, run.weights(job.student), facts)
+    save_curves(run.path)

@@ -1,0 +1,131 @@
+"""A data set made from photographs, synthetic images and a teacher, by all processes together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from oakpoint.errors import UsageError
+from oakpoint.training.dataset import Dataset
+from oakpoint.training.homographies import sample
+from oakpoint.training.images import gather_images
+from oakpoint.training.labels import ImageLabels, LabelOptions, label_image
+from oakpoint.training.processes import Place
+from oakpoint.training.synthetic_images import synthetic_image
+from oakpoint.training.teachers.protocol import Teacher
+
+Told = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetOptions:
+    """What a data set is made of.
+
+    Attributes:
+        images: folders, images and videos.
+        size: (W, H) in pixels to which all are brought.
+        synthetic: how many synthetic images, whose corners are known, stand beside the photographs.
+        labels: how the teacher labels.
+        seed: of synthetic images and of the teacher's warps.
+    """
+
+    images: tuple[Path, ...]
+    size: tuple[int, int] = (640, 480)
+    synthetic: int = 0
+    labels: LabelOptions
+    seed: int = 0
+
+
+def prepare_dataset(
+    folder: Path, options: DatasetOptions, teacher: Teacher | None, place: Place, told: Told
+) -> Dataset:
+    """Gather images and label them, or go on where it was left, all processes together.
+
+    Synthetic images keep their true corners; with a teacher, only the descriptors are its own. Without one, there are
+    no photographs and no descriptors.
+
+    Args:
+        folder: of the data set.
+        options: what it is made of.
+        teacher: on the place's device.
+        place: this process among the others.
+        told: hears, on the first process, how many images of all are labelled.
+
+    Raises:
+        UsageError: fewer than two images, or photographs without a teacher.
+        ImageError: images that cannot be read.
+    """
+    if options.images and teacher is None:
+        raise UsageError("images: expected a teacher to label them, got none")
+    if place.first and not Dataset.exists(folder):
+        images = _gathered(options)
+        dimension = 0 if teacher is None else _descriptor_dim(teacher, images[0], place.device)
+        Dataset.create(folder, images, max_points=options.labels.max_points, descriptor_dim=dimension)
+    place.wait()
+    dataset = Dataset.open(folder, writable=True)
+    photographs = len(dataset.images) - options.synthetic
+    mine = range(place.rank, len(dataset.images), place.world)
+    for index in mine:
+        if dataset.done[index]:
+            continue
+        labels = (
+            _photograph_labels(teacher, dataset, index, options, place.device)
+            if index < photographs
+            else _synthetic_labels(teacher, dataset, index, options, place.device)
+        )
+        dataset.put(index, labels)
+        if place.first:
+            told(int(np.count_nonzero(dataset.done)), len(dataset.done))
+    place.wait()
+    return Dataset.open(folder)
+
+
+def _gathered(options: DatasetOptions) -> np.ndarray:
+    synthetic = [_synthetic(options, number)[0] for number in range(options.synthetic)]
+    parts = [gather_images(options.images, options.size)] if options.images else []
+    images = np.concatenate([*parts, np.stack(synthetic)]) if synthetic else np.concatenate(parts or [np.empty((0,))])
+    if len(images) < 2:
+        raise UsageError(f"images: expected at least 2, to train on and to validate on, got {len(images)}")
+    return images
+
+
+def _synthetic(options: DatasetOptions, number: int) -> tuple[np.ndarray, np.ndarray]:
+    return synthetic_image(options.size, np.random.default_rng([options.seed, number]))
+
+
+def _descriptor_dim(teacher: Teacher, image: np.ndarray, device: torch.device) -> int:
+    with torch.inference_mode():
+        return teacher(_tensor(image, device)).descriptors.shape[1]
+
+
+def _photograph_labels(
+    teacher: Teacher | None, dataset: Dataset, index: int, options: DatasetOptions, device: torch.device
+) -> ImageLabels:
+    assert teacher is not None
+    generator = torch.Generator(device).manual_seed(options.seed * 1_000_003 + index)
+    return label_image(teacher, dataset.images[index], options.labels, generator)
+
+
+@torch.inference_mode()
+def _synthetic_labels(
+    teacher: Teacher | None, dataset: Dataset, index: int, options: DatasetOptions, device: torch.device
+) -> ImageLabels:
+    """True corners, of score 1; the teacher's descriptors at them."""
+    number = index - (len(dataset.images) - options.synthetic)
+    points = _synthetic(options, number)[1][: options.labels.max_points]
+    descriptors = np.zeros((len(points), dataset.descriptors.shape[2]), np.float16)
+    if teacher is not None and len(points):
+        outputs = teacher(_tensor(dataset.images[index], device))
+        at = torch.from_numpy(points).to(device)[None]
+        found = functional.normalize(sample(outputs.descriptors, at, size=options.size)[0].float(), dim=1)
+        descriptors = found.half().cpu().numpy()
+    return ImageLabels(points, np.ones(len(points), np.float32), descriptors)
+
+
+def _tensor(image: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.array(image)).to(device)[None, None].float() / 255
