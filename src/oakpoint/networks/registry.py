@@ -157,6 +157,20 @@ def network_class(name: str) -> Any:
         raise _unbuildable(location, error) from error
 
 
+def instance_of(name: str) -> object:
+    """What calling the class of a name without arguments makes, network or not.
+
+    Raises:
+        UsageError: an unknown name, or a class that cannot be built.
+    """
+    kind = network_class(name)
+    try:
+        made: object = kind()
+    except Exception as error:  # whatever the user's own code raises
+        raise _unbuildable(name, error) from error
+    return made
+
+
 def build_network(name: str) -> nn.Module:
     """A network by name, with the weights that its layers start with.
 
@@ -165,11 +179,7 @@ def build_network(name: str) -> nn.Module:
     """
     from torch import nn
 
-    kind = network_class(name)
-    try:
-        network = kind()
-    except Exception as error:  # whatever the user's own code raises
-        raise _unbuildable(name, error) from error
+    network = instance_of(name)
     if not isinstance(network, nn.Module):
         raise UsageError(f"{name}: expected a torch.nn.Module, got {type(network).__name__}")
     return network

@@ -25,15 +25,25 @@ class KnownWeights:
     """Weights that are recognised.
 
     Attributes:
-        sha256: of the file as published.
+        sha256: of the file as published; None where only copies of it were seen.
         fingerprint: ``fingerprint`` of its tensors, which also recognises copies that are stored in another way.
+        restriction: why what learns from them must not ship freely; empty where nothing stands against it.
     """
 
-    sha256: str
+    sha256: str | None
     fingerprint: str
     name: str
     licence: str
     origin: str
+    restriction: str = ""
+
+
+def _edgepoint2(variant: str, fingerprint: str) -> KnownWeights:
+    return KnownWeights(None, fingerprint, f"EdgePoint2 {variant} (official)", "MIT", "github.com/HITCSC/EdgePoint2")
+
+
+def _alike(variant: str, fingerprint: str) -> KnownWeights:
+    return KnownWeights(None, fingerprint, f"ALIKE-{variant} (official)", "BSD-3-Clause", "github.com/Shiaoming/ALIKE")
 
 
 KNOWN_WEIGHTS = (
@@ -43,7 +53,15 @@ KNOWN_WEIGHTS = (
         name="SuperPoint v1 (official)",
         licence="Magic Leap, non-commercial research only",
         origin="github.com/magicleap/SuperPointPretrainedNetwork",
+        restriction="SuperPoint v1's licence allows non-commercial research only and extends to derivatives, such as "
+        "weights that learn from it",
     ),
+    _edgepoint2("T32", "c2ff26dfa0af7df723e0fd938d3f7dc2f0d9975a224a77f8140f7d9c32f0377a"),
+    _edgepoint2("S48", "029452e2724e9a27c45c3101ccfda481bd7473415680602480c8ebee71cda718"),
+    _edgepoint2("M64", "226a01228ee3da8ff54bed9d9838457688e91ef9ab7f284e12067c3837291811"),
+    _edgepoint2("E64", "a1e1a014c8270a772da73a9ef528049f36d65d8560f3bd92e531e77fd7739196"),
+    _alike("n", "4e839546e803e19cc3da058c03d6e333e5e38191098e05e44ffbf22122ab4352"),
+    _alike("l", "2343e5561d7ec0452e4c20394c6669c4930a67b11f4bf37cc25671e1aeb2cf51"),
 )
 
 
@@ -171,13 +189,21 @@ def batch_norms(module: nn.Module) -> list[tuple[NDArray[np.float64], NDArray[np
 def record_of(path: Path, state: State) -> WeightsRecord:
     """The manifest's record of a weights file; known files are recognised by hash, copies of them by their values."""
     sha256 = sha256_of_file(path)
+    known = _recognised(sha256, state)
+    if known is None:
+        return WeightsRecord(file=path.name, sha256=sha256, name="unknown", licence="unknown", origin="unknown")
+    return WeightsRecord(file=path.name, sha256=sha256, name=known.name, licence=known.licence, origin=known.origin)
+
+
+def restriction_of(path: Path, state: State) -> str:
+    """Why what learns from a weights file must not ship freely; empty where nothing is known against it."""
+    known = _recognised(sha256_of_file(path), state)
+    return known.restriction if known else ""
+
+
+def _recognised(sha256: str, state: State) -> KnownWeights | None:
     values = fingerprint(state)
-    for known in KNOWN_WEIGHTS:
-        if known.sha256 == sha256 or known.fingerprint == values:
-            return WeightsRecord(
-                file=path.name, sha256=sha256, name=known.name, licence=known.licence, origin=known.origin
-            )
-    return WeightsRecord(file=path.name, sha256=sha256, name="unknown", licence="unknown", origin="unknown")
+    return next((known for known in KNOWN_WEIGHTS if known.sha256 == sha256 or known.fingerprint == values), None)
 
 
 def initialise_randomly(module: nn.Module, seed: int) -> WeightsRecord:

@@ -27,7 +27,9 @@ def test_superpoint_is_known() -> None:
 
 @pytest.mark.parametrize("name", ["nosuch", "", ":", "a:", ":b", "package.module:not-a-name"])
 def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
-    with pytest.raises(UsageError, match=f"^'{name}': expected one of superpoint, a .onnx file, a bundle, or package"):
+    with pytest.raises(
+        UsageError, match=f"^'{name}': expected one of acorn, superpoint, a .onnx file, a bundle, or package"
+    ):
         load_network(name, None, seed=0)
 
 

@@ -1,0 +1,201 @@
+"""Teachers by name: families with state dicts of their own, our networks, and whatever class the user has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeGuard, final
+
+import torch
+from torch import nn
+
+from oakpoint.bundle.records import WeightsRecord
+from oakpoint.errors import UsageError, WeightsError
+from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
+from oakpoint.networks.registry import NETWORKS, instance_of, load_network
+from oakpoint.networks.weights import State, load_into, read_state, record_of, restriction_of
+from oakpoint.training.teachers.alike import Alike
+from oakpoint.training.teachers.edgepoint2 import EdgePoint2
+from oakpoint.training.teachers.features import fitted_size, resized
+from oakpoint.training.teachers.protocol import Teacher, TeacherOutputs
+
+Outputs = tuple[torch.Tensor, torch.Tensor]
+Adapt = Callable[[Outputs], TeacherOutputs]
+
+_PROBE_SIZE = (64, 64)
+_NAME_DIGITS = 12
+"""Digits of a weights file's SHA-256 in a teacher's name: enough to tell any two files apart."""
+
+
+class _Family(Protocol):
+    """A class of networks that reads its widths from a state dict."""
+
+    def from_state(self, state: State) -> nn.Module: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherEntry:
+    """A family of networks with score logits and descriptors.
+
+    Attributes:
+        family: makes a network of a state dict.
+        multiple: of its images' width and height.
+    """
+
+    family: _Family
+    multiple: int
+
+
+TEACHERS = {
+    "edgepoint2": TeacherEntry(EdgePoint2, 32),
+    "alike": TeacherEntry(Alike, 1),
+}
+
+
+@final
+class NetworkTeacher:
+    """A network behind the protocol, for images of any size from one multiple on.
+
+    Attributes:
+        name: the network's, its weights file's and the first digits of that file's SHA-256.
+        multiple: images of other sizes are scaled down to it, and scores scaled back.
+        weights: which weights it has, with their licence.
+    """
+
+    def __init__(self, name: str, module: nn.Module, adapt: Adapt, *, multiple: int, weights: WeightsRecord) -> None:
+        self.name = f"{name} {weights.file} {(weights.sha256 or '')[:_NAME_DIGITS]}"
+        self.multiple = multiple
+        self.weights = weights
+        self._module = module.eval().requires_grad_(False)
+        self._adapt = adapt
+
+    def __call__(self, images: torch.Tensor) -> TeacherOutputs:
+        """See ``Teacher``.
+
+        Raises:
+            ImageError: smaller than one multiple.
+        """
+        size = (images.shape[3], images.shape[2])
+        outputs = self._adapt(self._module(resized(images, fitted_size(size, self.multiple))))
+        return TeacherOutputs(resized(outputs.scores, size), outputs.descriptors)
+
+
+def open_teacher(
+    name: str, weights: Path | None, *, device: torch.device | str = "cpu", accept_licence: bool = False
+) -> Teacher:
+    """A teacher by name, ready to be called.
+
+    Args:
+        name: ``edgepoint2``, ``alike``, a network of ours (``acorn``, ``superpoint``), or ``package.module:Class``: a
+            torch module with the outputs (semi, desc), or a class without arguments that is a ``Teacher`` itself.
+        weights: its weights file; a network that comes with weights, and a class that is a ``Teacher`` itself, may do
+            without.
+        device: where it computes; a class that is a ``Teacher`` but no torch module sees to that itself.
+        accept_licence: take weights whose licence stands against shipping what learns from them. Without it they are
+            refused: that is decided before hours of training, not found out after. The licence stays in the record.
+
+    Raises:
+        UsageError: an unknown name, no weights, weights with a restricting licence, or a class that cannot teach.
+        WeightsError: weights that cannot be read safely or are another network's.
+    """
+    device = torch.device(device)
+    if name not in TEACHERS and name not in NETWORKS:
+        if ":" not in name:
+            raise UsageError(
+                f"teacher {name!r}: expected one of {', '.join((*TEACHERS, *NETWORKS))}, or package.module:Class"
+            )
+        made = instance_of(name)
+        if _is_teacher(made):
+            return _own_teacher(name, made, weights, device, accept_licence=accept_licence)
+    if weights is not None:
+        _check_licence(weights, read_state(weights), accept_licence=accept_licence)
+    if name in TEACHERS:
+        return _member(name, TEACHERS[name], weights, device)
+    network = load_network(name, weights)
+    module = network.module.to(device)
+    _check_dense(name, module, device)
+    return NetworkTeacher(name, module, teacher_outputs_from_dense, multiple=CELL_PX, weights=network.weights)
+
+
+def weights_of(teacher: Teacher) -> WeightsRecord:
+    """Which weights a teacher has, for the record of what learns from it; a class of the user's own is unknown."""
+    if isinstance(teacher, NetworkTeacher):
+        return teacher.weights
+    return WeightsRecord(file=None, sha256=None, name=teacher.name, licence="unknown", origin="a class of the user's")
+
+
+def teacher_outputs_from_logits(outputs: Outputs) -> TeacherOutputs:
+    """From score logits for every pixel, (N, 1, H, W), and descriptors."""
+    scores, descriptors = outputs
+    return TeacherOutputs(torch.sigmoid(scores), descriptors)
+
+
+def teacher_outputs_from_dense(outputs: Outputs) -> TeacherOutputs:
+    """From (semi, desc): softmax over a cell's 65 logits, its 64 pixels laid out, as ``heatmap_from_logits`` does."""
+    semi, desc = outputs
+    cells = torch.softmax(semi.float(), dim=1)[:, :-1]
+    return TeacherOutputs(nn.functional.pixel_shuffle(cells, CELL_PX), desc)
+
+
+def _member(name: str, entry: TeacherEntry, weights: Path | None, device: torch.device) -> NetworkTeacher:
+    if weights is None:
+        raise UsageError(f"teacher {name}: weights are needed: expected a weights file, got none")
+    state = read_state(weights)
+    try:
+        module = entry.family.from_state(state)
+    except KeyError as error:
+        raise WeightsError(f"{weights}: expected weights of {name}, got none named {error.args[0]}") from error
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise WeightsError(f"{weights}: expected weights of {name}, got others: {_reason(error)}") from error
+    record = record_of(weights, state)
+    return NetworkTeacher(name, module.to(device), teacher_outputs_from_logits, multiple=entry.multiple, weights=record)
+
+
+def _own_teacher(
+    name: str, teacher: Teacher, weights: Path | None, device: torch.device, *, accept_licence: bool
+) -> Teacher:
+    if isinstance(teacher, nn.Module):
+        if weights is not None:
+            state = read_state(weights)
+            _check_licence(weights, state, accept_licence=accept_licence)
+            load_into(teacher, state, weights)
+        teacher.to(device).eval().requires_grad_(False)
+    elif weights is not None:
+        raise UsageError(f"teacher {name}: expected no weights, which only a torch module takes, got {weights}")
+    return teacher
+
+
+def _is_teacher(made: object) -> TypeGuard[Teacher]:
+    multiple = getattr(made, "multiple", None)
+    return isinstance(getattr(made, "name", None), str) and isinstance(multiple, int) and callable(made)
+
+
+def _check_licence(path: Path, state: State, *, accept_licence: bool) -> None:
+    restriction = restriction_of(path, state)
+    if restriction and not accept_licence:
+        raise UsageError(f"{path}: not taken as a teacher: {restriction}; take it on with --accept-licence")
+
+
+def _check_dense(name: str, module: nn.Module, device: torch.device) -> None:
+    """Refuse a network whose outputs are not (semi, desc)."""
+    columns, rows = (side // CELL_PX for side in _PROBE_SIZE)
+    try:
+        with torch.inference_mode():
+            outputs = module(torch.zeros(1, 1, *reversed(_PROBE_SIZE), device=device))
+        shapes = [tuple(output.shape) for output in outputs]
+    except Exception as error:  # whatever the user's own code raises
+        raise UsageError(f"teacher {name}: cannot be run ({type(error).__name__}: {_reason(error)})") from error
+    fits = len(shapes) == 2 and shapes[0] == (1, LOGIT_CHANNELS, rows, columns) and shapes[1][2:] == (rows, columns)
+    if not fits:
+        raise UsageError(
+            f"teacher {name}: of an image of {_PROBE_SIZE[0]}×{_PROBE_SIZE[1]} px expected semi "
+            f"(1, {LOGIT_CHANNELS}, {rows}, {columns}) and desc (1, D, {rows}, {columns}), got "
+            f"{' and '.join(map(str, shapes)) or 'nothing'}"
+        )
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith("Error(s) in loading")]
+    return (told or lines or ["no reason given"])[0][:200]
