@@ -99,3 +99,8 @@ def inside_image(points: Points, size: tuple[int, int]) -> NDArray[np.bool_]:
     A point that is not finite does not.
     """
     return np.asarray(((points >= -0.5) & (points < np.array(size) - 0.5)).all(axis=1), np.bool_)
+
+
+def outer_from_centre(points: Points) -> NDArray[np.float64]:
+    """Points (N, 2) counted from the top-left pixel's outer corner, so that pixel i spans i … i + 1; float64 (N, 2)."""
+    return np.asarray(points, np.float64) + 0.5

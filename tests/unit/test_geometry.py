@@ -4,7 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from oakpoint.geometry import PixelMap, cropped_from_full, resized_from_original, warped_by_homography
+from oakpoint.geometry import (
+    PixelMap,
+    cropped_from_full,
+    outer_from_centre,
+    resized_from_original,
+    warped_by_homography,
+)
 
 
 def test_resizing_maps_edges_to_edges():
@@ -54,3 +60,7 @@ def test_the_line_at_infinity_is_silent():
     assert np.isposinf(mapped[0, 0])
     assert np.isnan(mapped[1]).all()
     assert mapped[2].tolist() == [2, 1]
+
+
+def test_the_outer_corner_lies_half_a_pixel_before_the_first_centre():
+    assert outer_from_centre(np.float32([[-0.5, -0.5], [3, 2]])).tolist() == [[0, 0], [3.5, 2.5]]

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from oakpoint.errors import UsageError
 from oakpoint.training.labels import ImageLabels
 
 ARRAYS = ("images", "points", "scores", "descriptors", "done")
@@ -55,9 +56,16 @@ class Dataset:
         return cls(*(np.load(folder / f"{name}.npy", mmap_mode=mode) for name in ARRAYS))
 
     def put(self, index: int, labels: ImageLabels) -> None:
-        """Keep the labels of an image."""
-        count = len(labels.points)
+        """Keep the labels of an image, in place of earlier ones.
+
+        Raises:
+            UsageError: there are more than the arrays have rows.
+        """
+        count, rows = len(labels.points), self.points.shape[1]
+        if count > rows:
+            raise UsageError(f"labels of image {index}: expected {rows} keypoints or fewer, got {count}")
         self.points[index, :count] = labels.points
         self.scores[index, :count] = labels.scores
+        self.scores[index, count:] = 0
         self.descriptors[index, :count] = labels.descriptors
         self.done[index] = 1

@@ -27,7 +27,7 @@ class ViewOptions:
         size: (W, H) of a view in pixels, multiples of 8.
         ranges: of their geometry.
         photometric: of their light, blur and noise.
-        pair_points: how many keypoints of a pair, seen in both views, teach descriptors.
+        pair_points: how many keypoints of a pair, seen in both views, teach descriptors at most.
         label_sigma_px: standard deviation of a keypoint's label within its cell, in pixels.
     """
 
@@ -143,12 +143,14 @@ class PairSampler:
         shown = _inside(points, self._options.size) & (scores > 0)
         both = shown[: len(shown) // 2] & shown[len(shown) // 2 :]
         lot = torch.rand(both.shape, generator=generator, device=self._device) * both
-        lots, chosen = torch.topk(lot, self._options.pair_points, dim=1)
+        lots, chosen = torch.topk(lot, min(self._options.pair_points, lot.shape[1]), dim=1)
         return chosen, lots > 0
 
 
 def cell_labels(points: torch.Tensor, scores: torch.Tensor, size: tuple[int, int], *, sigma_px: float) -> torch.Tensor:
-    """What the detector should say: for each cell the highest-scoring keypoint in it, spread by a Gaussian.
+    """What the detector should say: for each cell the best keypoint in it, spread by a Gaussian.
+
+    The best is the highest-scoring one; of equals, the first.
 
     Args:
         points: (N, K, 2), pixels of the views.
@@ -167,7 +169,10 @@ def cell_labels(points: torch.Tensor, scores: torch.Tensor, size: tuple[int, int
     value = torch.where(usable, scores, 0)
     best = torch.zeros((len(points), rows * columns), device=points.device)
     best.scatter_reduce_(1, index, value, "amax")
-    view, row = torch.nonzero(usable & (value == best.gather(1, index)), as_tuple=True)
+    order = torch.arange(points.shape[1], device=points.device).expand_as(index)
+    order = torch.where(usable & (value == best.gather(1, index)), order, points.shape[1])
+    first = torch.full(best.shape, points.shape[1], device=points.device).scatter_reduce_(1, index, order, "amin")
+    view, row = torch.nonzero((order < points.shape[1]) & (order == first.gather(1, index)), as_tuple=True)
     offset = at[view, row] - CELL_PX * cell[view, row]
     steps = torch.arange(CELL_PX, device=points.device)
     along_x = torch.exp(-((steps - offset[:, :1]) ** 2) / (2 * sigma_px**2))
