@@ -42,8 +42,8 @@ class PhotometricRanges:
     """
 
     gamma: float = 1.8
-    contrast: tuple[float, float] = (0.4, 1.4)
-    brightness: float = 0.2
+    contrast: tuple[float, float] = (0.25, 1.5)
+    brightness: float = 0.3
     shading: float = 0.6
     noise: float = 0.05
     blur_px: float = 1.4
@@ -53,13 +53,16 @@ class PhotometricRanges:
 
 
 def augment(views: torch.Tensor, ranges: PhotometricRanges, generator: torch.Generator) -> torch.Tensor:
-    """Change views (N, 1, H, W) in [0, 1], H and W multiples of 8, each in its own way; the result is in [0, 1]."""
+    """Change views (N, 1, H, W) in [0, 1], H and W multiples of 8, each in its own way.
+
+    The result holds grey levels as a camera gives them: multiples of 1/255 in [0, 1].
+    """
     draw = _Draw(len(views), views.device, generator)
     views = _change_some(views, _shaded, ranges, draw)
     views = _exposed(views, ranges, draw)
     views = _change_some(views, _blurred, ranges, draw)
     views = _change_some(views, _noisy, ranges, draw)
-    return _change_some(views, _jpeg, ranges, draw)
+    return torch.round(255 * _change_some(views, _jpeg, ranges, draw)) / 255
 
 
 class _Draw:

@@ -29,6 +29,8 @@ class ViewOptions:
         photometric: of their light, blur and noise.
         pair_points: how many keypoints of a pair, seen in both views, teach descriptors at most.
         label_sigma_px: standard deviation of a keypoint's label within its cell, in pixels.
+        score_power: exponent that makes a keypoint's score its label's probability. Homographic adaptation leaves good
+            keypoints scores of 0.1 to 0.5; below 1 it lifts them, and with them their weight on where they lie.
     """
 
     size: tuple[int, int] = (256, 192)
@@ -36,6 +38,7 @@ class ViewOptions:
     photometric: PhotometricRanges = field(default_factory=PhotometricRanges)
     pair_points: int = 128
     label_sigma_px: float = 0.5
+    score_power: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +86,7 @@ class PairSampler:
         self._full = _tensor(dataset.images, device)
         self._half = torch.cat([_halved(part) for part in torch.split(self._full, 64)])
         self._points = _tensor(dataset.points, device)
-        self._scores = _tensor(dataset.scores, device)
+        self._scores = _tensor(dataset.scores, device) ** options.score_power
         self._descriptors = _tensor(dataset.descriptors, device)
 
     @torch.no_grad()
