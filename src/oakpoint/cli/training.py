@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from oakpoint.cli.console import err, out, print_json
 from oakpoint.cli.options import Json, parse_size
-from oakpoint.errors import MissingExtraError, UsageError
+from oakpoint.errors import MissingExtraError
 from oakpoint.networks.registry import shipped_weights
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def train_command(
 
 def _require_torch() -> None:
     try:
-        import torch  # noqa: F401 - only whether it is there
+        import oakpoint.training.processes  # noqa: F401 - only whether torch is there
     except ImportError as error:
         raise MissingExtraError("torch", "torch") from error
 
@@ -184,18 +183,9 @@ def _job(**asked: Any) -> TrainingJob:
 
 
 def _run(job: TrainingJob, processes: int | None, *, as_json: bool) -> None:
-    import torch
+    from oakpoint.training.processes import process_count, run_in_processes
 
-    from oakpoint.training.processes import cores, run_in_processes
-
-    if job.device not in (None, "cpu", "cuda"):
-        raise UsageError(f"device: expected cpu or cuda, got {job.device!r}")
-    on_gpu = job.device == "cuda" or (job.device is None and torch.cuda.is_available())
-    if job.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device: expected a GPU that torch can use, got none; run with --device cpu")
-    started_by_torchrun = "RANK" in os.environ
-    count = 1 if started_by_torchrun else processes or (torch.cuda.device_count() if on_gpu else cores())
-    trained = run_in_processes(_work, job, count)
+    trained = run_in_processes(_work, job, process_count(job.device, processes))
     if as_json:
         print_json({"weights": str(trained.weights), "validation": trained.figures, "folder": str(job.out)})
         return

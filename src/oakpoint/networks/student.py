@@ -7,6 +7,7 @@ it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -44,7 +45,5 @@ def build_student(name: str, *, seed: int, init: Path | None = None) -> nn.Modul
 
 def deployed(student: nn.Module) -> nn.Module:
     """The trained network as ``load_network`` builds it, in evaluation mode."""
-    if hasattr(student, "deployed"):
-        result: nn.Module = student.deployed()
-        return result
-    return student.eval()
+    make: Callable[[], nn.Module] | None = getattr(student, "deployed", None)
+    return student.eval() if make is None else make()

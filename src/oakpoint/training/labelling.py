@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from oakpoint.errors import UsageError
@@ -16,10 +17,11 @@ from oakpoint.training.homographies import sample
 from oakpoint.training.images import gather_images
 from oakpoint.training.labels import ImageLabels, LabelOptions, label_image
 from oakpoint.training.processes import Place
-from oakpoint.training.synthetic_images import synthetic_image
+from oakpoint.training.synthetic.images import synthetic_image, true_labels
 from oakpoint.training.teachers.protocol import Teacher
 
 Told = Callable[[int, int], None]
+Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +87,23 @@ def prepare_dataset(
     return Dataset.open(folder)
 
 
-def _gathered(options: DatasetOptions) -> np.ndarray:
-    synthetic = [_synthetic(options, number)[0] for number in range(options.synthetic)]
+def _gathered(options: DatasetOptions) -> Images:
     parts = [gather_images(options.images, options.size)] if options.images else []
-    images = np.concatenate([*parts, np.stack(synthetic)]) if synthetic else np.concatenate(parts or [np.empty((0,))])
+    if options.synthetic:
+        parts.append(np.stack([_synthetic(options, number)[0] for number in range(options.synthetic)]))
+    images = np.concatenate(parts) if parts else np.empty((0, 0, 0), np.uint8)
     if len(images) < 2:
         raise UsageError(f"images: expected at least 2, to train on and to validate on, got {len(images)}")
     return images
 
 
-def _synthetic(options: DatasetOptions, number: int) -> tuple[np.ndarray, np.ndarray]:
+def _synthetic(options: DatasetOptions, number: int) -> tuple[Images, NDArray[np.float32]]:
     return synthetic_image(options.size, np.random.default_rng([options.seed, number]))
 
 
-def _descriptor_dim(teacher: Teacher, image: np.ndarray, device: torch.device) -> int:
-    with torch.inference_mode():
-        return teacher(_tensor(image, device)).descriptors.shape[1]
+@torch.inference_mode()
+def _descriptor_dim(teacher: Teacher, image: Images, device: torch.device) -> int:
+    return teacher(_tensor(image, device)).descriptors.shape[1]
 
 
 def _photograph_labels(
@@ -115,17 +118,17 @@ def _photograph_labels(
 def _synthetic_labels(
     teacher: Teacher | None, dataset: Dataset, index: int, options: DatasetOptions, device: torch.device
 ) -> ImageLabels:
-    """True corners, of score 1; the teacher's descriptors at them."""
+    """True corners; the teacher's descriptors at them."""
     number = index - (len(dataset.images) - options.synthetic)
     points = _synthetic(options, number)[1][: options.labels.max_points]
-    descriptors = np.zeros((len(points), dataset.descriptors.shape[2]), np.float16)
-    if teacher is not None and len(points):
-        outputs = teacher(_tensor(dataset.images[index], device))
-        at = torch.from_numpy(points).to(device)[None]
-        found = functional.normalize(sample(outputs.descriptors, at, size=options.size)[0].float(), dim=1)
-        descriptors = found.half().cpu().numpy()
-    return ImageLabels(points, np.ones(len(points), np.float32), descriptors)
+    labels = true_labels(points, descriptor_dim=dataset.descriptors.shape[2])
+    if teacher is None or not len(points):
+        return labels
+    outputs = teacher(_tensor(dataset.images[index], device))
+    at = torch.from_numpy(points).to(device)[None]
+    descriptors = functional.normalize(sample(outputs.descriptors, at, size=options.size)[0].float(), dim=1)
+    return replace(labels, descriptors=descriptors.half().cpu().numpy())
 
 
-def _tensor(image: np.ndarray, device: torch.device) -> torch.Tensor:
+def _tensor(image: Images, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).to(device)[None, None].float() / 255

@@ -33,7 +33,7 @@ class LabelOptions:
     ranges: ViewRanges = ADAPTATION_RANGES
     max_points: int = 768
     nms_radius_px: int = 3
-    min_score: float = 0.02
+    min_score: float = 0.005
 
 
 @dataclass(frozen=True, slots=True, eq=False)

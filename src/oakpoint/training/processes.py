@@ -17,6 +17,8 @@ import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from oakpoint.errors import UsageError
+
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
@@ -91,8 +93,12 @@ def join_processes(device: str | None, meeting: Meeting | None) -> Iterator[Plac
     if world == 1:
         yield place
         return
-    where = {"init_method": f"file://{meeting.file}", "rank": rank, "world_size": world} if meeting else {}
-    torch.distributed.init_process_group("nccl" if kind == "cuda" else "gloo", **where)  # type: ignore[arg-type]
+    torch.distributed.init_process_group(
+        "nccl" if kind == "cuda" else "gloo",
+        init_method=meeting.file.as_uri() if meeting else None,
+        rank=rank,
+        world_size=world,
+    )
     try:
         yield place
     finally:
@@ -133,6 +139,22 @@ def _quietly(work: Work[Argument, Result], argument: Argument, meeting: Meeting)
     """Do the work of another process; Ctrl-C is for the first one, which ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     work(argument, meeting)
+
+
+def process_count(device: str | None, asked: int | None) -> int:
+    """How many processes to start: as many as asked, or one for each core or GPU; one where ``torchrun`` has done so.
+
+    Raises:
+        UsageError: a device that is unknown or not there.
+    """
+    if device not in (None, "cpu", "cuda"):
+        raise UsageError(f"device: expected cpu or cuda, got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device: expected a GPU that torch can use, got none; run with --device cpu")
+    if "RANK" in os.environ:
+        return 1
+    on_gpu = device == "cuda" or (device is None and torch.cuda.is_available())
+    return asked or (torch.cuda.device_count() if on_gpu else cores())
 
 
 def cores() -> int:

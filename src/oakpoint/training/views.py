@@ -29,8 +29,9 @@ class ViewOptions:
         photometric: of their light, blur and noise.
         pair_points: how many keypoints of a pair, seen in both views, teach descriptors at most.
         label_sigma_px: standard deviation of a keypoint's label within its cell, in pixels.
-        score_power: exponent that makes a keypoint's score its label's probability. Homographic adaptation leaves good
-            keypoints scores of 0.1 to 0.5; below 1 it lifts them, and with them their weight on where they lie.
+        score_power: exponent that makes a keypoint's score, against that of the data set's best, its label's
+            probability. Homographic adaptation leaves good keypoints a fifth of the best one's score; a power below 1
+            lifts them, and with them their weight on where they lie.
     """
 
     size: tuple[int, int] = (256, 192)
@@ -86,7 +87,7 @@ class PairSampler:
         self._full = _tensor(dataset.images, device)
         self._half = torch.cat([_halved(part) for part in torch.split(self._full, 64)])
         self._points = _tensor(dataset.points, device)
-        self._scores = _tensor(dataset.scores, device) ** options.score_power
+        self._scores = _presence(_tensor(dataset.scores, device), options)
         self._descriptors = _tensor(dataset.descriptors, device)
 
     @torch.no_grad()
@@ -148,6 +149,16 @@ class PairSampler:
         lot = torch.rand(both.shape, generator=generator, device=self._device) * both
         lots, chosen = torch.topk(lot, min(self._options.pair_points, lot.shape[1]), dim=1)
         return chosen, lots > 0
+
+
+def _presence(scores: torch.Tensor, options: ViewOptions) -> torch.Tensor:
+    """Probabilities (N, K) of keypoints from their scores; what scores higher than all but 1 % is certain."""
+    kept = scores[scores > 0]
+    if not len(kept):
+        return scores
+    rank = max(1, round(0.99 * len(kept)))
+    best = torch.kthvalue(kept, rank).values
+    return (scores / best).clamp_max(1) ** options.score_power
 
 
 def cell_labels(points: torch.Tensor, scores: torch.Tensor, size: tuple[int, int], *, sigma_px: float) -> torch.Tensor:
