@@ -94,11 +94,25 @@ def _peaks(scores: torch.Tensor, options: LabelOptions) -> tuple[torch.Tensor, t
     inner = torch.zeros_like(scores, dtype=torch.bool)
     inner[1:-1, 1:-1] = True
     rows, columns = torch.nonzero((scores == highest) & (scores >= options.min_score) & inner, as_tuple=True)
-    values, order = torch.sort(scores[rows, columns], descending=True, stable=True)
-    rows, columns = rows[order[: options.max_points]], columns[order[: options.max_points]]
+    order = torch.sort(scores[rows, columns], descending=True, stable=True).indices[: options.max_points]
+    rows, columns = rows[order], columns[order]
+    kept = _apart(rows, columns, options.nms_radius_px)
+    rows, columns = rows[kept], columns[kept]
     x = columns + _vertex(scores[rows, columns - 1], scores[rows, columns], scores[rows, columns + 1])
     y = rows + _vertex(scores[rows - 1, columns], scores[rows, columns], scores[rows + 1, columns])
-    return torch.stack([x, y], dim=1).float(), values[: options.max_points]
+    return torch.stack([x, y], dim=1).float(), scores[rows, columns]
+
+
+def _apart(rows: torch.Tensor, columns: torch.Tensor, radius_px: int) -> torch.Tensor:
+    """Which maxima (K,) to keep where several of one plateau lie within the radius: the first, and so on."""
+    distance = torch.maximum((rows[:, None] - rows).abs(), (columns[:, None] - columns).abs())
+    near_before = torch.tril(distance <= radius_px, -1)
+    left, kept = torch.ones_like(rows, dtype=torch.bool), torch.zeros_like(rows, dtype=torch.bool)
+    while bool(left.any()):
+        first = left & ~(near_before & left).any(dim=1)
+        kept |= first
+        left &= ~first & ~(near_before & first).any(dim=1)
+    return kept
 
 
 def _vertex(before: torch.Tensor, at: torch.Tensor, after: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from oakpoint.errors import TrainingError
+from oakpoint.files import replacing_file
 from oakpoint.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from oakpoint.training.losses import descriptor_loss, detector_loss
 from oakpoint.training.options import TrainingOptions
@@ -83,7 +84,8 @@ def train(
         The moving average of the network, in evaluation mode.
 
     Raises:
-        TrainingError: a loss is not finite; the batch is kept in ``bad_batch.pt``.
+        TrainingError: a loss or a gradient is not finite; the batch is kept in ``bad_batch.pt``, another process's in
+            ``bad_batch_1.pt`` and so on. The network is as it was before the step.
     """
     average = copy.deepcopy(network).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
@@ -136,11 +138,11 @@ class _Run:
         detector = detector_loss(semi, pairs)
         descriptor = descriptor_loss(desc, pairs, options.loss)
         loss = detector + options.loss.descriptor_weight * descriptor
-        if not bool(torch.isfinite(loss)):
-            self._give_up(step, pairs, detector, descriptor)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._network.parameters(), options.gradient_norm)
+        norm = nn.utils.clip_grad_norm_(self._network.parameters(), options.gradient_norm)
+        if not bool(torch.isfinite(loss + norm)):  # of all processes, whose gradients are averaged: all of them stop
+            self._give_up(step, pairs, detector, descriptor, norm)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(step, options)
         self._optimiser.step()
@@ -158,12 +160,17 @@ class _Run:
             else:
                 value.copy_(own[name])
 
-    def _give_up(self, step: int, pairs: ViewPairs, detector: torch.Tensor, descriptor: torch.Tensor) -> None:
+    def _give_up(
+        self, step: int, pairs: ViewPairs, detector: torch.Tensor, descriptor: torch.Tensor, norm: torch.Tensor
+    ) -> None:
         path = self._folder / BAD_BATCH_FILE
+        if not self._place.first:
+            path = path.with_stem(f"{path.stem}_{self._place.rank}")
         torch.save({"step": step, **pairs.state()}, path)
         raise TrainingError(
-            f"step {step}: expected finite losses, got detector {detector.item():g} and descriptor "
-            f"{descriptor.item():g} on images {pairs.images.tolist()}; the batch is in {path}. "
+            f"step {step}: expected finite losses and gradients, got detector {detector.item():g}, descriptor "
+            f"{descriptor.item():g} and a gradient of norm {norm.item():g} on images {pairs.images.tolist()}; "
+            f"the batch is in {path}. "
             "Start again from the last checkpoint with a lower --learning-rate or --precision f32"
         )
 
@@ -181,7 +188,7 @@ class _Log:
         self, folder: Path, progress: Progress, options: TrainingOptions, place: Place, listener: Listener
     ) -> None:
         self._path = folder / METRICS_FILE
-        self._options, self._listener = options, listener
+        self._options, self._listener, self._reports = options, listener, place.first
         self._views = 2 * options.pairs * place.world
         self._before, self._begun = progress.seconds, time.monotonic()
         self._since, self._since_step = self._begun, progress.step
@@ -190,7 +197,8 @@ class _Log:
             _drop_after(self._path, progress.step)
 
     def add(self, detector: torch.Tensor, descriptor: torch.Tensor) -> None:
-        self._sums.append(torch.stack([detector, descriptor]))
+        if self._reports:
+            self._sums.append(torch.stack([detector, descriptor]))
 
     def due(self, step: int) -> bool:
         return step % REPORT_EVERY == 0 or step == self._options.steps
@@ -231,6 +239,7 @@ def _drop_after(path: Path, step: int) -> None:
     """Drop the records of steps past the checkpoint, which will be taken again."""
     if not path.is_file():
         return
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    *lines, _half = path.read_text(encoding="utf-8").split("\n")  # a killed run may leave half a line
     kept = [line for line in lines if json.loads(line)["step"] <= step]
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    with replacing_file(path) as new:
+        new.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

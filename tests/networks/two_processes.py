@@ -1,0 +1,62 @@
+"""What each of two processes does that train together, in a module that a spawned process can import."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from small_network import SmallNetwork
+
+from oakpoint.errors import TrainingError
+from oakpoint.training.loop import train
+from oakpoint.training.options import TrainingOptions
+from oakpoint.training.processes import Place
+from oakpoint.training.views import ViewPairs
+
+CPU = torch.device("cpu")
+OPTIONS = TrainingOptions(steps=4, pairs=2, warmup_steps=2, precision="f32")
+
+
+class Given:
+    """A sampler of given pairs, another batch for each step; one process of several gets its share."""
+
+    def __init__(self, batches: list[ViewPairs], place: Place) -> None:
+        self.batches, self.place, self.step = batches, place, 0
+
+    def draw(self, pairs: int, generator: torch.Generator) -> ViewPairs:
+        batch, self.step = self.batches[self.step], self.step + 1
+        chosen = torch.arange(self.place.rank, 2, self.place.world)
+        both = torch.cat([chosen, chosen + 2])
+        return ViewPairs(
+            batch.views[both], batch.cells[both], batch.cell_weights[both], batch.points[both],
+            batch.descriptors[chosen], batch.valid[chosen], batch.images[chosen],
+        )  # fmt: skip
+
+
+class Unheard:
+    def stepped(self, report: object) -> None: ...
+
+    def validated(self, step: int, figures: object) -> None: ...
+
+
+def trained(folder: Path, batches: list[ViewPairs], place: Place, seed: int = 0) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    network = SmallNetwork()
+    options = replace(OPTIONS, pairs=2 // place.world)
+    train(network, Given(batches, place), options, folder, place, listener=Unheard())
+    return network.state_dict()
+
+
+def in_process(rank: int, folder: Path, seeds: tuple[int, int]) -> None:
+    """What each of two processes does."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    batches = torch.load(folder / "batches.pt", weights_only=False)
+    try:
+        state = trained(folder, batches, Place(rank, 2, CPU), seeds[rank])
+        torch.save(state, folder / f"state_{rank}.pt")
+    except TrainingError as error:
+        (folder / f"error_{rank}.txt").write_text(str(error))
+    finally:
+        torch.distributed.destroy_process_group()

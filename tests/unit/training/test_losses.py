@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from oakpoint.training.losses import LossOptions, descriptor_loss, detector_loss
+
+OPTIONS = LossOptions()
+BETWEEN = LossOptions(teacher_share=0.0)
+TEACHER = LossOptions(teacher_share=1.0)
+
+
+def described(pairs, *, dim=16, seed=0):
+    """Maps (2B, D, 6, 8) with a different random descriptor in every cell, and points at cell centres."""
+    generator = torch.Generator().manual_seed(seed)
+    count = len(pairs.points)
+    maps = torch.randn((count, dim, 6, 8), generator=generator)
+    cells = torch.stack([torch.arange(12) % 4 * 2, torch.arange(12) // 4 * 2], dim=1)
+    points = (8 * cells + 3.5).expand(count, -1, -1)
+    return maps, replace(pairs, points=points), cells
+
+
+def with_counterparts(maps, cells):
+    """The same maps with the second views' descriptors equal to the first ones'."""
+    first = maps.chunk(2)[0]
+    return torch.cat([first, first])
+
+
+def at(maps, cells):
+    return torch.nn.functional.normalize(maps[:, :, cells[:, 1], cells[:, 0]].transpose(1, 2), dim=2)
+
+
+class TestDetector:
+    def test_it_is_the_labels_entropy_for_a_perfect_detector(self, toy_pairs):
+        pairs = toy_pairs()
+        entropy = -(pairs.cells * pairs.cells.log()).sum(dim=1).mean()
+        assert detector_loss(pairs.cells.log(), pairs) == pytest.approx(float(entropy), rel=1e-5)
+        assert detector_loss(pairs.cells.log() + 0.1 * torch.randn(4, 65, 6, 8), pairs) > entropy
+
+    def test_certain_labels_that_are_met_cost_nothing(self, toy_pairs):
+        pairs = replace(toy_pairs(), cells=torch.eye(65)[torch.randint(65, (4, 6, 8))].permute(0, 3, 1, 2))
+        assert detector_loss(40 * pairs.cells, pairs) == pytest.approx(0, abs=1e-6)
+        assert detector_loss(torch.zeros_like(pairs.cells), pairs) == pytest.approx(math.log(65), rel=1e-5)
+
+    def test_cells_outside_do_not_count(self, toy_pairs):
+        pairs = toy_pairs()
+        weights = torch.zeros_like(pairs.cell_weights)
+        weights[:, :3] = 1
+        pairs = replace(pairs, cell_weights=weights)
+        semi = torch.randn(4, 65, 6, 8)
+        other = semi.clone()
+        other[:, :, 3:] = 100 * torch.randn(4, 65, 3, 8)
+        assert detector_loss(semi, pairs) == detector_loss(other, pairs)
+        assert detector_loss(semi, replace(pairs, cell_weights=torch.zeros(4, 6, 8))) == 0
+
+
+class TestDescriptor:
+    def test_perfect_descriptors_cost_nothing(self, toy_pairs):
+        maps, pairs, cells = described(toy_pairs(dim=256), dim=256)
+        maps = with_counterparts(maps, cells)
+        pairs = replace(pairs, descriptors=at(maps, cells).chunk(2)[0])
+        for options in (OPTIONS, BETWEEN, TEACHER):
+            assert descriptor_loss(maps, pairs, options) < 1e-3
+
+    def test_descriptors_that_say_nothing_cost_the_logarithm_of_the_choices(self, toy_pairs):
+        _, pairs, _ = described(toy_pairs())
+        assert descriptor_loss(torch.ones(4, 16, 6, 8), pairs, BETWEEN) == pytest.approx(math.log(12), rel=1e-4)
+
+    def test_it_is_the_cross_entropy_of_finding_the_counterpart(self, toy_pairs):
+        maps, pairs, cells = described(toy_pairs())
+        first, second = at(maps, cells).chunk(2)
+        logits = first @ second.transpose(1, 2) / OPTIONS.temperature
+        there = -torch.log_softmax(logits, dim=2).diagonal(dim1=1, dim2=2).mean()
+        back = -torch.log_softmax(logits, dim=1).diagonal(dim1=1, dim2=2).mean()
+        assert descriptor_loss(maps, pairs, BETWEEN) == pytest.approx(float((there + back) / 2), rel=1e-4)
+        to_teacher = [
+            -torch.log_softmax(own @ pairs.descriptors.transpose(1, 2) / OPTIONS.temperature, dim=2)
+            .diagonal(dim1=1, dim2=2)
+            .mean()
+            for own in (first, second)
+        ]
+        assert descriptor_loss(maps, pairs, TEACHER) == pytest.approx(float(sum(to_teacher) / 2), rel=1e-4)
+
+    def test_the_scale_of_descriptors_does_not_matter(self, toy_pairs):
+        maps, pairs, _ = described(toy_pairs())
+        assert descriptor_loss(7 * maps, pairs, OPTIONS) == pytest.approx(
+            float(descriptor_loss(maps, pairs, OPTIONS)), rel=1e-4
+        )
+
+    def test_neighbours_are_no_counter_examples(self, toy_pairs):
+        """Two keypoints 2 px apart whose descriptors are the same: each may be taken for the other."""
+        maps, pairs, cells = described(toy_pairs(dim=256), dim=256)
+        maps = with_counterparts(maps, cells)
+        points = pairs.points.clone()
+        points[:, 1] = points[:, 0] + torch.tensor([0.0, 0.001])
+        pairs = replace(pairs, points=points)
+        assert descriptor_loss(maps, pairs, BETWEEN) < 1e-3
+        strict = replace(BETWEEN, neighbour_px=0.0)
+        assert descriptor_loss(maps, pairs, strict) == pytest.approx(2 * math.log(2) / 12, rel=0.05)
+
+    def test_rows_that_do_not_count_do_not(self, toy_pairs):
+        maps, pairs, _ = described(toy_pairs())
+        valid = pairs.valid.clone()
+        valid[:, 8:] = False
+        pairs = replace(pairs, valid=valid)
+        other_points = pairs.points.clone()
+        other_points[:, 8:] = torch.tensor([31.5, 23.5])
+        descriptors = pairs.descriptors.clone()
+        descriptors[:, 8:] = 1
+        other = replace(pairs, points=other_points, descriptors=descriptors)
+        assert descriptor_loss(maps, pairs, OPTIONS) == descriptor_loss(maps, other, OPTIONS)
+        eight = replace(
+            pairs, points=pairs.points[:, :8], descriptors=pairs.descriptors[:, :8], valid=pairs.valid[:, :8]
+        )
+        assert descriptor_loss(maps, eight, OPTIONS) == pytest.approx(float(descriptor_loss(maps, pairs, OPTIONS)))
+
+    def test_no_rows_at_all_cost_nothing(self, toy_pairs):
+        maps, pairs, _ = described(toy_pairs())
+        pairs = replace(pairs, valid=torch.zeros_like(pairs.valid))
+        maps.requires_grad_()
+        loss = descriptor_loss(maps, pairs, OPTIONS)
+        loss.backward()
+        assert loss == 0
+        assert (maps.grad == 0).all()
+
+    def test_descriptors_of_zero_teach_nothing(self, toy_pairs):
+        """Corners that are known without a teacher carry such descriptors."""
+        maps, pairs, _ = described(toy_pairs())
+        maps.requires_grad_()
+        descriptor_loss(maps, replace(pairs, descriptors=torch.zeros_like(pairs.descriptors)), TEACHER).backward()
+        assert maps.grad.abs().max() < 1e-7
+
+    @pytest.mark.parametrize("scale", [1e-20, 1.0, 1e6])
+    def test_gradients_are_finite(self, toy_pairs, scale):
+        maps, pairs, _ = described(toy_pairs())
+        maps = (scale * maps).requires_grad_()
+        semi = (scale * torch.randn(4, 65, 6, 8)).requires_grad_()
+        (descriptor_loss(maps, pairs, OPTIONS) + detector_loss(semi, pairs)).backward()
+        assert torch.isfinite(maps.grad).all()
+        assert torch.isfinite(semi.grad).all()
+
+    def test_gradients_of_descriptors_of_zero_are_finite(self, toy_pairs):
+        _, pairs, _ = described(toy_pairs())
+        maps = torch.zeros((4, 16, 6, 8), requires_grad=True)
+        descriptor_loss(maps, pairs, OPTIONS).backward()
+        assert torch.isfinite(maps.grad).all()

@@ -1,0 +1,58 @@
+"""Two processes on the CPU, joined by gloo, train as one that sees both of their batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing
+from small_network import SmallNetwork
+from two_processes import CPU, OPTIONS, in_process, trained
+
+from oakpoint.training.processes import Place
+from oakpoint.training.views import ViewPairs
+
+BAD_STEP = 2
+
+
+def run_two(folder: Path, batches: list[ViewPairs], seeds: tuple[int, int] = (0, 0)) -> None:
+    torch.save(batches, folder / "batches.pt")
+    torch.multiprocessing.spawn(in_process, (folder, seeds), nprocs=2)
+
+
+@pytest.fixture
+def batches(toy_pairs):
+    return [toy_pairs(2, seed=seed) for seed in range(OPTIONS.steps)]
+
+
+@pytest.mark.slow
+def test_two_processes_move_the_weights_as_one_does(tmp_path, batches):
+    for name in ("two", "one"):
+        (tmp_path / name).mkdir()
+    run_two(tmp_path / "two", batches, seeds=(0, 7))  # all start from the first one's weights
+    expected = trained(tmp_path / "one", batches, Place(0, 1, CPU))
+    first, second = (torch.load(tmp_path / "two" / f"state_{rank}.pt") for rank in (0, 1))
+    torch.manual_seed(0)
+    start = SmallNetwork().state_dict()
+    for name, value in expected.items():
+        assert torch.equal(first[name], second[name]), name
+        moved = (value - start[name]).abs().max()
+        assert moved > 1e-4, name
+        assert (first[name] - value).abs().max() < 0.02 * moved, name
+    assert len((tmp_path / "two" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_bad_batch_of_one_process_stops_both(tmp_path, batches):
+    views = batches[BAD_STEP].views.clone()
+    views[1] = torch.nan  # the second process's
+    batches[BAD_STEP] = replace(batches[BAD_STEP], views=views)
+    run_two(tmp_path, batches)
+    mine, others = ((tmp_path / f"error_{rank}.txt").read_text() for rank in (0, 1))
+    assert f"step {BAD_STEP}: expected finite losses and gradients, got detector nan" in others
+    assert f"step {BAD_STEP}" in mine
+    assert "gradient of norm nan" in mine
+    assert torch.isnan(torch.load(tmp_path / "bad_batch_1.pt")["views"]).any()
+    assert not torch.isnan(torch.load(tmp_path / "bad_batch.pt")["views"]).any()
