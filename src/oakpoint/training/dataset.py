@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from oakpoint.errors import UsageError
 from oakpoint.training.labels import ImageLabels
 
-ARRAYS = ("images", "points", "scores", "descriptors", "done")
+ARRAYS = ("images", "points", "scores", "descriptors", "levels", "done")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +24,7 @@ class Dataset:
         points: float32 (N, K, 2), pixels of the image; rows past an image's last keypoint count for nothing.
         scores: float32 (N, K), in [0, 1]; 0 past the last keypoint.
         descriptors: float16 (N, K, D), unit L2.
+        levels: uint8 (N, K), at which size of the image each is a keypoint; see ``ImageLabels``.
         done: uint8 (N,), 1 where an image is labelled.
     """
 
@@ -31,6 +32,7 @@ class Dataset:
     points: NDArray[np.float32]
     scores: NDArray[np.float32]
     descriptors: NDArray[np.float16]
+    levels: NDArray[np.uint8]
     done: NDArray[np.uint8]
 
     @classmethod
@@ -42,6 +44,7 @@ class Dataset:
         np.save(folder / "points.npy", np.zeros((count, max_points, 2), np.float32))
         np.save(folder / "scores.npy", np.zeros((count, max_points), np.float32))
         np.save(folder / "descriptors.npy", np.zeros((count, max_points, descriptor_dim), np.float16))
+        np.save(folder / "levels.npy", np.zeros((count, max_points), np.uint8))
         np.save(folder / "done.npy", np.zeros(count, np.uint8))
 
     @classmethod
@@ -68,4 +71,5 @@ class Dataset:
         self.scores[index, :count] = labels.scores
         self.scores[index, count:] = 0
         self.descriptors[index, :count] = labels.descriptors
+        self.levels[index, :count] = labels.levels
         self.done[index] = 1

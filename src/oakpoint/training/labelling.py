@@ -67,7 +67,7 @@ def prepare_dataset(
     if place.first and not Dataset.exists(folder):
         images = _gathered(options)
         dimension = 0 if teacher is None else _descriptor_dim(teacher, images[0], place.device)
-        Dataset.create(folder, images, max_points=options.labels.max_points, descriptor_dim=dimension)
+        Dataset.create(folder, images, max_points=options.labels.rows, descriptor_dim=dimension)
     place.wait()
     dataset = Dataset.open(folder, writable=True)
     photographs = len(dataset.images) - options.synthetic
@@ -120,7 +120,7 @@ def _synthetic_labels(
 ) -> ImageLabels:
     """True corners; the teacher's descriptors at them."""
     number = index - (len(dataset.images) - options.synthetic)
-    points = _synthetic(options, number)[1][: options.labels.max_points]
+    points = _synthetic(options, number)[1][: options.labels.rows]
     labels = true_labels(points, descriptor_dim=dataset.descriptors.shape[2])
     if teacher is None or not len(points):
         return labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from torch.nn import functional
 
 from oakpoint.training.homographies import ViewRanges, random_homographies, sample, warp
 from oakpoint.training.teachers.protocol import Teacher
+
+FULL, HALF = 1, 2
+"""Sizes of an image at which a point is a keypoint: its own, half of it."""
 
 ADAPTATION_RANGES = ViewRanges(
     scale=(0.6, 1.2), rotation_deg=45.0, wide_share=0.0, tilt=1.7, perspective=0.2, shift_px=0.0
@@ -25,6 +28,7 @@ class LabelOptions:
         warps: how many warped copies of an image the teacher's scores are averaged over, besides the image itself.
         ranges: from what the warps are drawn.
         max_points: how many keypoints of an image are kept, the highest-scoring ones.
+        half_points: how many of the image at half the size are kept besides; 0 does not look there.
         nms_radius_px: no two keypoints are within this of each other along both axes.
         min_score: lowest mean score of a keypoint.
     """
@@ -32,8 +36,14 @@ class LabelOptions:
     warps: int = 10
     ranges: ViewRanges = ADAPTATION_RANGES
     max_points: int = 768
+    half_points: int = 288
     nms_radius_px: int = 3
     min_score: float = 0.005
+
+    @property
+    def rows(self) -> int:
+        """Most keypoints of an image."""
+        return self.max_points + self.half_points
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,13 +52,16 @@ class ImageLabels:
 
     Attributes:
         points: float32 (K, 2), pixels.
-        scores: float32 (K,), in [0, 1], descending.
+        scores: float32 (K,), in [0, 1].
         descriptors: float16 (K, D), unit L2.
+        levels: uint8 (K,), ``FULL``, ``HALF`` or both: at which size of the image each is a keypoint. What is a corner
+            in a small image lies elsewhere than the corners of its details.
     """
 
     points: NDArray[np.float32]
     scores: NDArray[np.float32]
     descriptors: NDArray[np.float16]
+    levels: NDArray[np.uint8]
 
 
 @torch.inference_mode()
@@ -57,17 +70,40 @@ def label_image(
 ) -> ImageLabels:
     """Keypoints of a grey image (H, W) by homographic adaptation, with the descriptors of the image itself.
 
+    They are found in the image, and again in the image at half the size, where as many are kept for each pixel and
+    half as many more.
+
     Source: DeTone et al. 2018, arXiv 1712.07629, section 5: scores of many warped copies, warped back and averaged,
     repeat better than the scores of one.
     """
-    device = generator.device
-    tensor = torch.from_numpy(np.array(image))[None, None].to(device).float() / 255
-    outputs = teacher(tensor)
-    scores = _adapted_scores(teacher, tensor, outputs.scores, options, generator)
-    points, values = _peaks(scores, options)
-    size = (image.shape[1], image.shape[0])
+    tensor = torch.from_numpy(np.array(image))[None, None].to(generator.device).float() / 255
+    full = _level_labels(teacher, tensor, options, generator)
+    if not options.half_points:
+        return full
+    fewer = replace(options, max_points=options.half_points)
+    half = _level_labels(teacher, functional.avg_pool2d(tensor, 2), fewer, generator)
+    return ImageLabels(
+        np.concatenate([full.points, 2 * half.points + 0.5]).astype(np.float32),
+        np.concatenate([full.scores, half.scores]),
+        np.concatenate([full.descriptors, half.descriptors]),
+        np.concatenate([full.levels, np.full_like(half.levels, HALF)]),
+    )
+
+
+def _level_labels(
+    teacher: Teacher, image: torch.Tensor, options: LabelOptions, generator: torch.Generator
+) -> ImageLabels:
+    """Keypoints of an image (1, 1, H, W) at its own size, the highest score first."""
+    outputs = teacher(image)
+    points, scores = _peaks(_adapted_scores(teacher, image, outputs.scores, options, generator), options)
+    size = (image.shape[3], image.shape[2])
     descriptors = functional.normalize(sample(outputs.descriptors, points[None], size=size)[0].float(), dim=1)
-    return ImageLabels(points.cpu().numpy(), values.cpu().numpy(), descriptors.half().cpu().numpy())
+    return ImageLabels(
+        points.cpu().numpy(),
+        scores.cpu().numpy(),
+        descriptors.half().cpu().numpy(),
+        np.full(len(points), FULL, np.uint8),
+    )
 
 
 def _adapted_scores(

@@ -97,11 +97,12 @@ def train(
         log.add(*run.step(step))
         if place.first and log.due(step + 1):
             log.report(step + 1)
+        if place.first and validate and _to_validate(step + 1, options):
+            log.validated(step + 1, validate(average, step + 1))
+        # After the validation: a run that is stopped in its last one finds it still to do.
         if place.first and (time.monotonic() - saved > CHECKPOINT_EVERY_S or step + 1 == options.steps):
             save_checkpoint(folder, log.progress(step + 1), network, average, optimiser)
             saved = time.monotonic()
-        if place.first and validate and _to_validate(step + 1, options):
-            log.validated(step + 1, validate(average, step + 1))
     return average
 
 

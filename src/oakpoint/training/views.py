@@ -13,10 +13,12 @@ from torch.nn import functional
 from oakpoint.features.types import CELL_PX
 from oakpoint.training.dataset import Dataset
 from oakpoint.training.homographies import ViewRanges, random_homographies, transform, warp
+from oakpoint.training.labels import FULL, HALF
 from oakpoint.training.photometric import PhotometricRanges, augment
 
 HALF_LEVEL_BELOW = 0.6
-"""Views of a smaller scale are taken from images of half the size, averaged, so that they do not alias."""
+"""Views of a smaller scale are taken from images of half the size, averaged, so that they do not alias, and show the
+keypoints that were found in those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class PairSampler:
         self._points = _tensor(dataset.points, device)
         self._scores = _presence(_tensor(dataset.scores, device), options)
         self._descriptors = _tensor(dataset.descriptors, device)
+        self._levels = _tensor(dataset.levels, device)
 
     @torch.no_grad()
     def draw(self, pairs: int, generator: torch.Generator) -> ViewPairs:
@@ -97,10 +100,13 @@ class PairSampler:
         images = self._indices[torch.randint(len(self._indices), (pairs,), generator=generator, device=self._device)]
         homographies, scales = self._homographies(pairs, generator)
         twice = images.repeat(2)
-        views = augment(self._views(twice, homographies, scales), options.photometric, generator)
+        small = scales < HALF_LEVEL_BELOW
+        views = augment(self._views(twice, homographies, small), options.photometric, generator)
         points = transform(homographies, self._points[twice])
         scores = self._scores[twice]
-        cells = cell_labels(points, scores, options.size, sigma_px=options.label_sigma_px)
+        level = torch.where(small, HALF, FULL).to(torch.uint8)[:, None]
+        found_here = (self._levels[twice] & level) > 0
+        cells = cell_labels(points, scores * found_here, options.size, sigma_px=options.label_sigma_px)
         weights = _shown_cells(homographies, self._full.shape[1:], options.size)
         chosen, valid = self._choose(points, scores, generator)
         rows = torch.arange(2 * pairs, device=self._device)[:, None]
@@ -127,10 +133,9 @@ class PairSampler:
         )
         return torch.cat([first_from_image, second_from_image]), torch.cat([first_scale, second_scale])
 
-    def _views(self, images: torch.Tensor, homographies: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    def _views(self, images: torch.Tensor, homographies: torch.Tensor, small: torch.Tensor) -> torch.Tensor:
         width, height = self._options.size
         views = torch.empty((len(images), 1, height, width), device=self._device)
-        small = scales < HALF_LEVEL_BELOW
         full_from_half = torch.tensor([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]], device=self._device)
         for level, chosen, to_full in ((self._full, ~small, None), (self._half, small, full_from_half)):
             rows = torch.nonzero(chosen)[:, 0]

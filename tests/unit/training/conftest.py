@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from oakpoint.training.dataset import Dataset
-from oakpoint.training.labels import ImageLabels
+from oakpoint.training.labels import FULL, HALF, ImageLabels
 from oakpoint.training.views import ViewPairs
 
 IMAGE_SIZE = (160, 120)
@@ -31,7 +31,10 @@ def toy_images(count: int, rng: np.random.Generator) -> tuple[np.ndarray, list[I
         descriptors = rng.normal(size=(len(points), DIM))
         descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
         scores = np.sort(rng.uniform(0.5, 1, len(points)))[::-1]
-        labels.append(ImageLabels(points.astype(np.float32), scores.astype(np.float32), descriptors.astype(np.float16)))
+        levels = np.full(len(points), FULL | HALF, np.uint8)
+        labels.append(
+            ImageLabels(points.astype(np.float32), scores.astype(np.float32), descriptors.astype(np.float16), levels)
+        )
     return images, labels
 
 

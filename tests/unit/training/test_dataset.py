@@ -13,6 +13,7 @@ def labels(count, dim=4):
         np.arange(2 * count, dtype=np.float32).reshape(count, 2),
         np.linspace(1, 0.5, count, dtype=np.float32),
         np.full((count, dim), 0.5, np.float16),
+        np.arange(count, dtype=np.uint8) % 3 + 1,
     )
 
 
@@ -26,6 +27,7 @@ def test_labels_come_back(tmp_path):
     np.testing.assert_array_equal(dataset.points[1, :3], labels(3).points)
     assert (dataset.scores[1] > 0).tolist() == [True, True, True, False, False]
     assert (dataset.descriptors[1, :3] == 0.5).all()
+    assert dataset.levels[1, :3].tolist() == [1, 2, 3]
 
 
 def test_fewer_labels_replace_more(tmp_path):

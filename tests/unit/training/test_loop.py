@@ -163,7 +163,6 @@ def test_the_average_is_validated_in_between_and_at_the_end(sampler, tmp_path):
     assert torch.equal(seen[-1][1], average.stem.weight)
 
 
-@pytest.mark.xfail(strict=True, reason="the last checkpoint is written first; a resumed run finds nothing left to do")
 def test_a_run_killed_in_its_last_validation_validates_again(sampler, tmp_path):
     def killed(average, step):
         if step == OPTIONS.steps:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import UsageError
 from oakpoint.geometry import inside_image
-from oakpoint.training.labels import ImageLabels
+from oakpoint.training.labels import FULL, HALF, ImageLabels
 from oakpoint.training.synthetic.coverage import coverage
 from oakpoint.training.synthetic.shapes import (
     MOST_POINTS,
@@ -93,7 +93,8 @@ def true_labels(points: NDArray[np.float32], *, descriptor_dim: int) -> ImageLab
     gradient.
     """
     count = len(points)
-    return ImageLabels(points, np.ones(count, np.float32), np.zeros((count, descriptor_dim), np.float16))
+    levels = np.full(count, FULL | HALF, np.uint8)
+    return ImageLabels(points, np.ones(count, np.float32), np.zeros((count, descriptor_dim), np.float16), levels)
 
 
 class _Canvas:
