@@ -12,13 +12,13 @@ from torch import nn
 from oakpoint import __version__
 from oakpoint.networks.student import build_student, deployed
 from oakpoint.training.dataset import Dataset
-from oakpoint.training.labelling import DatasetOptions, prepare_dataset
+from oakpoint.training.labelling import DatasetOptions, create_dataset, gather, label_dataset
 from oakpoint.training.loop import Listener, train
 from oakpoint.training.options import TrainingOptions
 from oakpoint.training.processes import Meeting, Place, join_processes
 from oakpoint.training.run import RunFolder, save_curves, write_weights
 from oakpoint.training.teachers.protocol import Teacher
-from oakpoint.training.teachers.registry import open_teacher
+from oakpoint.training.teachers.registry import open_teacher, weights_of
 from oakpoint.training.validation import Validation
 from oakpoint.training.views import PairSampler
 from oakpoint.view.picture import write_image
@@ -93,12 +93,16 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
     """
     run = RunFolder(job.out)
     with join_processes(job.device, meeting) as place:
+        # Everything that can be refused comes before anything is written.
         teacher = _teacher(job, place)
-        if place.first:
-            run.begin({**_asked(job), "teacher_weights": getattr(teacher, "name", None)})
-        place.wait()
-        dataset = prepare_dataset(run.dataset, job.dataset, teacher, place, listener.labelled)
         student = build_student(job.student, seed=job.training.seed, init=job.init).to(place.device)
+        if place.first:
+            images = None if Dataset.exists(run.dataset) else gather(job.dataset)
+            run.begin({**_asked(job), "teacher_weights": asdict(weights_of(teacher)) if teacher else None})
+            if images is not None:
+                create_dataset(run.dataset, images, job.dataset, teacher, place)
+        place.wait()
+        dataset = label_dataset(run.dataset, job.dataset, teacher, place, listener.labelled)
         train_on, held_back = split(len(dataset.images))
         sampler = PairSampler(dataset, train_on, job.training.views, place.device)
         judge = _Judge(Validation([dataset.images[int(i)] for i in held_back]), run, place) if place.first else None

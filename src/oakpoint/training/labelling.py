@@ -43,13 +43,41 @@ class DatasetOptions:
     seed: int = 0
 
 
-def prepare_dataset(
-    folder: Path, options: DatasetOptions, teacher: Teacher | None, place: Place, told: Told
-) -> Dataset:
-    """Gather images and label them, or go on where it was left, all processes together.
+def gather(options: DatasetOptions) -> Images:
+    """All images, uint8 (N, H, W): the photographs, then the synthetic ones.
 
-    Synthetic images keep their true corners; with a teacher, only the descriptors are its own. Without one, there are
-    no photographs and no descriptors.
+    Raises:
+        UsageError: fewer than two.
+        ImageError: a place that cannot be read.
+    """
+    parts = [gather_images(options.images, options.size)] if options.images else []
+    if options.synthetic:
+        parts.append(np.stack([_synthetic(options, number)[0] for number in range(options.synthetic)]))
+    images = np.concatenate(parts) if parts else np.empty((0, 0, 0), np.uint8)
+    if len(images) < 2:
+        raise UsageError(f"images: expected at least 2, to train on and to validate on, got {len(images)}")
+    return images
+
+
+def create_dataset(
+    folder: Path, images: Images, options: DatasetOptions, teacher: Teacher | None, place: Place
+) -> None:
+    """Write the arrays of a data set of these images, with no labels yet.
+
+    Raises:
+        UsageError: photographs without a teacher.
+    """
+    if options.images and teacher is None:
+        raise UsageError("images: expected a teacher to label them, got none")
+    dimension = 0 if teacher is None else _descriptor_dim(teacher, images[0], place.device)
+    Dataset.create(folder, images, max_points=options.labels.rows, descriptor_dim=dimension)
+
+
+def label_dataset(folder: Path, options: DatasetOptions, teacher: Teacher | None, place: Place, told: Told) -> Dataset:
+    """Label what is not labelled yet, all processes together.
+
+    Synthetic images keep their true corners; with a teacher, only the descriptors are its own. Without one there are no
+    descriptors.
 
     Args:
         folder: of the data set.
@@ -57,18 +85,7 @@ def prepare_dataset(
         teacher: on the place's device.
         place: this process among the others.
         told: hears, on the first process, how many images of all are labelled.
-
-    Raises:
-        UsageError: fewer than two images, or photographs without a teacher.
-        ImageError: images that cannot be read.
     """
-    if options.images and teacher is None:
-        raise UsageError("images: expected a teacher to label them, got none")
-    if place.first and not Dataset.exists(folder):
-        images = _gathered(options)
-        dimension = 0 if teacher is None else _descriptor_dim(teacher, images[0], place.device)
-        Dataset.create(folder, images, max_points=options.labels.rows, descriptor_dim=dimension)
-    place.wait()
     dataset = Dataset.open(folder, writable=True)
     photographs = len(dataset.images) - options.synthetic
     mine = range(place.rank, len(dataset.images), place.world)
@@ -85,16 +102,6 @@ def prepare_dataset(
             told(int(np.count_nonzero(dataset.done)), len(dataset.done))
     place.wait()
     return Dataset.open(folder)
-
-
-def _gathered(options: DatasetOptions) -> Images:
-    parts = [gather_images(options.images, options.size)] if options.images else []
-    if options.synthetic:
-        parts.append(np.stack([_synthetic(options, number)[0] for number in range(options.synthetic)]))
-    images = np.concatenate(parts) if parts else np.empty((0, 0, 0), np.uint8)
-    if len(images) < 2:
-        raise UsageError(f"images: expected at least 2, to train on and to validate on, got {len(images)}")
-    return images
 
 
 def _synthetic(options: DatasetOptions, number: int) -> tuple[Images, NDArray[np.float32]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from oakpoint.errors import UsageError
+from oakpoint.features.types import CELL_PX
 from oakpoint.training.losses import LossOptions
 from oakpoint.training.views import ViewOptions
 
@@ -28,6 +30,9 @@ class TrainingOptions:
         views: how views are drawn.
         loss: the losses' weights.
         validate_every: steps from one validation to the next.
+
+    Raises:
+        UsageError: an unknown precision, or views whose sides are no multiples of 8.
     """
 
     steps: int
@@ -42,3 +47,9 @@ class TrainingOptions:
     views: ViewOptions = field(default_factory=ViewOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     validate_every: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise UsageError(f"precision: expected one of {', '.join(get_args(Precision))}, got {self.precision!r}")
+        if any(side < CELL_PX or side % CELL_PX for side in self.views.size):
+            raise UsageError(f"view: expected sides that are multiples of {CELL_PX} px, got {self.views.size}")

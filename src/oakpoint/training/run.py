@@ -22,6 +22,10 @@ LOOKS_FOLDER = "looks"
 DATASET_FOLDER = "dataset"
 
 
+MAY_CHANGE = {"training.steps", "training.validate_every"}
+"""A run may be made longer or shorter; the learning rate falls to 0 at its new end."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """Names of a run's files.
@@ -50,16 +54,16 @@ class RunFolder:
             raise OutputError(f"{self.path}: cannot be made ({error.strerror}); choose another --out") from error
         text = json.dumps(asked, indent=2, default=str)
         file = self.path / OPTIONS_FILE
-        if not file.is_file():
-            with replacing_file(file) as path:
-                path.write_text(text + "\n", encoding="utf-8")
-            return
-        before, now = json.loads(file.read_text(encoding="utf-8")), json.loads(text)
-        if differing := sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key)):
-            raise TrainingError(
-                f"{self.path}: holds a run with another {', '.join(differing)}; give the same options to continue it, "
-                "or another --out"
-            )
+        if file.is_file():
+            before, now = (_flat(json.loads(record)) for record in (file.read_text(encoding="utf-8"), text))
+            differing = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)} - MAY_CHANGE
+            if differing:
+                raise TrainingError(
+                    f"{self.path}: holds a run with another {', '.join(sorted(differing))}; give the same options to "
+                    "continue it, or another --out"
+                )
+        with replacing_file(file) as path:
+            path.write_text(text + "\n", encoding="utf-8")
 
     def look(self, step: int) -> Path:
         """Where the picture of a step goes."""
@@ -68,6 +72,14 @@ class RunFolder:
     def weights(self, network: str) -> Path:
         """Where the weights of a network go."""
         return self.path / f"{network.rpartition(':')[2].lower()}.safetensors"
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of nested records by their dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def write_weights(network: nn.Module, path: Path, facts: Mapping[str, str]) -> None:

@@ -1,0 +1,140 @@
+"""``oakpoint distill`` and ``oakpoint train`` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import oakpoint
+from oakpoint.networks.acorn import Acorn
+
+Command = Callable[..., Any]
+
+SMALL = ("--steps", 4, "--pairs", 1, "--view", "64x64", "--processes", 1, "--device", "cpu")
+
+
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory: pytest.TempPathFactory, photographs: dict[str, np.ndarray]) -> Path:
+    folder = tmp_path_factory.mktemp("few")
+    for name, image in list(photographs.items())[:3]:
+        cv2.imwrite(str(folder / f"{name}.png"), image)
+    return folder
+
+
+def test_distilling_from_the_shipped_acorn_gives_weights_that_convert(
+    command: Command, few_images: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    ran = command("distill", "--images", few_images, "--out", run, *SMALL, "--json")
+    assert ran.code == 0, ran.err
+    facts = json.loads(ran.out)
+    assert facts["weights"] == str(run / "acorn.safetensors")
+    assert set(facts["validation"]) == {"repeatability", "localisation_px", "mma_1px", "mma_3px"}
+    assert {path.name for path in run.iterdir()} >= {"run.json", "metrics.jsonl", "losses.png", "looks", "dataset"}
+    assert cv2.imread(str(run / "looks" / "0000004.png")) is not None
+    state = load_file(run / "acorn.safetensors")
+    assert {tensor.dtype for tensor in state.values()} == {torch.float16}
+    Acorn().load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    record = json.loads((run / "run.json").read_text())
+    assert record["teacher_weights"]["file"] == "acorn.safetensors"
+    with oakpoint.load("acorn", weights=run / "acorn.safetensors") as extractor:
+        assert len(extractor(cv2.imread(str(next(few_images.iterdir())))))
+
+
+def test_a_finished_run_is_left_as_it_is_and_goes_on_when_asked_for_more_steps(
+    command: Command, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    arguments = ("train", "--synthetic", 3, "--out", run, "--pairs", 1, "--view", "64x64", "--processes", 1)
+    assert command(*arguments, "--steps", 2).code == 0
+    first = (run / "acorn.safetensors").read_bytes()
+    assert command(*arguments, "--steps", 2).code == 0
+    state, before = (load_file(path) for path in (run / "acorn.safetensors", _saved(first, tmp_path)))
+    assert all(torch.equal(state[name], before[name]) for name in before)
+    assert command(*arguments, "--steps", 3).code == 0
+    assert not torch.equal(load_file(run / "acorn.safetensors")["encoder.0.0.weight"], before["encoder.0.0.weight"])
+
+
+def _saved(content: bytes, folder: Path) -> Path:
+    path = folder / "before.safetensors"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("distill", "--images", "nowhere"), "nowhere"),
+        (("distill", "--images", "{images}", "--teacher", "nobody"), "expected one of"),
+        (("distill", "--images", "{images}", "--teacher", "edgepoint2"), "weights are needed"),
+        (("distill", "--images", "{images}", "--device", "tpu"), "expected cpu or cuda"),
+        (("distill", "--images", "{images}", "--view", "60x64"), "multiples of 8"),
+        (("distill", "--images", "{images}", "--precision", "f8"), "expected one of bf16, f32"),
+        (("distill", "--images", "{images}", "--init", "nothing.pth"), "no such weights file"),
+        (("train", "--student", "nobody", "--synthetic", 2), "expected one of"),
+    ],
+)
+def test_mistakes_are_one_line(
+    command: Command, few_images: Path, tmp_path: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    given = [str(few_images) if argument == "{images}" else argument for argument in arguments]
+    ran = command(*given, "--out", tmp_path / "run", "--steps", 1, "--processes", 1)
+    assert ran.code == 1
+    lines = ran.err.strip().splitlines()
+    assert len(lines) == 1, ran.err
+    assert message in lines[0]
+
+
+def test_a_run_of_other_options_is_not_continued(command: Command, tmp_path: Path) -> None:
+    arguments = ("train", "--synthetic", 2, "--out", tmp_path / "run", *SMALL)
+    assert command(*arguments).code == 0
+    ran = command(*arguments, "--seed", 5)
+    assert ran.code == 1
+    assert "holds a run with another dataset.seed, training.seed" in ran.err
+
+
+@pytest.mark.slow
+def test_a_killed_run_of_two_processes_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    def start(folder: Path) -> subprocess.Popen[str]:
+        arguments = ["train", "--synthetic", "4", "--steps", "60", "--pairs", "2", "--view", "64x64"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "oakpoint", *arguments, "--processes", "2", "--device", "cpu", "--out", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    whole = start(tmp_path / "whole")
+    output, _ = whole.communicate(timeout=300)
+    assert whole.returncode == 0, output
+    killed = start(tmp_path / "killed")
+    metrics = tmp_path / "killed" / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while not metrics.is_file() and killed.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    again = start(tmp_path / "killed")
+    output, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, output
+    records = [json.loads(line) for line in metrics.read_text().splitlines()]
+    steps = [record["step"] for record in records if "detector_loss" in record]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 60
+    first, second = (load_file(tmp_path / name / "acorn.safetensors") for name in ("whole", "killed"))
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=0, atol=0)
