@@ -89,6 +89,7 @@ def _advice(path: Path, blob: Blob) -> tuple[ShaveAdvice, ...]:
             size=bundle.manifest.preprocess.size,
             scale=bundle.manifest.preprocess.scale,
             heads=bundle.manifest.heads,
+            descriptor_scale=bundle.manifest.descriptor_scale,
             compiled=compiled,
         )
     return advise(Blob.from_bytes(content) for content in blobs.values())
