@@ -118,6 +118,7 @@ def _print_totals(summary: BlobSummary) -> None:
     cmx = sum(row.cost.cmx_bytes for row in summary.rows)
     out.print(f"\ninputs   {'; '.join(summary.inputs)}")
     out.print(f"outputs  {'; '.join(summary.outputs)}")
+    out.print(f"over USB {summary.output_bytes:,} bytes out for each frame, {summary.input_bytes:,} in from a host")
     out.print(
         f"format {summary.version}, compiled for {summary.shaves} shaves and {summary.cmx_slices} CMX slices; "
         f"{len(summary.rows)} stages: {', '.join(f'{n} {name}' for name, n in summary.stage_counts.items())}"
