@@ -149,3 +149,13 @@ def test_a_stage_that_the_simulator_lacks_is_compiled_and_not_executed(
     assert ran.code == 1
     assert "cannot be executed: stage" in ran.err
     assert result.manifest.artifact("blob").inputs[0].name == INPUT
+
+
+@pytest.mark.parametrize(("heads", "warned"), [("rtabmap", True), ("dense", False)])
+def test_another_size_than_rtabmaps_is_said(
+    command: Callable[..., Any], tmp_path: Path, image_folder: Path, heads: str, warned: bool
+) -> None:
+    ran = command("convert", SMALL, "--random", "--size", "160x120", "--heads", heads, "--to", "onnx",
+                  "--images", image_folder, "--out", tmp_path / "b")  # fmt: skip
+    assert ran.code == 0
+    assert ("RTAB-Map's driver reads 320x200 and descriptors of 256 values" in ran.err) is warned
