@@ -8,7 +8,9 @@ OakpointError                what a user can act on; the command line prints it 
 ├── WeightsError             a weights file: unsafe, truncated, misshapen, of another network
 ├── BundleError              a bundle: missing, altered, half written, of another version
 ├── BlobError                a blob: truncated, corrupted, of another format
+│   └── NotModelledError     a whole blob with a stage that the simulator does not model
 ├── BackendError             a runtime cannot load or run a model on the device and precision asked for
+│   └── NotExecutableError   the model is whole, and the runtime lacks a way to run a part of it
 ├── VerificationError        two stages of the chain do not agree
 ├── TrainingError            training went astray: a loss that is not finite
 ├── OutputError              a result cannot be written where it was asked for
@@ -60,8 +62,16 @@ class BlobError(OakpointError):
     """A blob is truncated, corrupted or of another format."""
 
 
+class NotModelledError(BlobError):
+    """A blob is whole, and has a stage that the simulator does not model: nothing is guessed."""
+
+
 class BackendError(OakpointError):
     """A runtime cannot load or run a model on the device and at the precision asked for."""
+
+
+class NotExecutableError(BackendError):
+    """A model is whole, and the runtime lacks a way to run a part of it: it says nothing of the model."""
 
 
 class VerificationError(OakpointError):

@@ -22,6 +22,7 @@ from oakpoint.bundle.manifest import MANIFEST_FILE, read_manifest
 from oakpoint.bundle.records import ArtifactKind
 from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
 from oakpoint.features.decode import decode, in_frame
+from oakpoint.features.packed import descriptors_from_packed, heatmap_from_packed
 from oakpoint.features.types import CELL_PX, DecodeOptions, DenseOutputs, Features, HeatmapOutputs, Outputs
 from oakpoint.files import sha256_of_file
 from oakpoint.geometry import PixelMap
@@ -42,11 +43,12 @@ MAX_CACHED_SIZES = 8
 
 
 def dense_outputs(tensors: Tensors) -> Outputs:
-    """The outputs of one image from a backend's tensors, of the heads ``dense`` or ``rtabmap``.
+    """The outputs of one image from a backend's tensors, of whichever heads (``convert.heads``).
 
     Args:
-        tensors: ``semi`` (1, 65, Hc, Wc) and ``desc`` (1, D, Hc, Wc); or ``heatmap`` (1, H, W) and ``desc``
-            (1, Hc, Wc, D).
+        tensors: ``semi`` (1, 65, Hc, Wc) and ``desc`` (1, D, Hc, Wc); or ``heatmap`` (1, H, W) and ``descriptors``
+            (1, D, Hc, Wc); or ``heatmap`` and ``desc`` (1, Hc, Wc, D); or ``heatmap_packed`` int32 (1, 16, Hc, Wc) and
+            ``descriptors_packed`` int32 (1, D/4, Hc, Wc).
 
     Raises:
         BackendError: other names or shapes.
@@ -56,6 +58,13 @@ def dense_outputs(tensors: Tensors) -> Outputs:
         if names == {"heatmap", "desc"}:
             planar = np.ascontiguousarray(np.moveaxis(tensors["desc"][0], -1, 0))
             return HeatmapOutputs(tensors["heatmap"][0], planar)
+        if names == {"heatmap", "descriptors"}:
+            return HeatmapOutputs(tensors["heatmap"][0], tensors["descriptors"][0])
+        if names == {"heatmap_packed", "descriptors_packed"}:
+            return HeatmapOutputs(
+                heatmap_from_packed(tensors["heatmap_packed"][0]),
+                descriptors_from_packed(tensors["descriptors_packed"][0]),
+            )
         if names == set(OUTPUTS):
             return DenseOutputs(*(tensors[name][0] for name in OUTPUTS))
         raise BackendError(f"expected the outputs {' and '.join(OUTPUTS)}, got {', '.join(sorted(names))}")

@@ -42,7 +42,7 @@ def blob_from_onnx(source: Path, target: Path) -> object:
 
 def archive_from_blob(source: Path, target: Path) -> object:
     decode = DecodeOptions.preset("superpoint")
-    return write_archive(source, target, name="n", inputs=SPECS, outputs=SPECS, decode=decode)
+    return write_archive(source, target, name="n", inputs=SPECS, outputs=SPECS, decode=decode, heads="dense")
 
 
 def json_from_blob(source: Path, target: Path) -> object:

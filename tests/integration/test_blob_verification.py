@@ -45,7 +45,7 @@ def judge(superpoint_bundle: Path, photographs: dict[str, NDArray[np.uint8]]) ->
     """Verify a blob against SuperPoint's ONNX on a photograph."""
     images = dict(islice(photographs.items(), 1))
     verifier = StageVerifier(images, default_preprocess(SIZE), DecodeOptions.preset("superpoint"))
-    return lambda blob: verifier.blob_of_onnx(ModelSource(onnx=superpoint_bundle / "model.onnx", blob=blob))
+    return lambda blob: verifier.blob_of_onnx(ModelSource(onnx=superpoint_bundle / "model.onnx", blob=blob), "dense")
 
 
 def test_healthy_blob_passes_and_says_what_that_means(
@@ -94,16 +94,16 @@ def test_blob_without_the_scale_fails_and_says_what_to_look_for(
 def test_blob_whose_normalisation_overflows_fails_and_says_what_to_look_for(
     judge: Callable[[Path], StageReport], superpoint_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def normalised(graph: onnx.GraphProto, size: tuple[int, int]) -> None:
+    def overflowing(graph: onnx.GraphProto, size: tuple[int, int]) -> None:
         for node in graph.node:
             node.output[:] = ["desc_raw" if name == "desc" else name for name in node.output]
         graph.node.append(helper.make_node("ReduceL2", ["desc_raw"], ["norm"], axes=[1], keepdims=1))
         graph.node.append(helper.make_node("Div", ["desc_raw", "norm"], ["desc"]))
 
-    changed: dict[str, Any] = {**heads.HEADS, "normalised": normalised}
+    changed: dict[str, Any] = {**heads.HEADS, "overflowing": overflowing}
     monkeypatch.setattr(heads, "HEADS", changed)
     blob = tmp_path / "overflow.blob"
-    write_blob(superpoint_bundle / "model.onnx", blob, size=SIZE, scale=1 / 255, heads="normalised", shaves=6)
+    write_blob(superpoint_bundle / "model.onnx", blob, size=SIZE, scale=1 / 255, heads="overflowing", shaves=6)
     report = judge(blob)
     assert report.verdict is Verdict.FAIL
     assert "overflow" in report.summary

@@ -159,9 +159,9 @@ def test_a_model_for_the_transposed_size_fails(
 @pytest.mark.compiler
 def test_a_blob_for_the_transposed_size_fails(verifier: StageVerifier, small_blob_bundle: Path) -> None:
     source = ModelSource(onnx=small_blob_bundle / "model.onnx", blob=small_blob_bundle / "model.blob")
-    assert verifier.blob_of_onnx(source).verdict is Verdict.PASS
+    assert verifier.blob_of_onnx(source, "dense").verdict is Verdict.PASS
     turned = replace(verifier, preprocess=default_preprocess((SIZE[1], SIZE[0])))
-    report = turned.blob_of_onnx(source)
+    report = turned.blob_of_onnx(source, "dense")
     assert report.verdict is Verdict.FAIL
     assert "compiled for 160x120, not for 120x160" in report.summary
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.records import TensorSpec
-from oakpoint.errors import BackendError, BlobError, UsageError
+from oakpoint.errors import BackendError, BlobError, NotExecutableError, NotModelledError, UsageError
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.simulator import Simulator
 
@@ -27,7 +27,8 @@ class MyriadSimulatorBackend(Backend):
             size: (W, H) that it is to be run at, to be told at once when it is another; None takes the blob's.
 
         Raises:
-            BackendError: the file is no blob, or has a stage that the simulator does not model.
+            BackendError: the file is no blob.
+            NotExecutableError: it has a stage that the simulator does not model.
             UsageError: the blob is for another size.
         """
         try:
@@ -36,6 +37,8 @@ class MyriadSimulatorBackend(Backend):
             raise BackendError(str(error)) from error
         try:
             self._simulator = Simulator(blob)
+        except NotModelledError as error:
+            raise NotExecutableError(f"{path}: cannot be executed: {error}") from error
         except BlobError as error:
             raise BackendError(f"{path}: cannot be executed: {error}") from error
         self.description = f"myriad simulator, {blob.header.shaves} shaves"
@@ -48,9 +51,16 @@ class MyriadSimulatorBackend(Backend):
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
         try:
             results = self._simulator.run(tensors)
+        except NotModelledError as error:
+            raise NotExecutableError(f"{self.description}: {error}") from error
         except (BlobError, UsageError) as error:
             raise BackendError(f"{self.description}: {error}") from error
-        return {name: np.asarray(result, np.float32) for name, result in results.items()}
+        return {name: _as_float32(result) for name, result in results.items()}
+
+
+def _as_float32(array: NDArray[Any]) -> NDArray[Any]:
+    """Floating-point results as float32; whole numbers, of which float32 has 24 bits only, as they are."""
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 def _spec(tensor: Any) -> TensorSpec:

@@ -31,6 +31,7 @@ class Manifest:
         decode: how outputs become keypoints.
         descriptor_dim: D, the length of a descriptor.
         heads: what the device graph puts out.
+        descriptor_scale: factor on the device's descriptors, for heads that normalise them there; None for others.
         shaves: SHAVE cores the blob was compiled for; None without a blob.
         artifacts: the results, each with the hashes of its files.
         verdicts: stage → verdict at the time of conversion.
@@ -52,6 +53,7 @@ class Manifest:
     artifacts: tuple[Artifact, ...]
     verdicts: dict[str, Verdict]
     not_made: dict[str, str] = field(default_factory=dict)
+    descriptor_scale: float | None = None
     files: dict[str, str] = field(default_factory=dict)
 
     def artifact(self, kind: ArtifactKind) -> Artifact:

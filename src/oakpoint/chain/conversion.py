@@ -15,12 +15,14 @@ from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptio
 from oakpoint.bundle.folder import check_replaceable, writing_bundle
 from oakpoint.bundle.manifest import MANIFEST_FILE, REPORT_FILE, Manifest, manifest_json, report_json
 from oakpoint.bundle.records import Artifact, ArtifactKind, StageReport, TensorSpec, Verdict
+from oakpoint.chain.descriptor_scale import measured_descriptor_scale
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.origin import Origin, open_origin
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.archive_from_blob import write_archive
 from oakpoint.convert.blob_from_onnx import write_blob
 from oakpoint.convert.blobs_by_shaves import compile_for_shaves
+from oakpoint.convert.heads import NEEDS_SCALE
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.onnx_from_torch import write_onnx
@@ -118,6 +120,7 @@ class _Run:
     artifacts: list[Artifact] = field(default_factory=list)
     reports: list[StageReport] = field(default_factory=list)
     not_made: dict[str, str] = field(default_factory=dict)
+    descriptor_scale: float | None = None
 
     @property
     def preprocess(self) -> Preprocess:
@@ -210,9 +213,17 @@ class _Run:
         if "blob" in self.not_made:
             self.listener.finished("blob", 0.0, f"not made: {self.not_made['blob']}", None)
             return
+        if self.options.heads in NEEDS_SCALE:
+            self._step("norms", self._measure_norms)
         self._step("blob", self._write_blob)
         source = ModelSource(onnx=self.folder / ONNX_FILE, blob=self.folder / BLOB_FILE)
-        self._judge("verify blob", lambda: self.verifier.blob_of_onnx(source))
+        self._judge("verify blob", lambda: self.verifier.blob_of_onnx(source, self.options.heads))
+
+    def _measure_norms(self) -> str:
+        images = self.verifier.images
+        scale, largest = measured_descriptor_scale(self.folder / ONNX_FILE, images, self.preprocess)
+        self.descriptor_scale = scale
+        return f"largest descriptor norm {largest:.4g}, scaled by {scale:g} on the device"
 
     def _write_blob(self) -> str:
         options, scale = self.options, self.preprocess.scale
@@ -223,6 +234,7 @@ class _Run:
             scale=scale,
             heads=options.heads,
             shaves=options.shaves,
+            descriptor_scale=self.descriptor_scale,
         )
         baked = replace(self.preprocess, baked=True)
         command = (
@@ -248,6 +260,7 @@ class _Run:
             size=self.size,
             scale=self.preprocess.scale,
             heads=self.options.heads,
+            descriptor_scale=self.descriptor_scale,
             compiled=lambda shaves: self.listener.started(f"superblob: {shaves} shaves done"),
         )
         blobs.update(compiled)
@@ -278,6 +291,7 @@ class _Run:
             inputs=blob.inputs,
             outputs=blob.outputs,
             decode=self.origin.decode,
+            heads=self.options.heads,
         )
         self._add(
             "archive",
@@ -302,6 +316,7 @@ class _Run:
             decode=self.origin.decode,
             descriptor_dim=_descriptor_dim(self.host_tensors),
             heads=self.options.heads,
+            descriptor_scale=self.descriptor_scale,
             shaves=self.options.shaves if has_blob else None,
             artifacts=tuple(self.artifacts),
             verdicts={report.stage: report.verdict for report in self.reports},

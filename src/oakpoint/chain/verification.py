@@ -8,7 +8,7 @@ from pathlib import Path
 from oakpoint.backends.base import Backend
 from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import Bundle
-from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.bundle.records import HeadsName, StageReport, Verdict
 from oakpoint.errors import MissingExtraError, UsageError
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
@@ -17,7 +17,10 @@ from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, reload_net
 from oakpoint.verify.constants import share_equal_by_name, share_rounded_in_ir
 from oakpoint.verify.stages import Images, verify_stage
 from oakpoint.verify.superblob import verify_shaves
-from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE, PACKED_BLOB_TOLERANCES
+
+UNIT_DESCRIPTORS: tuple[HeadsName, ...] = ("normalised", "packed")
+"""Heads whose descriptors have unit norm, where the network's own may have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,13 @@ class StageVerifier:
             further={"weights rounded to FP16": lambda: share_rounded_in_ir(onnx, ir)},
         )
 
-    def blob_of_onnx(self, source: ModelSource) -> StageReport:
-        """Compare the blob, executed by the simulator, with the ONNX that it was compiled from."""
+    def blob_of_onnx(self, source: ModelSource, heads: HeadsName) -> StageReport:
+        """Compare the blob, executed by the simulator, with the ONNX that it was compiled from.
+
+        Args:
+            source: the ONNX and the blob.
+            heads: what the blob puts out: where descriptors are normalised on the device, the reference's are too.
+        """
         return verify_stage(
             BLOB_STAGE,
             lambda: self._open(source, "onnxruntime"),
@@ -69,6 +77,8 @@ class StageVerifier:
             candidate_preprocess=replace(self.preprocess, baked=True),
             decode=self.decode,
             claim=BLOB_CLAIM,
+            tolerances=PACKED_BLOB_TOLERANCES if heads == "packed" else None,
+            unit_descriptors=heads in UNIT_DESCRIPTORS,
         )
 
     def _open(self, source: ModelSource, backend: str) -> Backend:
@@ -98,7 +108,8 @@ def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple
     if manifest.has("ir"):
         reports.append(verifier.ir_of_onnx(ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir"))))
     if manifest.has("blob"):
-        reports.append(verifier.blob_of_onnx(ModelSource(onnx=bundle.path("onnx"), blob=bundle.path("blob"))))
+        source = ModelSource(onnx=bundle.path("onnx"), blob=bundle.path("blob"))
+        reports.append(verifier.blob_of_onnx(source, manifest.heads))
     if manifest.has("superblob"):
         blobs = blobs_from_superblob(bundle.path("superblob").read_bytes())
         reports.append(verify_shaves(blobs, next(iter(images.values())), replace(manifest.preprocess, baked=True)))

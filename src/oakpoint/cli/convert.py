@@ -13,7 +13,7 @@ from oakpoint.bundle.records import HeadsName, StageReport, Verdict
 from oakpoint.chain.conversion import Conversion, convert
 from oakpoint.chain.options import TARGETS, ConversionOptions, Target
 from oakpoint.cli.console import err, out, print_error, print_json, print_warning, step_line, verdict_text
-from oakpoint.cli.notices import warn_of_weights
+from oakpoint.cli.notices import warn_of_rtabmap, warn_of_weights
 from oakpoint.cli.options import Images, Json, Weights, parse_size
 from oakpoint.convert.heads import HEADS
 from oakpoint.myriad.compiler import DEFAULT_SHAVES
@@ -111,6 +111,7 @@ def run_conversion(options: ConversionOptions, folder: Path, *, to_stderr: bool)
     finally:
         printer.stop()
     warn_of_weights(conversion.manifest.weights)
+    warn_of_rtabmap(conversion.manifest)
     return conversion
 
 

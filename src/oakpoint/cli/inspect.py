@@ -89,6 +89,7 @@ def _advice(path: Path, blob: Blob) -> tuple[ShaveAdvice, ...]:
             size=bundle.manifest.preprocess.size,
             scale=bundle.manifest.preprocess.scale,
             heads=bundle.manifest.heads,
+            descriptor_scale=bundle.manifest.descriptor_scale,
             compiled=compiled,
         )
     return advise(Blob.from_bytes(content) for content in blobs.values())
@@ -117,6 +118,7 @@ def _print_totals(summary: BlobSummary) -> None:
     cmx = sum(row.cost.cmx_bytes for row in summary.rows)
     out.print(f"\ninputs   {'; '.join(summary.inputs)}")
     out.print(f"outputs  {'; '.join(summary.outputs)}")
+    out.print(f"over USB {summary.output_bytes:,} bytes out for each frame, {summary.input_bytes:,} in from a host")
     out.print(
         f"format {summary.version}, compiled for {summary.shaves} shaves and {summary.cmx_slices} CMX slices; "
         f"{len(summary.rows)} stages: {', '.join(f'{n} {name}' for name, n in summary.stage_counts.items())}"

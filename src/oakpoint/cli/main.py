@@ -46,6 +46,7 @@ def _common(
 def _register() -> None:
     from oakpoint.cli.convert import convert_command
     from oakpoint.cli.demo import demo_command
+    from oakpoint.cli.doctor import doctor_command
     from oakpoint.cli.eval import eval_command
     from oakpoint.cli.extract import extract_command
     from oakpoint.cli.inspect import inspect_command
@@ -62,6 +63,7 @@ def _register() -> None:
     app.command("distill")(distill_command)
     app.command("train")(train_command)
     app.command("demo")(demo_command)
+    app.command("doctor")(doctor_command)
 
 
 _register()

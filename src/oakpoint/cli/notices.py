@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from oakpoint.bundle.folder import is_bundle
-from oakpoint.bundle.manifest import MANIFEST_FILE, read_manifest
+from oakpoint.bundle.manifest import MANIFEST_FILE, Manifest, read_manifest
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.cli.console import print_warning
 
 UNTRAINED_NOTICE = "RANDOM WEIGHTS"
 """Stands on every picture and in every result of a network that was never trained."""
+
+RTABMAP_SIZE, RTABMAP_VALUES = (320, 200), 256
+"""Fixed in the driver. Source: ``captureImage`` in RTAB-Map's corelib/src/camera/CameraDepthAI.cpp."""
 
 
 def warn_of_weights(weights: WeightsRecord) -> None:
@@ -19,6 +22,16 @@ def warn_of_weights(weights: WeightsRecord) -> None:
         print_warning(f"{UNTRAINED_NOTICE}: {weights.origin}")
     elif "non-commercial" in weights.licence:
         print_warning(f"{weights.name}: licence {weights.licence}; this holds for everything converted from it")
+
+
+def warn_of_rtabmap(manifest: Manifest) -> None:
+    """Say on standard error when a blob with RTAB-Map's heads has other sizes than its driver reads."""
+    (width, height), values = manifest.preprocess.size, manifest.descriptor_dim
+    if manifest.heads == "rtabmap" and ((width, height) != RTABMAP_SIZE or values != RTABMAP_VALUES):
+        print_warning(
+            f"RTAB-Map's driver reads {RTABMAP_SIZE[0]}x{RTABMAP_SIZE[1]} and descriptors of {RTABMAP_VALUES} values; "
+            f"this blob is for {width}x{height} and {values}"
+        )
 
 
 def notice_for(model: str) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.records import HeadsName, TensorSpec
 from oakpoint.features.types import CELL_PX, DecodeOptions
 
 CONFIG_NAME = "config.json"
@@ -29,6 +29,7 @@ def write_archive(
     inputs: Sequence[TensorSpec],
     outputs: Sequence[TensorSpec],
     decode: DecodeOptions,
+    heads: HeadsName,
 ) -> str:
     """Pack a blob into an NN archive (``.tar.xz``); the same blob gives the same bytes.
 
@@ -37,13 +38,14 @@ def write_archive(
         archive: the file to write.
         name: of the model, as DepthAI shows it.
         inputs: the blob's inputs; U8 grey images with nothing left to scale.
-        outputs: the blob's outputs, FP16.
+        outputs: the blob's outputs.
         decode: written to the head's metadata for whoever decodes on the host.
+        heads: what the blob puts out; its name stands there too.
 
     Returns:
         The tool that did it.
     """
-    config = archive_config(name, blob.name, inputs, outputs, decode)
+    config = archive_config(name, blob.name, inputs, outputs, decode, heads)
     members = {CONFIG_NAME: json.dumps(config, indent=2).encode(), blob.name: blob.read_bytes()}
     with lzma.open(archive, "wb") as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for member, content in members.items():
@@ -54,7 +56,12 @@ def write_archive(
 
 
 def archive_config(
-    name: str, path: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], decode: DecodeOptions
+    name: str,
+    path: str,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    decode: DecodeOptions,
+    heads: HeadsName,
 ) -> dict[str, Any]:
     """The content of an archive's ``config.json``."""
     return {
@@ -80,7 +87,7 @@ def archive_config(
                     "name": "keypoints",
                     "parser": "Keypoints",
                     "outputs": [tensor.name for tensor in outputs],
-                    "metadata": {"cell_size_px": CELL_PX, **asdict(decode)},
+                    "metadata": {"heads": heads, "cell_size_px": CELL_PX, **asdict(decode)},
                 }
             ],
         },

@@ -8,14 +8,22 @@ from pathlib import Path
 import onnx
 
 from oakpoint.bundle.records import TensorSpec
-from oakpoint.convert.device_graph import device_graph, static_shape
+from oakpoint.convert.device_graph import device_graph, static_shape, tensor_spec
 from oakpoint.myriad.compiler import COMPILER, compile_blob
 
 
 def write_blob(
-    source: Path, blob: Path, *, size: tuple[int, int], scale: float, heads: str, shaves: int, cache: Path | None = None
+    source: Path,
+    blob: Path,
+    *,
+    size: tuple[int, int],
+    scale: float,
+    heads: str,
+    shaves: int,
+    descriptor_scale: float | None = None,
+    cache: Path | None = None,
 ) -> tuple[str, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Compile a host model for the Myriad X: U8 0–255 in, FP16 out, batch 1.
+    """Compile a host model for the Myriad X: U8 0–255 in, FP16 (or, packed, S32) out, batch 1.
 
     Args:
         source: the host's ONNX, see ``device_graph``.
@@ -24,6 +32,7 @@ def write_blob(
         scale: folded into the first convolution.
         heads: what the blob puts out, see ``heads``.
         shaves: SHAVE cores, 1 to 16.
+        descriptor_scale: for heads that normalise descriptors, see ``heads``.
         cache: the compiler's cache folder.
 
     Returns:
@@ -32,11 +41,11 @@ def write_blob(
     Raises:
         ConversionError: the network cannot run on the device, or the compiler is not to be had (its two subclasses).
     """
-    model = device_graph(source, size=size, scale=scale, heads=heads)
+    model = device_graph(source, size=size, scale=scale, heads=heads, descriptor_scale=descriptor_scale)
     with tempfile.TemporaryDirectory(prefix="oakpoint-device-") as scratch:
         path = Path(scratch) / "device.onnx"
         onnx.save(model, path)
         compile_blob(path, blob, shaves=shaves, cache=cache)
     inputs = tuple(TensorSpec(value.name, "uint8", static_shape(value)) for value in model.graph.input)
-    outputs = tuple(TensorSpec(value.name, "float16", static_shape(value)) for value in model.graph.output)
+    outputs = tuple(tensor_spec(value) for value in model.graph.output)
     return COMPILER, inputs, outputs

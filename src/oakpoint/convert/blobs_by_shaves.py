@@ -23,6 +23,7 @@ def compile_for_shaves(
     size: tuple[int, int],
     scale: float,
     heads: str,
+    descriptor_scale: float | None = None,
     shaves: Iterable[int] = ALL_SHAVES,
     compiled: Callable[[int], None] = lambda _: None,
 ) -> dict[int, bytes]:
@@ -33,6 +34,7 @@ def compile_for_shaves(
         size: (W, H) in pixels.
         scale: folded into the first convolution.
         heads: what the blobs put out.
+        descriptor_scale: for heads that normalise descriptors, see ``heads``.
         shaves: the numbers, each 1 to 16.
         compiled: told of each number when its blob is done.
 
@@ -45,7 +47,8 @@ def compile_for_shaves(
     ensure_toolchain()
     with tempfile.TemporaryDirectory(prefix="oakpoint-shaves-") as scratch:
         path = Path(scratch) / "device.onnx"
-        onnx.save(device_graph(source, size=size, scale=scale, heads=heads), path)
+        model = device_graph(source, size=size, scale=scale, heads=heads, descriptor_scale=descriptor_scale)
+        onnx.save(model, path)
 
         def compile_one(number: int) -> bytes:
             blob = Path(scratch) / f"{number}.blob"

@@ -21,6 +21,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
+from oakpoint.bundle.records import TensorSpec
 from oakpoint.convert.heads import append_heads
 from oakpoint.convert.lowering import REDUCTIONS, fold_static_shapes, lower_reductions
 from oakpoint.errors import ConversionError
@@ -39,7 +40,9 @@ _SAME_AT_13 = {
 """Operators whose later versions only widened the types, or added attributes that are refused below when used."""
 
 
-def device_graph(source: Path, *, size: tuple[int, int], scale: float, heads: str) -> onnx.ModelProto:
+def device_graph(
+    source: Path, *, size: tuple[int, int], scale: float, heads: str, descriptor_scale: float | None = None
+) -> onnx.ModelProto:
     """Make the device graph of a host model.
 
     Args:
@@ -47,9 +50,11 @@ def device_graph(source: Path, *, size: tuple[int, int], scale: float, heads: st
         size: (W, H) in pixels.
         scale: what the pixels 0–255 are multiplied with; folded into the first convolution.
         heads: what the graph puts out, see ``heads.append_heads``.
+        descriptor_scale: for heads that normalise descriptors, see there.
 
     Returns:
-        A checked model: FP16 input (1, 1, H, W) that holds 0–255, FP16 outputs, opset 13, static shapes, batch 1.
+        A checked model: FP16 input (1, 1, H, W) that holds 0–255, FP16 outputs (packed ones int32), opset
+            13, static shapes, batch 1.
 
     Raises:
         ConversionError: no valid ONNX, an operator that opset 13 does not have, or a first layer that the scale cannot
@@ -61,7 +66,7 @@ def device_graph(source: Path, *, size: tuple[int, int], scale: float, heads: st
     lower_reductions(model)
     model = _at_device_opset(model)
     _fold_scale(model, scale)
-    append_heads(model, heads, size=size)
+    append_heads(model, heads, size=size, descriptor_scale=descriptor_scale)
     _round_to_fp16(model)
     try:
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
@@ -207,7 +212,8 @@ def _round_to_fp16(model: onnx.ModelProto) -> None:
                 raise ConversionError(f"{tensor.name}: holds weights over FP16's largest value, 65504")
             tensor.CopyFrom(numpy_helper.from_array(rounded, tensor.name))
     for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+        if value.type.tensor_type.elem_type != TensorProto.INT32:  # packed: see heads
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
     for node in model.graph.node:
         for attribute in node.attribute:
             if attribute.name == "value" and attribute.t.data_type == TensorProto.FLOAT:
@@ -230,6 +236,12 @@ def _first_line(error: Exception) -> str:
 
 def _label(node: Any) -> str:
     return f"layer {node.name or node.output[0]!r} ({node.op_type})"
+
+
+def tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    """Name, type and shape of a graph output whose dimensions are all numbers."""
+    kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    return TensorSpec(value.name, kind.name, static_shape(value))
 
 
 def static_shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:

@@ -3,39 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from oakpoint.convert.descriptor_norm import append_unit_descriptors, scale_descriptors
+from oakpoint.convert.graph_edit import GraphEditor, rename_tensor, set_outputs
+from oakpoint.convert.packing import append_packed_descriptors, append_packed_heatmap
 from oakpoint.errors import ConversionError, UsageError
 from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
 
 SEMI, DESC = "semi", "desc"
+HEATMAP, DESCRIPTORS = "heatmap", "descriptors"
+HEATMAP_PACKED, DESCRIPTORS_PACKED = "heatmap_packed", "descriptors_packed"
+
+NEEDS_SCALE = ("normalised",)
+"""Heads that square descriptors on the device, and need them scaled so that the squares stay within FP16."""
 
 
-def append_heads(model: onnx.ModelProto, heads: str, *, size: tuple[int, int]) -> None:
+def append_heads(
+    model: onnx.ModelProto, heads: str, *, size: tuple[int, int], descriptor_scale: float | None = None
+) -> None:
     """Append the named heads to a model with the outputs ``semi`` (1, 65, H/8, W/8) and ``desc`` (1, D, H/8, W/8).
 
-    ``dense`` leaves them as they are. ``rtabmap`` gives what RTAB-Map's DepthAI driver reads: ``heatmap`` (1, H, W),
-    softmax over 65 without the dustbin with each cell spread to its 8×8 pixels, and ``desc`` (1, H/8, W/8, D), not
-    normalised.
+    ============== =============================================================================================
+    ``dense``      both as they are
+    ``heatmap``    ``heatmap`` (1, H, W): softmax over 65 without the dustbin, each cell spread to its 8×8 pixels;
+                   ``descriptors`` (1, D, H/8, W/8): as ``desc``
+    ``normalised`` ``heatmap`` as above; ``descriptors`` of unit L2 norm
+    ``packed``     half the bytes, four values in each int32, see ``packing``: ``heatmap_packed``
+                   (1, 16, H/8, W/8), ``descriptors_packed`` (1, D/4, H/8, W/8)
+    ``rtabmap``    what RTAB-Map's DepthAI driver reads: ``heatmap`` as above, ``desc`` (1, H/8, W/8, D)
+    ============== =============================================================================================
 
     Args:
         model: changed in place; opset 13.
         heads: one of ``HEADS``.
         size: (W, H) in pixels.
+        descriptor_scale: what the descriptors are multiplied with before anything else, folded into the convolution
+            that they come from; see ``descriptor_norm.scale_for_norms``. None leaves them as they are.
 
     Raises:
-        UsageError: unknown heads.
-        ConversionError: the model lacks the two outputs.
+        UsageError: unknown heads, or heads of ``NEEDS_SCALE`` without a scale.
+        ConversionError: the model lacks the two outputs, or cannot have these heads.
     """
     if heads not in HEADS:
         raise UsageError(f"heads: expected one of {', '.join(HEADS)}, got {heads!r}")
     names = {output.name for output in model.graph.output}
     if {SEMI, DESC} - names:
         raise ConversionError(f"expected the outputs {SEMI} and {DESC}, got {', '.join(sorted(names))}")
+    if heads in NEEDS_SCALE and descriptor_scale is None:
+        raise UsageError(f"heads {heads}: expected a descriptor_scale from the network's measured norms, got none")
+    if descriptor_scale is not None:
+        scale_descriptors(model.graph, DESC, descriptor_scale)
     HEADS[heads](model.graph, size)
 
 
@@ -43,50 +64,53 @@ def _dense(graph: onnx.GraphProto, size: tuple[int, int]) -> None:
     del graph, size
 
 
+def _heatmap(graph: onnx.GraphProto, size: tuple[int, int]) -> None:
+    _append_heatmap(graph, size)
+    rename_tensor(graph, DESC, DESCRIPTORS)
+    set_outputs(graph, HEATMAP, DESCRIPTORS)
+
+
+def _normalised(graph: onnx.GraphProto, size: tuple[int, int]) -> None:
+    _append_heatmap(graph, size)
+    append_unit_descriptors(graph, DESC, DESCRIPTORS)
+    set_outputs(graph, HEATMAP, DESCRIPTORS)
+
+
+def _packed(graph: onnx.GraphProto, size: tuple[int, int]) -> None:
+    del size
+    append_packed_heatmap(graph, SEMI, HEATMAP_PACKED)
+    append_packed_descriptors(graph, DESC, DESCRIPTORS_PACKED)
+    set_outputs(graph, HEATMAP_PACKED, DESCRIPTORS_PACKED, kind=TensorProto.INT32)
+
+
 def _rtabmap(graph: onnx.GraphProto, size: tuple[int, int]) -> None:
-    width, height = size
-    rows, columns = height // CELL_PX, width // CELL_PX
-    _append_heatmap(graph, rows, columns)
-    descriptors = f"{DESC}_planar"
-    for node in graph.node:
-        for index, name in enumerate(node.output):
-            if name == DESC:
-                node.output[index] = descriptors
-    graph.node.append(helper.make_node("Transpose", [descriptors], [DESC], name=f"{DESC}_rows", perm=[0, 2, 3, 1]))
-    del graph.output[:]
-    graph.output.extend(
-        [
-            helper.make_tensor_value_info("heatmap", TensorProto.FLOAT, (1, height, width)),
-            helper.make_tensor_value_info(DESC, TensorProto.FLOAT, None),
-        ]
-    )
+    _append_heatmap(graph, size)
+    rename_tensor(graph, DESC, f"{DESC}_planar")
+    graph.node.append(helper.make_node("Transpose", [f"{DESC}_planar"], [DESC], name=f"{DESC}_rows", perm=[0, 2, 3, 1]))
+    set_outputs(graph, HEATMAP, DESC)
 
 
-def _append_heatmap(graph: onnx.GraphProto, rows: int, columns: int) -> None:
+def _append_heatmap(graph: onnx.GraphProto, size: tuple[int, int]) -> None:
     """``semi`` to ``heatmap``: softmax, dustbin dropped, channel 8·r + c of a cell to its pixel (r, c)."""
-    constants = {
-        "heatmap_start": [0],
-        "heatmap_end": [LOGIT_CHANNELS - 1],
-        "heatmap_axis": [1],
-        "heatmap_cells": [1, rows, columns, CELL_PX, CELL_PX],
-        "heatmap_size": [1, rows * CELL_PX, columns * CELL_PX],
-    }
-    graph.initializer.extend(numpy_helper.from_array(np.array(v, np.int64), name) for name, v in constants.items())
-    steps: list[tuple[str, list[str], dict[str, Any]]] = [
-        ("Softmax", [SEMI], {"axis": 1}),
-        ("Slice", ["heatmap_start", "heatmap_end", "heatmap_axis"], {}),
-        ("Transpose", [], {"perm": [0, 2, 3, 1]}),
-        ("Reshape", ["heatmap_cells"], {}),
-        ("Transpose", [], {"perm": [0, 1, 3, 2, 4]}),
-        ("Reshape", ["heatmap_size"], {}),
-    ]
-    previous = ""
-    for index, (operator, inputs, attributes) in enumerate(steps):
-        output = "heatmap" if index == len(steps) - 1 else f"heatmap_{index}"
-        taken = inputs if index == 0 else [previous, *inputs]
-        graph.node.append(helper.make_node(operator, taken, [output], name=f"heatmap_{operator}_{index}", **attributes))
-        previous = output
+    rows, columns = size[1] // CELL_PX, size[0] // CELL_PX
+    edit = GraphEditor(graph, HEATMAP)
+
+    def integers(*values: int) -> str:
+        return edit.constant(values, np.int64)
+
+    probabilities = edit.op("Softmax", SEMI, axis=1)
+    cells = edit.op("Slice", probabilities, integers(0), integers(LOGIT_CHANNELS - 1), integers(1))
+    cells = edit.op("Transpose", cells, perm=[0, 2, 3, 1])
+    pixels = edit.op("Reshape", cells, integers(1, rows, columns, CELL_PX, CELL_PX))
+    pixels = edit.op("Transpose", pixels, perm=[0, 1, 3, 2, 4])
+    edit.op("Reshape", pixels, integers(1, rows * CELL_PX, columns * CELL_PX), output=HEATMAP)
 
 
-HEADS: dict[str, Callable[[onnx.GraphProto, tuple[int, int]], None]] = {"dense": _dense, "rtabmap": _rtabmap}
+HEADS: dict[str, Callable[[onnx.GraphProto, tuple[int, int]], None]] = {
+    "dense": _dense,
+    "heatmap": _heatmap,
+    "normalised": _normalised,
+    "packed": _packed,
+    "rtabmap": _rtabmap,
+}
 """Heads by name."""

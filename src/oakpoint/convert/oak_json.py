@@ -12,9 +12,11 @@ from pathlib import Path
 
 from oakpoint.bundle.records import TensorSpec
 
+_TYPES = {"float16": "f16", "int32": "i32"}
+
 
 def write_oak_json(path: Path, outputs: Sequence[TensorSpec]) -> str:
-    """Write the description of a blob's FP16 outputs, and return the tool that did it."""
+    """Write the description of a blob's outputs, and return the tool that did it."""
     tensors = [
         {
             "output_tensor_name": output.name,
@@ -22,7 +24,7 @@ def write_oak_json(path: Path, outputs: Sequence[TensorSpec]) -> str:
             "output_entry_iteration_index": 0,
             "output_properties_dimensions": [0],
             "property_key_mapping": [],
-            "output_properties_type": "f16",
+            "output_properties_type": _TYPES[output.dtype],
         }
         for output in outputs
     ]

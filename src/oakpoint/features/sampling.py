@@ -91,6 +91,12 @@ def sample_descriptors(
         return _normalised(np.einsum("kn,knd->nd", weight, corners))
 
 
+def unit_norm(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Coarse descriptors (D, Hc, Wc) of any norm, each cell's brought to unit L2 norm; all-zero ones stay zero."""
+    norms = np.sqrt(np.einsum("dhw,dhw->hw", descriptors, descriptors))
+    return np.asarray(descriptors / np.where(norms > 0, norms, np.float32(1)), np.float32)
+
+
 def _bilinear(cells: NDArray[np.float32], rows: int, columns: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Flat indices (4, N) of the cells around each position (N, 2) and their weights (4, N)."""
     inside = np.clip(cells, 0, np.array([columns - 1, rows - 1], np.float32))

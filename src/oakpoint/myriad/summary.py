@@ -41,6 +41,7 @@ class BlobSummary:
         version: of the format.
         shaves, cmx_slices: for which it was compiled.
         inputs, outputs: one line each.
+        input_bytes, output_bytes: memory of all inputs and of all outputs: what goes over the link for each frame.
         bss_bytes: memory in DDR for intermediate results.
         constant_bytes: weights and other constants.
         cmx_used_bytes: the highest byte of CMX that a stage uses.
@@ -54,6 +55,8 @@ class BlobSummary:
     cmx_slices: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    input_bytes: int
+    output_bytes: int
     bss_bytes: int
     constant_bytes: int
     cmx_used_bytes: int
@@ -79,6 +82,8 @@ def summarize(blob: Blob) -> BlobSummary:
         cmx_slices=header.cmx_slices,
         inputs=tuple(_tensor_text(tensor) for tensor in blob.inputs),
         outputs=tuple(_tensor_text(tensor) for tensor in blob.outputs),
+        input_bytes=header.inputs_size,
+        output_bytes=header.outputs_size,
         bss_bytes=header.bss_size,
         constant_bytes=len(blob.constants),
         cmx_used_bytes=max(cmx_ends, default=0),

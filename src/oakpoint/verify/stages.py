@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Backend
 from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.records import Check, StageReport, Verdict
-from oakpoint.errors import BackendError, ConversionError, UsageError
+from oakpoint.errors import BackendError, ConversionError, NotExecutableError, UsageError
 from oakpoint.extractor import dense_outputs
+from oakpoint.features.sampling import unit_norm
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.verify.compare import Agreement, View
@@ -43,11 +45,14 @@ def verify_stage(
     candidate_preprocess: Preprocess | None = None,
     further: Mapping[str, Callable[[], float]] | None = None,
     claim: str = "",
+    tolerances: Sequence[Tolerance] | None = None,
+    unit_descriptors: bool = False,
 ) -> StageReport:
     """Compare two models on images and judge the figures by the stage's tolerances.
 
-    A candidate that cannot be opened, refuses the input or puts out something else than ``semi`` and ``desc`` fails; so
-    does one with a figure that could not be measured. A reference that fails is an error of its own.
+    A candidate that cannot be opened, refuses the input or puts out other tensors than a keypoint network's fails; so
+    does one with a figure that could not be measured. A candidate that is whole and cannot be executed here is
+    NOTHING_COMPARED. A reference that fails is an error of its own.
 
     Args:
         stage: name of the stage, a key of ``TOLERANCES``.
@@ -59,6 +64,8 @@ def verify_stage(
         decode: options for the decoded features.
         further: figures of the candidate that are measured elsewhere and have a tolerance here.
         claim: what a pass means and what it does not, where that needs saying.
+        tolerances: in place of the stage's in ``TOLERANCES``.
+        unit_descriptors: the candidate's coarse descriptors have unit norm; the reference's are brought to it.
 
     Raises:
         BackendError: from the reference.
@@ -71,7 +78,9 @@ def verify_stage(
         with open_reference() as reference, _judging(open_candidate) as candidate:
             for image in images.values():
                 pictures = (image, second_view(image))
-                expected = [_view(reference, preprocess.apply(p)[0], agreement) for p in pictures]
+                expected = [
+                    _view(reference, preprocess.apply(p)[0], agreement, unit=unit_descriptors) for p in pictures
+                ]
                 got = [
                     _judged_view(candidate, (candidate_preprocess or preprocess).apply(p)[0], agreement)
                     for p in pictures
@@ -80,9 +89,11 @@ def verify_stage(
                     _require_same_shape(*pair)
                     agreement.add_image(*pair)
                 agreement.add_pair(expected, got)
+    except NotExecutableError as error:
+        return not_executed(stage, str(error))
     except _CandidateError as error:
         return StageReport(stage=stage, verdict=Verdict.FAIL, summary=str(error), images=agreement.images)
-    return _judged(stage, agreement, measured_elsewhere, claim)
+    return _judged(stage, tolerances or TOLERANCES[stage], agreement, measured_elsewhere, claim)
 
 
 class _CandidateError(Exception):
@@ -92,6 +103,8 @@ class _CandidateError(Exception):
 def _judging(open_candidate: Callable[[], Backend]) -> Backend:
     try:
         return open_candidate()
+    except NotExecutableError:
+        raise
     except (BackendError, UsageError) as error:  # UsageError: compiled for another size
         raise _CandidateError(str(error)) from error
 
@@ -103,13 +116,16 @@ def _measured(measure: Callable[[], float]) -> float:
         raise _CandidateError(str(error)) from error
 
 
-def _view(backend: Backend, tensor: NDArray[Any], agreement: Agreement) -> View:
-    return agreement.view(dense_outputs(backend.run({INPUT: tensor})))
+def _view(backend: Backend, tensor: NDArray[Any], agreement: Agreement, *, unit: bool = False) -> View:
+    outputs = dense_outputs(backend.run({INPUT: tensor}))
+    return agreement.view(replace(outputs, descriptors=unit_norm(outputs.descriptors)) if unit else outputs)
 
 
 def _judged_view(backend: Backend, tensor: NDArray[Any], agreement: Agreement) -> View:
     try:
         return _view(backend, tensor, agreement)
+    except NotExecutableError:
+        raise
     except BackendError as error:
         raise _CandidateError(str(error)) from error
 
@@ -120,9 +136,11 @@ def _require_same_shape(expected: View, got: View) -> None:
         raise _CandidateError(f"descriptors: expected shape {shapes[0]}, got {shapes[1]}")
 
 
-def _judged(stage: str, agreement: Agreement, further: dict[str, float], claim: str) -> StageReport:
+def _judged(
+    stage: str, tolerances: Sequence[Tolerance], agreement: Agreement, further: dict[str, float], claim: str
+) -> StageReport:
     figures = agreement.figures() | further
-    checks = tuple(_check(tolerance, figures.get(tolerance.figure, np.nan)) for tolerance in TOLERANCES[stage])
+    checks = tuple(_check(tolerance, figures.get(tolerance.figure, np.nan)) for tolerance in tolerances)
     failed = [check for check in checks if not check.passed]
     measured = [check for check in failed if not np.isnan(check.value)]
     if not agreement.keypoints and not measured:

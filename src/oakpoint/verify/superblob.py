@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.bundle.records import StageReport, Verdict
-from oakpoint.errors import BlobError
+from oakpoint.errors import BlobError, NotModelledError
+from oakpoint.features.packed import unpacked
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.blob import Blob
 from oakpoint.myriad.simulator import Simulator
 from oakpoint.myriad.superblob import BASE_SHAVES
+from oakpoint.verify.stages import not_executed
 
 SUPERBLOB_STAGE = "blob → superblob"
 
@@ -36,7 +38,10 @@ def verify_shaves(blobs: Mapping[int, bytes], image: NDArray[np.uint8], preproce
         preprocess: of the blobs, with the scale inside the graph.
     """
     tensor = preprocess.apply(image)[0]
-    base = _outputs(blobs[BASE_SHAVES], tensor)
+    try:
+        base = _outputs(blobs[BASE_SHAVES], tensor)
+    except NotModelledError as reason:
+        return not_executed(SUPERBLOB_STAGE, str(reason))
     software: dict[int, float] = {}
     for shaves, content in blobs.items():
         try:
@@ -61,7 +66,12 @@ def _report(verdict: Verdict, summary: str) -> StageReport:
 def _outputs(content: bytes, tensor: NDArray[np.generic]) -> dict[str, NDArray[np.float32]]:
     blob = Blob.from_bytes(content)
     outputs = Simulator(blob).run({blob.inputs[0].name: tensor})
-    return {name: np.asarray(array, np.float32) for name, array in outputs.items()}
+    return {name: _values(array) for name, array in outputs.items()}
+
+
+def _values(array: NDArray[np.generic]) -> NDArray[np.float32]:
+    """An output as float32; of int32, the four values that each holds."""
+    return np.asarray(unpacked(array[0]) if array.dtype == np.int32 else array, np.float32)
 
 
 def _largest_error(base: dict[str, NDArray[np.float32]], outputs: dict[str, NDArray[np.float32]]) -> float:

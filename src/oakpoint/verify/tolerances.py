@@ -82,3 +82,16 @@ TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
         _at_least("matches in common, ties aside", 0.97, "follow from the above; measured 0.9955"),
     ),
 }
+
+PACKED_BLOB_TOLERANCES = (
+    _at_most("largest descriptor error, relative", 2e-2, "8 bits: half of 1/127 of a cell's largest value, and FP16"),
+    _at_most("largest heat-map error", 4e-2, "8 bits on a logarithmic scale: 1.4 % of a probability, and FP16"),
+    _at_least("keypoints in common at 0 px", 0.95, "neighbours within 2.8 % of each other come out equal"),
+    _at_least(
+        "keypoints in common at 1 px, ties aside", 0.998, "a tie that falls the other way frees or loses its neighbours"
+    ),
+    _at_least("mean descriptor cosine", 0.9999, "8 bits"),
+    _at_least("smallest descriptor cosine", 0.999, "8 bits"),
+    _at_least("matches in common, ties aside", 0.95, "follow from the above"),
+)
+"""Of the stage ``BLOB_STAGE``, for the heads ``packed``: 8 bits in place of FP16's 11, and half the bytes."""

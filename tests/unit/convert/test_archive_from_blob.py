@@ -48,12 +48,12 @@ def written(folder: Path, name: str = "superpoint", content: bytes = bytes(range
     blob = folder / "model.blob"
     blob.write_bytes(content)
     path = folder / "model.rvc2.tar.xz"
-    write_archive(blob, path, name=name, inputs=INPUTS, outputs=OUTPUTS, decode=DECODE)
+    write_archive(blob, path, name=name, inputs=INPUTS, outputs=OUTPUTS, decode=DECODE, heads="dense")
     return path
 
 
 def test_the_config_has_only_keys_that_the_schema_knows() -> None:
-    found = keys(archive_config("superpoint", "model.blob", INPUTS, OUTPUTS, DECODE))
+    found = keys(archive_config("superpoint", "model.blob", INPUTS, OUTPUTS, DECODE, "dense"))
     assert set(found) == set(ALLOWED)
     for place, names in found.items():
         assert names <= ALLOWED[place], place
@@ -82,6 +82,7 @@ def test_depthai_reads_it(tmp_path: Path, blob: bytes) -> None:
         ("desc", [1, 256, 25, 40], "FLOAT16"),
     ]
     metadata = model.heads[0].metadata.extraParams
+    assert metadata["heads"] == "dense"
     assert (metadata["cell_size_px"], metadata["nms_radius_px"], metadata["threshold"]) == (8, 4, 0.015)
 
 

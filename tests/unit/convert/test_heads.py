@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 from oakpoint.convert.heads import HEADS, append_heads
 from oakpoint.errors import ConversionError, UsageError
 from oakpoint.features.heatmap import heatmap_from_logits
+from oakpoint.features.sampling import unit_norm
 
 SIZE = (40, 24)
 
@@ -43,6 +44,24 @@ def test_dense_heads_leave_the_network_as_it_is() -> None:
     assert network.SerializeToString() == before
 
 
+@pytest.mark.parametrize("heads", ["heatmap", "normalised"])
+def test_heatmap_and_descriptors_in_the_networks_own_order(rng: np.random.Generator, heads: str) -> None:
+    network = model()
+    append_heads(network, heads, size=SIZE, descriptor_scale=1.0)
+    logits = rng.normal(0, 3, (1, 65, 3, 5)).astype(np.float32)
+    descriptors = rng.normal(0, 4, (1, 6, 3, 5)).astype(np.float32)
+    got = run(network, {"in_semi": logits, "in_desc": descriptors})
+    assert {name: a.shape for name, a in got.items()} == {"heatmap": (1, 24, 40), "descriptors": (1, 6, 3, 5)}
+    expected = descriptors if heads == "heatmap" else unit_norm(descriptors[0])[None]
+    np.testing.assert_allclose(got["descriptors"], expected, atol=1e-5)
+    np.testing.assert_allclose(got["heatmap"][0], heatmap_from_logits(logits[0]), atol=1e-6)
+
+
+def test_normalising_needs_a_scale() -> None:
+    with pytest.raises(UsageError, match="heads normalised: expected a descriptor_scale from the network's measured"):
+        append_heads(model(), "normalised", size=SIZE)
+
+
 @pytest.mark.parametrize("spread", [0.1, 3.0, 40.0])
 def test_rtabmaps_heads_are_the_reference_in_numpy(rng: np.random.Generator, spread: float) -> None:
     network = model()
@@ -66,7 +85,9 @@ def test_each_channel_of_a_cell_goes_to_its_pixel() -> None:
 
 
 def test_unknown_heads_list_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="heads: expected one of dense, rtabmap, got 'all'"):
+    with pytest.raises(
+        UsageError, match="heads: expected one of dense, heatmap, normalised, packed, rtabmap, got 'all'"
+    ):
         append_heads(model(), "all", size=SIZE)
 
 

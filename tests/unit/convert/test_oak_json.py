@@ -7,6 +7,12 @@ from oakpoint.bundle.records import TensorSpec
 from oakpoint.convert.oak_json import write_oak_json
 
 
+def test_packed_outputs_have_their_own_type(tmp_path: Path) -> None:
+    write_oak_json(tmp_path / "model.json", (TensorSpec("descriptors_packed", "int32", (1, 64, 25, 40)),))
+    (tensor,) = json.loads((tmp_path / "model.json").read_text())["tensors"]
+    assert tensor["output_properties_type"] == "i32"
+
+
 def test_the_description_of_the_first_depthai_api(tmp_path: Path) -> None:
     outputs = (TensorSpec("semi", "float16", (1, 65, 25, 40)), TensorSpec("desc", "float16", (1, 25, 40, 256)))
     write_oak_json(tmp_path / "model.json", outputs)

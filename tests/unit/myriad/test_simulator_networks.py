@@ -356,6 +356,27 @@ def test_largest_values_and_their_places(compile_onnx: Callable[..., Blob], refe
     assert len(np.intersect1d(places, expected["places"])) >= 48
 
 
+def test_whole_numbers_put_together_in_integers(compile_onnx: Callable[..., Blob], reference: Reference) -> None:
+    """As the heads ``packed`` do it: rounded down in FP16, then sums and products of S32, exact to the last bit."""
+    network = Network((1, 16, 24, 40))
+    whole = network.op(
+        "Floor", clip(network, network.op("Mul", network.scaled(), network.constant(64.0)), -127.0, 127.0)
+    )
+    parts = [f"part{index}" for index in range(4)]
+    network.nodes.append(helper.make_node("Split", [whole, network.integers(4, 4, 4, 4)], parts, axis=1))
+    cast = [network.op("Cast", part, to=TensorProto.INT32) for part in parts]
+    total, base = cast[-1], network.constant(256, np.int32)
+    for part in reversed(cast[:-1]):
+        total = network.op("Add", network.op("Mul", total, base), part)
+    network.output("y", total, TensorProto.INT32)
+    model = network.model()
+    inputs = inputs_of(model)
+    got = Simulator(compile_onnx(model)).run(dict(inputs))["y"]
+    assert got.dtype == np.int32
+    assert np.abs(got.astype(np.int64)).max() > 2**30
+    np.testing.assert_array_equal(got, reference(model, dict(inputs))["y"])
+
+
 def test_grouped_transposed_convolution_is_miscompiled(compile_onnx: Callable[..., Blob], reference: Reference) -> None:
     """The compiler reads the weights of a grouped transposed convolution in another order than ONNX defines.
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.records import StageReport, TensorSpec, Verdict
-from oakpoint.errors import BackendError
+from oakpoint.errors import BackendError, NotExecutableError
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
-from oakpoint.verify.stages import not_executed, verify_stage
+from oakpoint.verify.stages import verify_stage
 from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE
 
 PREPROCESS = Preprocess(size=(96, 64), resize="stretch", interpolation="area")
@@ -161,7 +161,31 @@ def test_keypoints_on_one_side_alone_is_a_failure(images: Any) -> None:
     assert report.verdict is Verdict.FAIL
 
 
-def test_what_was_not_executed_is_never_a_pass() -> None:
-    report = not_executed(BLOB_STAGE, "no simulator for this stage")
+@pytest.mark.parametrize("when", ["opened", "run"])
+def test_what_cannot_be_executed_here_is_neither_a_pass_nor_a_failure(images: Any, when: str) -> None:
+    def refuse(*_: object) -> Any:
+        raise NotExecutableError("stage 3 (Round): not modelled")
+
+    report = verify_stage(
+        BLOB_STAGE, lambda: Formula(cells), refuse if when == "opened" else lambda: Formula(refuse),
+        images=images, preprocess=PREPROCESS, decode=DecodeOptions.preset("superpoint"),
+    )  # fmt: skip
     assert report.verdict is Verdict.NOTHING_COMPARED
-    assert report.summary == "compiled, not executed: no simulator for this stage"
+    assert report.summary == "compiled, not executed: stage 3 (Round): not modelled"
+
+
+def test_unit_descriptors_are_compared_with_the_references_at_unit_norm(images: Any) -> None:
+    def unit(image: NDArray[Any]) -> Tensors:
+        tensors = cells(image)
+        return tensors | {"desc": tensors["desc"] / np.linalg.norm(tensors["desc"], axis=1, keepdims=True)}
+
+    def compared(candidate: Callable[[NDArray[Any]], Tensors]) -> StageReport:
+        return verify_stage(
+            BLOB_STAGE, lambda: Formula(cells), lambda: Formula(candidate), images=images, preprocess=PREPROCESS,
+            decode=DecodeOptions.preset("superpoint"), unit_descriptors=True,
+        )  # fmt: skip
+
+    assert compared(unit).verdict is Verdict.PASS
+    failed = compared(cells)
+    assert failed.verdict is Verdict.FAIL
+    assert "largest descriptor error, relative" in failed.summary

@@ -36,9 +36,9 @@ class Simulator:
         threads: to work with; by default the processors that this process may use, up to four.
 
     Raises:
-        BlobError: the network had a batch; or a stage is of a type that is not modelled, its shapes contradict each
-        other, or it writes over what it
-            or the stage beside it reads. The message names the stage.
+        BlobError: the network had a batch; or a stage's shapes contradict each other, or it writes over what it or the
+            stage beside it reads. The message names the stage.
+        NotModelledError: a stage is of a type that is not modelled.
     """
 
     def __init__(self, blob: Blob, *, threads: int | None = None) -> None:
@@ -109,6 +109,6 @@ def _naming(stage: Stage) -> Iterator[None]:
         with np.errstate(all="ignore"):
             yield
     except BlobError as error:
-        raise BlobError(f"{stage}: {error}") from error
+        raise type(error)(f"{stage}: {error}") from error
     except (TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
         raise BlobError(f"{stage}: its tensors do not fit together ({error})") from error

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from oakpoint.errors import BlobError
+from oakpoint.errors import BlobError, NotModelledError
 from oakpoint.myriad.blob import Stage
 from oakpoint.myriad.format import CoordinateMode, NearestMode, PadMode
 from oakpoint.myriad.parameters import (
@@ -145,7 +145,7 @@ def strided_slice(stage: Stage, memory: Memory) -> Step:
         raise BlobError("a strided slice without masks")
     masks = np.frombuffer(stage.parameters.data, "<u4")
     if masks[2:].any():
-        raise BlobError(f"a strided slice with masks {masks.tolist()} for new or dropped axes is not modelled")
+        raise NotModelledError(f"a strided slice with masks {masks.tolist()} for new or dropped axes is not modelled")
     source, target = memory.view(stage.inputs[0]), memory.view(stage.outputs[0])
     begin, end = (memory.view(buffer).reshape(-1).tolist() for buffer in stage.inputs[1:3])
     absent = len(stage.inputs) < 4 or stage.inputs[3].is_absent

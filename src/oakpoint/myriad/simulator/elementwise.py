@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import BlobError
+from oakpoint.errors import BlobError, NotModelledError
 from oakpoint.myriad.blob import Stage
 from oakpoint.myriad.format import NO_POST_OPERATION, DataType, StageType
 from oakpoint.myriad.parameters import (
@@ -208,7 +208,7 @@ def _post_operation(values: Array, parameters: ElementwiseParameters) -> Array:
         return _leaky(values, parameters.negative_slope)
     if kind == _S.CLAMP:
         return np.clip(values, parameters.minimum, parameters.maximum)
-    raise BlobError(f"an element-wise stage with activation {kind} is not modelled")
+    raise NotModelledError(f"an element-wise stage with activation {kind} is not modelled")
 
 
 def combination(stage: Stage, memory: Memory) -> Step:
@@ -240,7 +240,7 @@ def _broadcastable(buffer: Buffer, axes: str, memory: Memory) -> Array:
     if len(buffer.layout.axes) == len(axes) or len(buffer.layout.axes) > 2:
         return memory.aligned(buffer, axes)
     if axes not in DEFAULT_ORDERS:
-        raise BlobError(f"{buffer} beside a tensor of order {axes} is not modelled")
+        raise NotModelledError(f"{buffer} beside a tensor of order {axes} is not modelled")
     return memory.view(buffer)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import BlobError
+from oakpoint.errors import BlobError, NotModelledError
 from oakpoint.myriad.blob import Stage
 from oakpoint.myriad.format import Location, NceMode, NceOperation, PadSide, PoolKind
 from oakpoint.myriad.nce import ABSENT, NceDescriptor
@@ -44,7 +44,7 @@ def prepare_hardware(stage: Stage, memory: Memory, cache: WeightCache) -> list[S
     steps: list[Step] = []
     for descriptor in _merged(stage.descriptors):
         if descriptor.operation is NceOperation.FULLY_CONNECTED:
-            raise BlobError("a fully connected operation of the engine is not modelled")
+            raise NotModelledError("a fully connected operation of the engine is not modelled")
         if descriptor.operation is NceOperation.POOL:
             steps.append(_pool(stage, descriptor, memory))
         else:

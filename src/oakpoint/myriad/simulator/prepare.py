@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from oakpoint.errors import BlobError
+from oakpoint.errors import BlobError, NotModelledError
 from oakpoint.myriad.blob import Stage
 from oakpoint.myriad.format import ELEMENTWISE, StageType
 from oakpoint.myriad.simulator import arrange, elementwise, reduce, shave_conv
@@ -49,16 +49,20 @@ PREPARATIONS: Final[dict[StageType, Preparation]] = {
     _S.INTERP: reduce.interpolate,
 }
 
+_KNOWN_TYPES: Final = frozenset(int(kind) for kind in StageType)
+
 
 def prepare(stage: Stage, memory: Memory, cache: WeightCache) -> list[Step]:
     """The steps of one stage, without those of the stage injected into it.
 
     Raises:
-        BlobError: the stage type is not modelled; nothing is guessed.
+        NotModelledError: the stage type is not modelled; nothing is guessed.
+        BlobError: no stage type has this number.
     """
     if stage.type == _S.MYRIAD_X_HW_OP:
         return prepare_hardware(stage, memory, cache)
     preparation = PREPARATIONS.get(stage.type)  # type: ignore[call-overload]
     if preparation is None:
-        raise BlobError(f"stage type {stage.type} is not modelled by the simulator")
+        reason = f"stage type {stage.type} is not modelled by the simulator"
+        raise NotModelledError(reason) if stage.type in _KNOWN_TYPES else BlobError(reason)
     return [preparation(stage, memory)]
