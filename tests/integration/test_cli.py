@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ import pytest
 
 SMALL = "small_network:SmallNetwork"
 NETWORKS = Path(__file__).parents[1] / "networks"
-COMMANDS = ("convert", "verify", "run", "extract", "inspect", "demo")
+COMMANDS = ("convert", "verify", "run", "extract", "eval", "inspect", "distill", "train", "doctor", "demo")
 Command = Callable[..., Any]
 
 
@@ -594,15 +595,16 @@ def test_where_features_cannot_be_written(command: Command, small_bundle: Path, 
 
 @pytest.mark.slow
 @pytest.mark.compiler
-def test_the_demo_without_weights_says_so_and_tells_the_whole_story(command: Command, tmp_path: Path) -> None:
+def test_the_demo_tells_the_whole_story_with_what_is_shipped(command: Command, tmp_path: Path) -> None:
     ran = command("demo", "--out", tmp_path / "demo")
     assert ran.code == 0, ran.err
-    assert "superpoint_v1.pth" in ran.err
-    assert "NOT TRAINED" in ran.err
-    assert "RANDOM WEIGHTS" in ran.out
-    assert {"bundle", "tracks.gif"} <= {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {"bundle", "tracks.gif", "tracks.png"} <= {path.name for path in (tmp_path / "demo").iterdir()}
     assert (tmp_path / "demo" / "bundle" / "model.rvc2.tar.xz").is_file()
     assert "FAIL" not in ran.out
+    assert ran.out.count("PASS") == 3
+    share = re.search(r"([\d.]+)% within 3 px of the true motion", ran.out)
+    assert share is not None
+    assert float(share[1]) > 95
 
 
 def test_interrupting_is_one_line(tmp_path: Path) -> None:

@@ -231,7 +231,8 @@ class _Reporter:
 
     def stepped(self, report: StepReport) -> None:
         """See ``Listener``."""
-        text = f"detector {report.detector:.3f}  descriptor {report.descriptor:.3f}  {report.views_per_s:.0f} images/s"
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
+        text = f"{losses}  {report.views_per_s:.0f} images/s"
         self._show("steps", report.step, self._steps, text)
         if report.step % LOG_EVERY_STEPS == 0 or report.step == self._steps:
             self._say(f"step {report.step} of {self._steps}: {text}")

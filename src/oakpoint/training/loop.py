@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from torch import nn
 from oakpoint.errors import TrainingError
 from oakpoint.files import replacing_file
 from oakpoint.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from oakpoint.training.losses import descriptor_loss, detector_loss
+from oakpoint.training.losses import Losses, losses_of
 from oakpoint.training.options import TrainingOptions
 from oakpoint.training.processes import Place
 from oakpoint.training.views import PairSampler, ViewPairs
@@ -35,14 +35,12 @@ class StepReport:
 
     Attributes:
         step: steps done.
-        detector: mean detector loss.
-        descriptor: mean descriptor loss.
+        losses: mean of each loss, by name.
         views_per_s: views of all processes.
     """
 
     step: int
-    detector: float
-    descriptor: float
+    losses: dict[str, float]
     views_per_s: float
 
 
@@ -94,7 +92,7 @@ def train(
     log = _Log(folder, progress, options, place, listener)
     saved = time.monotonic()
     for step in range(progress.step, options.steps):
-        log.add(*run.step(step))
+        log.add(run.step(step))
         if place.first and log.due(step + 1):
             log.report(step + 1)
         if place.first and validate and _to_validate(step + 1, options):
@@ -129,26 +127,25 @@ class _Run:
         self._distributed = place.distributed(network)
         self._generator = torch.Generator(place.device)
 
-    def step(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Take step number ``step``; give its detector and descriptor losses."""
+    def step(self, step: int) -> Losses:
+        """Take step number ``step``; give its losses."""
         options, place = self._options, self._place
         self._generator.manual_seed((options.seed * 1_000_003 + step) * place.world + place.rank)
         pairs = self._sampler.draw(options.pairs, self._generator)
         with torch.autocast(place.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
             semi, desc = self._distributed(pairs.views.contiguous(memory_format=torch.channels_last))
-        detector = detector_loss(semi, pairs)
-        descriptor = descriptor_loss(desc, pairs, options.loss)
-        loss = detector + options.loss.descriptor_weight * descriptor
+        losses = losses_of(semi, desc, pairs, options.loss)
+        loss = losses.total(options.loss)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), options.gradient_norm)
         if not bool(torch.isfinite(loss + norm)):  # of all processes, whose gradients are averaged: all of them stop
-            self._give_up(step, pairs, detector, descriptor, norm)
+            self._give_up(step, pairs, losses, norm)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(step, options)
         self._optimiser.step()
         self._follow(step)
-        return detector.detach(), descriptor.detach()
+        return losses
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
@@ -161,16 +158,15 @@ class _Run:
             else:
                 value.copy_(own[name])
 
-    def _give_up(
-        self, step: int, pairs: ViewPairs, detector: torch.Tensor, descriptor: torch.Tensor, norm: torch.Tensor
-    ) -> None:
+    def _give_up(self, step: int, pairs: ViewPairs, losses: Losses, norm: torch.Tensor) -> None:
         path = self._folder / BAD_BATCH_FILE
         if not self._place.first:
             path = path.with_stem(f"{path.stem}_{self._place.rank}")
         torch.save({"step": step, **pairs.state()}, path)
         raise TrainingError(
-            f"step {step}: expected finite losses and gradients, got detector {detector.item():g}, descriptor "
-            f"{descriptor.item():g} and a gradient of norm {norm.item():g} on images {pairs.images.tolist()}; "
+            f"step {step}: expected finite losses and gradients, got "
+            f"{', '.join(f'{name} {value:g}' for name, value in _values(losses).items())} and a gradient of norm "
+            f"{norm.item():g} on images {pairs.images.tolist()}; "
             f"the batch is in {path}. "
             "Start again from the last checkpoint with a lower --learning-rate or --precision f32"
         )
@@ -193,39 +189,38 @@ class _Log:
         self._views = 2 * options.pairs * place.world
         self._before, self._begun = progress.seconds, time.monotonic()
         self._since, self._since_step = self._begun, progress.step
-        self._sums: list[torch.Tensor] = []
+        self._steps: list[dict[str, torch.Tensor]] = []
         if place.first:
             _drop_after(self._path, progress.step)
 
-    def add(self, detector: torch.Tensor, descriptor: torch.Tensor) -> None:
+    def add(self, losses: Losses) -> None:
         if self._reports:
-            self._sums.append(torch.stack([detector, descriptor]))
+            self._steps.append({item.name: getattr(losses, item.name).detach() for item in fields(losses)})
 
     def due(self, step: int) -> bool:
         return step % REPORT_EVERY == 0 or step == self._options.steps
 
     def report(self, step: int) -> None:
         now = time.monotonic()
-        detector, descriptor = torch.stack(self._sums).mean(dim=0).tolist()
+        means = {name: torch.stack([step[name] for step in self._steps]).mean().item() for name in self._steps[0]}
         rate = self._views * (step - self._since_step) / (now - self._since)
         self._write(
             {
                 "step": step,
-                "detector_loss": detector,
-                "descriptor_loss": descriptor,
+                **{f"{name}_loss": value for name, value in means.items()},
                 "learning_rate": learning_rate(step - 1, self._options),
                 "views_per_s": rate,
                 "seconds": self.progress(step).seconds,
             }
         )
-        self._sums, self._since, self._since_step = [], now, step
-        self._listener.stepped(StepReport(step, detector, descriptor, rate))
+        self._steps, self._since, self._since_step = [], now, step
+        self._listener.stepped(StepReport(step, means, rate))
 
     def validated(self, step: int, figures: dict[str, float]) -> None:
         self._write({"step": step, "validation": figures})
         self._since = time.monotonic()
         self._since_step = step
-        self._sums = []
+        self._steps = []
         self._listener.validated(step, figures)
 
     def progress(self, step: int) -> Progress:
@@ -234,6 +229,10 @@ class _Log:
     def _write(self, record: dict[str, Any]) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+
+def _values(losses: Losses) -> dict[str, float]:
+    return {item.name: getattr(losses, item.name).item() for item in fields(losses)}
 
 
 def _drop_after(path: Path, step: int) -> None:

@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy of detector cells, contrast of descriptors."""
+"""What training minimises: cross-entropy of detector cells, distance of found positions, contrast of descriptors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from oakpoint.training.homographies import sample
+from oakpoint.features.types import CELL_PX
+from oakpoint.training.homographies import pixel_grid, sample, transform
 from oakpoint.training.views import ViewPairs
+
+REACH_PX = 2
+"""How far from its label a keypoint is looked for."""
+
+LABELLED = 0.03
+"""Least probability that a keypoint's label leaves at the pixels about it; the tails of others leave less."""
+
+WINDOW_PX = 5
+"""Side of the window of decoding's soft-argmax; see ``features.refinement``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,21 +27,111 @@ class LossOptions:
 
     Attributes:
         descriptor_weight: of the descriptors' loss against the detector's.
+        position_weight: of the positions' loss, in pixels, against the detector's.
         teacher_share: share of the descriptors' loss that compares views with the teacher, the rest compares views.
         temperature: of the contrast.
         neighbour_px: keypoints nearer than this to each other in a view are no counter-examples of each other.
     """
 
-    descriptor_weight: float = 0.5
+    descriptor_weight: float = 0.25
+    position_weight: float = 0.2
     teacher_share: float = 0.5
     temperature: float = 0.07
     neighbour_px: float = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What a step minimises, each a scalar tensor.
+
+    Attributes:
+        detector: see ``detector_loss``.
+        position: see ``position_loss``.
+        descriptor: see ``descriptor_loss``.
+    """
+
+    detector: torch.Tensor
+    position: torch.Tensor
+    descriptor: torch.Tensor
+
+    def total(self, options: LossOptions) -> torch.Tensor:
+        """Their weighted sum."""
+        return self.detector + options.position_weight * self.position + options.descriptor_weight * self.descriptor
+
+
+def losses_of(semi: torch.Tensor, desc: torch.Tensor, pairs: ViewPairs, options: LossOptions) -> Losses:
+    """The losses of a network's outputs (2B, 65, H/8, W/8) and (2B, D, H/8, W/8) for the views of pairs."""
+    return Losses(detector_loss(semi, pairs), position_loss(semi, pairs), descriptor_loss(desc, pairs, options))
 
 
 def detector_loss(semi: torch.Tensor, pairs: ViewPairs) -> torch.Tensor:
     """Mean cross-entropy of logits (2B, 65, H/8, W/8) against the cells' labels, over cells that show the image."""
     entropy = -(pairs.cells * functional.log_softmax(semi.float(), dim=1)).sum(dim=1)
     return (entropy * pairs.cell_weights).sum() / pairs.cell_weights.sum().clamp_min(1)
+
+
+def position_loss(semi: torch.Tensor, pairs: ViewPairs) -> torch.Tensor:
+    """How far, in pixels, a keypoint is found from where the other view says it is, and from its label.
+
+    Positions are found as decoding with soft-argmax finds them: the maximum of the heat map within ``REACH_PX`` of the
+    label, and the mean of the 5×5 pixels about it. The teacher's positions are off by a fraction of a pixel; that both
+    views agree can be asked for exactly. Between views of different scale the distance counts in the smaller one.
+    Keypoints that the labels of either view do not hold (another one of the cell scores higher, or it is a keypoint at
+    the other size of the image only) are left out; the others count as much as the network is sure of them, since it
+    is by that that decoding chooses.
+    """
+    heatmap = functional.pixel_shuffle(functional.softmax(semi.float(), dim=1)[:, :-1], CELL_PX)[:, 0]
+    found, sure = found_positions(heatmap, pairs.points)
+    first, second = found.chunk(2)
+    first_from_image, second_from_image = pairs.homographies.chunk(2)
+    second_from_first = second_from_image @ torch.linalg.inv(first_from_image)
+    there = transform(second_from_first, first) - second
+    back = transform(torch.linalg.inv(second_from_first), second) - first
+    between = torch.minimum(_soft_distance(there), _soft_distance(back))
+    to_label = torch.stack(_soft_distance(found - pairs.points).chunk(2)).mean(dim=0)
+    labels = functional.pixel_shuffle(pairs.cells[:, :-1], CELL_PX)[:, 0]
+    nearby = torch.round(pairs.points)[:, :, None] + _offsets(1, labels.device)
+    labelled = torch.stack((_values(labels, nearby).amax(dim=2) > LABELLED).chunk(2)).all(dim=0)
+    first_sure, second_sure = sure.detach().chunk(2)
+    weights = torch.sqrt(first_sure * second_sure) * (pairs.valid & labelled)
+    return ((between + to_label) / 2 * weights).sum() / weights.sum().clamp_min(1)
+
+
+def found_positions(heatmap: torch.Tensor, near: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keypoints in heat maps (N, H, W), each within ``REACH_PX`` of a point (N, P, 2).
+
+    Returns:
+        Positions (N, P, 2), and the probability in the window about each (N, P).
+    """
+    start = torch.round(near)
+    reach = _offsets(REACH_PX, heatmap.device)
+    best = _values(heatmap, start[:, :, None] + reach).argmax(dim=2)
+    peak = start + reach[best]
+    window = peak[:, :, None] + _offsets(WINDOW_PX // 2, heatmap.device)
+    weights = _values(heatmap, window)
+    mass = weights.sum(dim=2)
+    return (weights[..., None] * window).sum(dim=2) / mass[..., None].clamp_min(1e-8), mass
+
+
+def _offsets(reach: int, device: torch.device) -> torch.Tensor:
+    """Steps (M, 2) to the pixels of a square."""
+    side = 2 * reach + 1
+    return pixel_grid((side, side), device) - reach
+
+
+def _values(maps: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Values (N, P, M) of maps (N, H, W) at whole pixels (N, P, M, 2); 0 outside."""
+    height, width = maps.shape[1:]
+    x, y = pixels.long().unbind(dim=-1)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    index = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).flatten(1)
+    return maps.flatten(1).gather(1, index).reshape(x.shape) * inside
+
+
+def _soft_distance(steps: torch.Tensor) -> torch.Tensor:
+    """Huber's function of the lengths of steps (…, 2): quadratic up to a pixel, no further than 4 pixels."""
+    length = torch.linalg.vector_norm(steps.nan_to_num(posinf=0, neginf=0), dim=-1).clamp_max(4)
+    return torch.where(length < 1, length**2 / 2, length - 0.5)
 
 
 def descriptor_loss(desc: torch.Tensor, pairs: ViewPairs, options: LossOptions) -> torch.Tensor:

@@ -115,12 +115,11 @@ def save_curves(folder: Path) -> None:
     for record in records:
         validation = record.get("validation", {})
         for label, figures in {
-            "loss": {name: record.get(f"{name}_loss") for name in ("detector", "descriptor")},
+            "loss": {name.removesuffix("_loss"): value for name, value in record.items() if name.endswith("_loss")},
             "share": {name: value for name, value in validation.items() if not name.endswith("_px")},
             "error [px]": {name: value for name, value in validation.items() if name.endswith("_px")},
         }.items():
             for name, value in figures.items():
-                if value is not None:
-                    panels.setdefault(label, {}).setdefault(name, []).append((record["step"], value))
+                panels.setdefault(label, {}).setdefault(name, []).append((record["step"], value))
     if panels:
         save_lines(folder / CURVES_FILE, panels, x=Axis("step", low=0), title="training")

@@ -53,6 +53,7 @@ class ViewPairs:
         cells: (2B, 65, H/8, W/8), what the detector should say: probabilities, the dustbin last.
         cell_weights: (2B, H/8, W/8), 1 where the view shows the image, else 0.
         points: (2B, P, 2), where keypoints that both views of a pair show lie in each, in pixels.
+        homographies: (2B, 3, 3), from pixels of the image to those of each view.
         descriptors: (B, P, D), the teacher's descriptors of them.
         valid: (B, P), which of these rows count.
         images: (B,), indices of the images.
@@ -62,6 +63,7 @@ class ViewPairs:
     cells: torch.Tensor
     cell_weights: torch.Tensor
     points: torch.Tensor
+    homographies: torch.Tensor
     descriptors: torch.Tensor
     valid: torch.Tensor
     images: torch.Tensor
@@ -115,6 +117,7 @@ class PairSampler:
             cells,
             weights,
             points[rows, chosen.repeat(2, 1)].nan_to_num(posinf=0.0),
+            homographies,
             self._descriptors[images[:, None], chosen].float(),
             valid,
             images,

@@ -65,6 +65,7 @@ def toy_pairs() -> Callable[..., ViewPairs]:
             cells=cells,
             cell_weights=torch.ones((2 * count, 6, 8)),
             points=at,
+            homographies=torch.eye(3).repeat(2 * count, 1, 1),
             descriptors=torch.nn.functional.normalize(descriptors, dim=2),
             valid=torch.ones((count, points), dtype=torch.bool),
             images=torch.arange(count),

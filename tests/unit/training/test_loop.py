@@ -71,7 +71,7 @@ def test_training_lowers_the_loss(sampler, tmp_path, at_each_step):
     train(network(), sampler, replace(OPTIONS, steps=60, pairs=4), tmp_path, ALONE, listener=heard)
     assert [report.step for report in heard.reports] == list(range(1, 61))
     for name in ("detector", "descriptor"):
-        losses = [getattr(report, name) for report in heard.reports]
+        losses = [report.losses[name] for report in heard.reports]
         assert sum(losses[-10:]) < 0.95 * sum(losses[:10]), name
     assert steps_of(tmp_path) == list(range(1, 61))
 
@@ -251,7 +251,7 @@ def test_only_the_first_process_writes_and_keeps_figures(sampler, tmp_path, monk
     assert not list(tmp_path.iterdir())
     assert not heard.reports
     assert not heard.validations
-    assert not logs[0]._sums  # they are never reported, and would grow with the run
+    assert not logs[0]._steps  # they are never reported, and would grow with the run
 
 
 def test_bf16_keeps_weights_in_f32(sampler, tmp_path):

@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from oakpoint.training.losses import LossOptions, descriptor_loss, detector_loss
+from oakpoint.training.homographies import transform
+from oakpoint.training.losses import (
+    LossOptions,
+    descriptor_loss,
+    detector_loss,
+    found_positions,
+    losses_of,
+    position_loss,
+)
+from oakpoint.training.views import cell_labels
 
 OPTIONS = LossOptions()
 BETWEEN = LossOptions(teacher_share=0.0)
@@ -55,6 +64,85 @@ class TestDetector:
         other[:, :, 3:] = 100 * torch.randn(4, 65, 3, 8)
         assert detector_loss(semi, pairs) == detector_loss(other, pairs)
         assert detector_loss(semi, replace(pairs, cell_weights=torch.zeros(4, 6, 8))) == 0
+
+
+def labelled(pairs, shift=(0.0, 0.0), homography=None, offset=3.3):
+    """Pairs whose second views are moved by ``shift`` px, or by a homography, with labels of their points."""
+    second_from_first = torch.eye(3)
+    second_from_first[:2, 2] = torch.tensor(shift)
+    if homography is not None:
+        second_from_first = homography
+    first = pairs.points.chunk(2)[0] + offset  # in the middle of cells, whose border cuts labels
+    second = transform(second_from_first.expand(len(first), -1, -1), first)
+    points = torch.cat([first, second])
+    homographies = torch.stack([torch.eye(3), second_from_first]).repeat_interleave(len(first), dim=0)
+    cells = cell_labels(points, torch.full(points.shape[:2], 0.9), (64, 48), sigma_px=0.5)
+    return replace(pairs, points=points, homographies=homographies, cells=cells)
+
+
+class TestPosition:
+    def test_blobs_are_found_between_pixels(self):
+        truth = torch.tensor([[[20.3, 15.8], [40.6, 30.2]]])
+        y, x = torch.meshgrid(torch.arange(48), torch.arange(64), indexing="ij")
+        heatmap = sum(torch.exp(-((x - a) ** 2 + (y - b) ** 2) / 0.8) for a, b in truth[0])[None]
+        found, sure = found_positions(heatmap, truth + torch.tensor([1.4, -1.2]))
+        torch.testing.assert_close(found, truth, atol=0.05, rtol=0)
+        assert (sure > 1).all()
+
+    def test_nothing_is_found_in_an_empty_map_and_nothing_breaks(self):
+        found, sure = found_positions(torch.zeros(1, 48, 64), torch.tensor([[[0.0, 0.0], [63.0, 47.0]]]))
+        assert torch.isfinite(found).all()
+        assert not sure.any()
+
+    @pytest.mark.parametrize("shift", [(0.0, 0.0), (1.5, -1.0)])
+    def test_labels_that_are_met_cost_next_to_nothing(self, toy_pairs, shift):
+        pairs = labelled(toy_pairs(), shift)
+        assert position_loss(pairs.cells.clamp_min(1e-9).log(), pairs) < 0.02
+
+    def test_views_that_disagree_cost_more_than_views_that_agree(self, toy_pairs):
+        pairs = labelled(toy_pairs())
+        agreeing = pairs.cells.clamp_min(1e-9).log()
+        elsewhere = labelled(toy_pairs(), (1.0, 0.0)).cells.clamp_min(1e-9).log()
+        disagreeing = torch.cat([agreeing.chunk(2)[0], elsewhere.chunk(2)[1]])
+        assert position_loss(disagreeing, pairs) > 0.2
+        # Half of that for both views to be off alike: they agree with each other, not with the label.
+        both = torch.cat([elsewhere.chunk(2)[1], elsewhere.chunk(2)[1]])
+        assert 0.1 < position_loss(both, pairs) < 0.4
+
+    def test_distances_count_in_the_smaller_view(self, toy_pairs):
+        zoom = torch.diag(torch.tensor([2.0, 2.0, 1.0]))
+        pairs = labelled(toy_pairs(points=2), homography=zoom, offset=1.3)
+        semi = pairs.cells.clamp_min(1e-9).log()
+        further = zoom @ torch.tensor([[1, 0, 0.5], [0, 1, 0], [0, 0, 1.0]])
+        moved = labelled(toy_pairs(points=2), homography=further, offset=1.3)
+        semi = torch.cat([semi.chunk(2)[0], moved.cells.clamp_min(1e-9).log().chunk(2)[1]])
+        # A pixel in the second view, half a pixel in the first: ½·0.5² between views, ½·(0 + ½·1²) to the labels.
+        assert float(position_loss(semi, pairs)) == pytest.approx((0.125 + 0.25) / 2, abs=0.06)
+
+    def test_points_that_no_label_holds_do_not_count(self, toy_pairs):
+        pairs = labelled(toy_pairs())
+        empty = torch.zeros_like(pairs.cells)
+        empty[:, -1] = 1
+        assert position_loss(torch.randn(4, 65, 6, 8), replace(pairs, cells=empty)) == 0
+
+    def test_its_gradient_is_finite_and_moves_the_views_together(self, toy_pairs):
+        pairs = labelled(toy_pairs())
+        semi = (3 * torch.randn(4, 65, 6, 8, generator=torch.Generator().manual_seed(0))).requires_grad_()
+        before = position_loss(semi, pairs)
+        before.backward()
+        assert torch.isfinite(semi.grad).all()
+        with torch.no_grad():
+            assert position_loss(semi - 0.5 * semi.grad / semi.grad.norm(), pairs) < before
+
+    def test_the_total_is_the_weighted_sum(self, toy_pairs):
+        pairs = labelled(toy_pairs())
+        semi, desc = torch.randn(4, 65, 6, 8), torch.randn(4, 16, 6, 8)
+        options = LossOptions(descriptor_weight=0.5, position_weight=0.25)
+        losses = losses_of(semi, desc, pairs, options)
+        expected = (
+            detector_loss(semi, pairs) + 0.25 * position_loss(semi, pairs) + 0.5 * descriptor_loss(desc, pairs, options)
+        )
+        torch.testing.assert_close(losses.total(options), expected)
 
 
 class TestDescriptor:
