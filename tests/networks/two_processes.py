@@ -10,6 +10,7 @@ from small_network import SmallNetwork
 
 from oakpoint.errors import TrainingError
 from oakpoint.training.loop import train
+from oakpoint.training.losses import LossOptions
 from oakpoint.training.options import TrainingOptions
 from oakpoint.training.processes import Place
 from oakpoint.training.views import ViewPairs
