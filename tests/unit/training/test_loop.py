@@ -88,6 +88,16 @@ def test_the_average_is_given_in_evaluation_mode(sampler, tmp_path):
     assert norm.num_batches_tracked == own.num_batches_tracked
 
 
+def test_the_average_follows_quickly_at_first_and_slowly_later(sampler, tmp_path):
+    start = network().stem.weight.detach()
+    for name, ema_decay, kept in (("quick", 0.999, 0.1), ("quicker", 0.05, 0.05)):
+        (tmp_path / name).mkdir()
+        trained = network()
+        options = replace(OPTIONS, steps=1, ema_decay=ema_decay)
+        average = train(trained, sampler, options, tmp_path / name, ALONE, listener=Heard())
+        torch.testing.assert_close(average.stem.weight, kept * start + (1 - kept) * trained.stem.weight.detach())
+
+
 def test_the_same_seed_gives_the_same_weights(sampler, tmp_path):
     states = []
     for name in ("one", "two"):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from oakpoint.training.homographies import transform
+from oakpoint.training.homographies import sample, transform
 from oakpoint.training.losses import (
     LossOptions,
     descriptor_loss,
@@ -188,6 +188,23 @@ class TestDescriptor:
         assert descriptor_loss(maps, pairs, BETWEEN) < 1e-3
         strict = replace(BETWEEN, neighbour_px=0.0)
         assert descriptor_loss(maps, pairs, strict) == pytest.approx(2 * math.log(2) / 12, rel=0.05)
+
+    def test_what_is_near_in_the_view_that_is_searched_is_left_out(self, toy_pairs):
+        maps, pairs, _ = described(toy_pairs())
+        points = pairs.points.clone()
+        points[2:, 1] = points[2:, 0] + torch.tensor([3.0, 0])  # in the second views only
+        pairs = replace(pairs, points=points)
+        first, second = torch.nn.functional.normalize(
+            sample(torch.nn.functional.normalize(maps, dim=1), points, size=(64, 48)), dim=2
+        ).chunk(2)
+        logits = first @ second.transpose(1, 2) / OPTIONS.temperature
+        there = logits.clone()
+        there[:, 0, 1] = there[:, 1, 0] = -torch.inf
+        expected = -(
+            torch.log_softmax(there, dim=2).diagonal(dim1=1, dim2=2).mean()
+            + torch.log_softmax(logits, dim=1).diagonal(dim1=1, dim2=2).mean()
+        )
+        assert descriptor_loss(maps, pairs, BETWEEN) == pytest.approx(float(expected / 2), rel=1e-4)
 
     def test_rows_that_do_not_count_do_not(self, toy_pairs):
         maps, pairs, _ = described(toy_pairs())

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from oakpoint.training.homographies import ViewRanges, random_homographies, sample, transform
+from oakpoint.training.homographies import ViewRanges, pixel_grid, random_homographies, sample, transform
 from oakpoint.training.photometric import PhotometricRanges
 from oakpoint.training.views import PairSampler, ViewOptions, _shown_cells, cell_labels
 
@@ -98,6 +98,14 @@ class TestShownCells:
         expected[:5, 2:] = 1
         assert torch.equal(weights, expected)
 
+    def test_a_cell_is_shown_when_its_centre_is(self):
+        for shift_px, shown in ((3.9, 1), (4.1, 0)):  # the image's edge lies at shift − 0.5, the centre at 3.5
+            shift = torch.eye(3)[None].clone()
+            shift[0, 0, 2] = shift_px
+            weights = _shown_cells(shift, torch.Size((48, 640)), SIZE)[0]
+            assert (weights[:, 0] == shown).all()
+            assert (weights[:, 1:] == 1).all()
+
     def test_cells_behind_the_view_weigh_nothing(self):
         homography = torch.tensor([[[1.0, 0, 0], [0, 1, 0], [-1 / 32, 0, 1]]]).inverse()
         weights = _shown_cells(homography, torch.Size((4800, 6400)), SIZE)[0]
@@ -171,6 +179,21 @@ class TestPairs:
             grey = 120 / 255
             assert ((first - grey) * (second - grey))[chosen].gt(0).float().mean() > 0.98
             assert (first - second)[chosen].abs().median() < 0.1
+
+    @pytest.mark.parametrize("scale", [0.4, 0.55, 0.7, 1.2])
+    def test_a_view_shows_the_image_where_its_homography_says(self, toy_dataset, drawn_homographies, scale):
+        x, y = torch.meshgrid(torch.arange(160.0), torch.arange(120.0), indexing="xy")
+        waves = (128 + 60 * torch.sin(x / 9 + y / 15) + 60 * torch.cos(y / 8)).to(torch.uint8)
+        smooth = replace(toy_dataset, images=waves.expand(8, -1, -1).contiguous().numpy())
+        options = replace(OPTIONS, ranges=ViewRanges(scale=(scale, scale), tilt=1.2))
+        pairs = sampler(smooth, options).draw(8, seeded())
+        homographies = torch.cat([homographies for homographies, _ in drawn_homographies])
+        pixels = pixel_grid(SIZE, CPU).expand(16, -1, -1)
+        source = transform(homographies.inverse(), pixels)
+        expected = sample(waves.expand(16, 1, -1, -1).float() / 255, source, size=(160, 120))[..., 0]
+        chosen = ((source > 2) & (source < torch.tensor([157, 117]))).all(dim=2)
+        assert chosen.sum() > 1000
+        assert (pairs.views.flatten(1) - expected)[chosen].abs().max() < 0.04
 
     def test_labels_lie_on_the_squares_that_the_view_shows(self, toy_dataset):
         options = replace(OPTIONS, ranges=ViewRanges(scale=(0.9, 1.3), tilt=1.3))
