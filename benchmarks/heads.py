@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.registry import ModelSource
 from oakpoint.bundle.folder import Bundle, open_bundle
-from oakpoint.chain.descriptor_scale import measured_descriptor_scale
+from oakpoint.chain.descriptor_form import measured_descriptor_scale, measured_descriptor_values
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.heads import HEADS, NEEDS_SCALE
+from oakpoint.convert.heads import HEADS, NEEDS_SCALE, NEEDS_VALUES
 from oakpoint.extractor import dense_outputs
 from oakpoint.features.decode import decode
 from oakpoint.features.types import DecodeOptions
@@ -84,10 +84,18 @@ def measured(bundle: Bundle, heads: str, images: Images, shaves: int) -> tuple[R
     manifest, onnx = bundle.manifest, bundle.path("onnx")
     preprocess = manifest.preprocess
     scale = measured_descriptor_scale(onnx, images, preprocess)[0] if heads in NEEDS_SCALE else None
+    values = measured_descriptor_values(onnx, images, preprocess)[0] if heads in NEEDS_VALUES else None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.blob"
         write_blob(
-            onnx, path, size=preprocess.size, scale=preprocess.scale, heads=heads, shaves=shaves, descriptor_scale=scale
+            onnx,
+            path,
+            size=preprocess.size,
+            scale=preprocess.scale,
+            heads=heads,
+            shaves=shaves,
+            descriptor_scale=scale,
+            descriptor_values=values,
         )
         blob = read_blob(path)
         verifier = StageVerifier(images, preprocess, manifest.decode)

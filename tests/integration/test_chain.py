@@ -244,7 +244,7 @@ def test_two_conversions_give_the_same_bytes(
     ("options", "message"),
     [
         ({"to": "tflite"}, "target: expected one of onnx, ir, blob, archive, got 'tflite'"),
-        ({"heads": "all"}, "heads: expected one of dense, heatmap, normalised, packed, rtabmap, got 'all'"),
+        ({"heads": "all"}, "heads: expected one of dense, heatmap, normalised, packed, reduced, rtabmap, got 'all'"),
         ({"shaves": 17}, "shaves: expected 1 to 16, got 17"),
         ({"batch": 0}, "batch: expected 1 or more, got 0"),
         ({"batch": 2, "to": "blob"}, "batch: a Myriad X blob has batch 1, got 2; take 1, or stop before it"),

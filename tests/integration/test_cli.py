@@ -169,7 +169,7 @@ CONVERT = ("convert", SMALL, "--random", "--size", "96x64", "--to", "onnx")
         ({"--size": "-8x8"}, "size: expected WIDTHxHEIGHT"),
         ({"--size": "80000000x8000"}, "size: expected at most 268,435,456 pixels"),
         ({"--size": None}, "size: needed for a network or an ONNX file, as --size 320x200"),
-        ({"--heads": "foo"}, "heads: expected one of dense, heatmap, normalised, packed, rtabmap, got 'foo'"),
+        ({"--heads": "foo"}, "heads: expected one of dense, heatmap, normalised, packed, reduced, rtabmap, got 'foo'"),
         ({"--to": "foo"}, "target: expected one of onnx, ir, blob, archive, got 'foo'"),
         ({"--to": "blob", "--batch": "4"}, "batch: a Myriad X blob has batch 1, got 4"),
         ({"--to": "archive", "--shaves": "17"}, "shaves: expected 1 to 16, got 17"),

@@ -16,16 +16,20 @@ from onnx import helper
 
 import oakpoint
 from oakpoint.backends.registry import INPUT, ModelSource
+from oakpoint.backends.registry import OUTPUTS as OUTPUT_NAMES
 from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.records import Verdict
 from oakpoint.chain.conversion import convert
-from oakpoint.chain.descriptor_scale import measured_descriptor_scale
+from oakpoint.chain.descriptor_form import measured_descriptor_scale
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
+from oakpoint.convert.onnx_from_torch import write_onnx
+from oakpoint.errors import ConversionError
 from oakpoint.extractor import default_preprocess
 from oakpoint.features.types import DecodeOptions
 from oakpoint.myriad.blob import read_blob
+from oakpoint.networks.registry import load_network
 from oakpoint.verify.tolerances import BLOB_STAGE
 
 SMALL, SMALL_SIZE = "small_network:SmallNetwork", (160, 120)
@@ -71,7 +75,7 @@ def test_packed_takes_half_the_bytes(converted: Callable[..., Path]) -> None:
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.compiler
-@pytest.mark.parametrize("heads", ["heatmap", "normalised", "packed"])
+@pytest.mark.parametrize("heads", ["heatmap", "normalised", "packed", "reduced"])
 def test_superpoint(converted: Callable[..., Path], superpoint_weights: Path, heads: str) -> None:
     folder = converted(
         f"superpoint-{heads}", model="superpoint", weights=superpoint_weights, size=(320, 200), heads=heads
@@ -79,6 +83,7 @@ def test_superpoint(converted: Callable[..., Path], superpoint_weights: Path, he
     manifest = open_bundle(folder).manifest
     assert manifest.verdicts[BLOB_STAGE] is Verdict.PASS
     assert manifest.descriptor_scale == (2.0**-6 if heads == "normalised" else None)
+    assert manifest.descriptor_values == (96 if heads == "reduced" else None)
 
 
 def with_descriptors_times(source: Path, target: Path, factor: float) -> Path:
@@ -110,6 +115,48 @@ def test_norms_far_from_superpoints_are_measured_and_scaled(
         write_blob(source, blob, size=SMALL_SIZE, scale=1 / 255, heads="normalised", shaves=4, descriptor_scale=chosen)
         verdicts[name] = verifier.blob_of_onnx(ModelSource(onnx=source, blob=blob), "normalised").verdict
     assert verdicts == {"measured": Verdict.PASS, "superpoints": Verdict.FAIL}
+
+
+@pytest.fixture(scope="session")
+def low_rank_onnx(made_once: Callable[..., Path]) -> Path:
+    """A network whose descriptors of 32 values lie in 12 dimensions, and a little beside."""
+    network = load_network("small_network:LowRankNetwork", None, seed=0).module
+    network.reset_describer()
+    return made_once(
+        "low-rank.onnx",
+        lambda path: write_onnx(network, path, size=SMALL_SIZE, input_name=INPUT, output_names=OUTPUT_NAMES),
+    )
+
+
+@pytest.mark.compiler
+def test_descriptors_of_a_low_rank_are_reduced_to_what_they_use(
+    low_rank_onnx: Path, tmp_path: Path, image_folder: Path, listener: Any, photographs: dict[str, NDArray[np.uint8]]
+) -> None:
+    options = ConversionOptions(
+        model=str(low_rank_onnx), size=SMALL_SIZE, images=image_folder, heads="reduced", to="blob"
+    )
+    manifest = convert(options, tmp_path / "b", listener).manifest
+    assert manifest.descriptor_values == 16, "12 dimensions, to a multiple of 8"
+    assert manifest.verdicts[BLOB_STAGE] is Verdict.PASS
+    assert {s.name: s.shape for s in manifest.artifact("blob").outputs} == {
+        "heatmap": (1, 120, 160),
+        "descriptors": (1, 16, 15, 20),
+    }
+    with oakpoint.load(tmp_path / "b") as host, oakpoint.load(tmp_path / "b", backend="myriad_simulator") as device:
+        images = photographs["camera"], photographs["camera"][::-1]
+        expected, got = (oakpoint.match(*map(extractor, images)) for extractor in (host, device))
+    pairs, found = ({tuple(pair) for pair in matches.indices.tolist()} for matches in (expected, got))
+    assert len(pairs & found) >= 0.8 * len(pairs) > 0, "distances among reduced descriptors are those of whole ones"
+
+
+@pytest.mark.compiler
+def test_descriptors_that_use_all_their_values_are_not_reduced(
+    small_onnx: Path, tmp_path: Path, image_folder: Path, listener: Any
+) -> None:
+    options = ConversionOptions(model=str(small_onnx), size=SMALL_SIZE, images=image_folder, heads="reduced", to="blob")
+    with pytest.raises(ConversionError, match=r"use all of their 16 values: .*; take --heads heatmap"):
+        convert(options, tmp_path / "b", listener)
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.compiler

@@ -88,6 +88,22 @@ class NormNetwork(SmallNetwork):
             norm.running_var = torch.rand(norm.num_features, generator=generator) + 0.5
 
 
+class LowRankNetwork(SmallNetwork):
+    """With descriptors of 32 values that lie in a subspace of 12 dimensions, and a little beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.describer = nn.Conv2d(32, 32, 1)
+
+    def reset_describer(self) -> None:
+        generator = torch.Generator().manual_seed(2)
+        wide, narrow = torch.randn(32, 12, generator=generator), torch.randn(12, 32, generator=generator)
+        with torch.no_grad():
+            self.describer.weight.copy_(((wide @ narrow) / 12)[:, :, None, None])
+            self.describer.weight.add_(1e-4 * torch.randn(32, 32, 1, 1, generator=generator))
+            self.describer.bias.copy_(wide @ torch.randn(12, generator=generator) / 12)
+
+
 class DictOutputs(SmallNetwork):
     """With its outputs in a dict."""
 

@@ -32,6 +32,7 @@ class Manifest:
         descriptor_dim: D, the length of a descriptor.
         heads: what the device graph puts out.
         descriptor_scale: factor on the device's descriptors, for heads that normalise them there; None for others.
+        descriptor_values: how many values the device's descriptors have, for heads that reduce them; None for others.
         shaves: SHAVE cores the blob was compiled for; None without a blob.
         artifacts: the results, each with the hashes of its files.
         verdicts: stage → verdict at the time of conversion.
@@ -54,6 +55,7 @@ class Manifest:
     verdicts: dict[str, Verdict]
     not_made: dict[str, str] = field(default_factory=dict)
     descriptor_scale: float | None = None
+    descriptor_values: int | None = None
     files: dict[str, str] = field(default_factory=dict)
 
     def artifact(self, kind: ArtifactKind) -> Artifact:

@@ -10,7 +10,7 @@ from oakpoint.images.preprocess import Preprocess
 
 ArtifactKind = Literal["onnx", "ir", "blob", "oak_json", "archive", "superblob"]
 
-HeadsName = Literal["dense", "heatmap", "normalised", "packed", "rtabmap"]
+HeadsName = Literal["dense", "heatmap", "normalised", "packed", "reduced", "rtabmap"]
 """What the device graph puts out: ``dense`` is the network's own ``semi`` and ``desc``; ``rtabmap`` is what RTAB-Map's
 camera driver reads; ``convert.heads`` has them all."""
 

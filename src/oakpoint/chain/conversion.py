@@ -15,14 +15,14 @@ from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptio
 from oakpoint.bundle.folder import check_replaceable, writing_bundle
 from oakpoint.bundle.manifest import MANIFEST_FILE, REPORT_FILE, Manifest, manifest_json, report_json
 from oakpoint.bundle.records import Artifact, ArtifactKind, StageReport, TensorSpec, Verdict
-from oakpoint.chain.descriptor_scale import measured_descriptor_scale
+from oakpoint.chain.descriptor_form import measured_descriptor_scale, measured_descriptor_values
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.origin import Origin, open_origin
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.archive_from_blob import write_archive
 from oakpoint.convert.blob_from_onnx import write_blob
 from oakpoint.convert.blobs_by_shaves import compile_for_shaves
-from oakpoint.convert.heads import NEEDS_SCALE
+from oakpoint.convert.heads import NEEDS_SCALE, NEEDS_VALUES
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.onnx_from_torch import write_onnx
@@ -121,6 +121,7 @@ class _Run:
     reports: list[StageReport] = field(default_factory=list)
     not_made: dict[str, str] = field(default_factory=dict)
     descriptor_scale: float | None = None
+    descriptor_values: int | None = None
 
     @property
     def preprocess(self) -> Preprocess:
@@ -215,9 +216,16 @@ class _Run:
             return
         if self.options.heads in NEEDS_SCALE:
             self._step("norms", self._measure_norms)
+        if self.options.heads in NEEDS_VALUES:
+            self._step("values", self._measure_values)
         self._step("blob", self._write_blob)
         source = ModelSource(onnx=self.folder / ONNX_FILE, blob=self.folder / BLOB_FILE)
         self._judge("verify blob", lambda: self.verifier.blob_of_onnx(source, self.options.heads))
+
+    def _measure_values(self) -> str:
+        images = self.verifier.images
+        self.descriptor_values, whole = measured_descriptor_values(self.folder / ONNX_FILE, images, self.preprocess)
+        return f"{self.descriptor_values} of {whole} values of a descriptor are enough for every cell of the images"
 
     def _measure_norms(self) -> str:
         images = self.verifier.images
@@ -235,6 +243,7 @@ class _Run:
             heads=options.heads,
             shaves=options.shaves,
             descriptor_scale=self.descriptor_scale,
+            descriptor_values=self.descriptor_values,
         )
         baked = replace(self.preprocess, baked=True)
         command = (
@@ -261,6 +270,7 @@ class _Run:
             scale=self.preprocess.scale,
             heads=self.options.heads,
             descriptor_scale=self.descriptor_scale,
+            descriptor_values=self.descriptor_values,
             compiled=lambda shaves: self.listener.started(f"superblob: {shaves} shaves done"),
         )
         blobs.update(compiled)
@@ -317,6 +327,7 @@ class _Run:
             descriptor_dim=_descriptor_dim(self.host_tensors),
             heads=self.options.heads,
             descriptor_scale=self.descriptor_scale,
+            descriptor_values=self.descriptor_values,
             shaves=self.options.shaves if has_blob else None,
             artifacts=tuple(self.artifacts),
             verdicts={report.stage: report.verdict for report in self.reports},

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from oakpoint.backends.base import Backend
-from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.registry import OUTPUTS, ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import Bundle
 from oakpoint.bundle.records import HeadsName, StageReport, Verdict
+from oakpoint.convert.descriptor_basis import descriptor_basis
 from oakpoint.errors import MissingExtraError, UsageError
-from oakpoint.features.types import DecodeOptions
+from oakpoint.features.sampling import unit_norm
+from oakpoint.features.types import DecodeOptions, Outputs
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.superblob import blobs_from_superblob
 from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, reload_network
@@ -66,8 +71,11 @@ class StageVerifier:
 
         Args:
             source: the ONNX and the blob.
-            heads: what the blob puts out: where descriptors are normalised on the device, the reference's are too.
+            heads: what the blob puts out: where descriptors are normalised on the device, the reference's are too, and
+                where they were reduced, they are taken back to the reference's values.
         """
+        onnx = source.onnx
+        assert onnx is not None
         return verify_stage(
             BLOB_STAGE,
             lambda: self._open(source, "onnxruntime"),
@@ -78,11 +86,31 @@ class StageVerifier:
             decode=self.decode,
             claim=BLOB_CLAIM,
             tolerances=PACKED_BLOB_TOLERANCES if heads == "packed" else None,
-            unit_descriptors=heads in UNIT_DESCRIPTORS,
+            of_reference=_at_unit_norm if heads in UNIT_DESCRIPTORS else _as_it_is,
+            of_candidate=_lifting(onnx) if heads == "reduced" else _as_it_is,
         )
 
     def _open(self, source: ModelSource, backend: str) -> Backend:
         return open_backend(source, RuntimeOptions(backend=backend), size=self.preprocess.size)
+
+
+def _as_it_is(outputs: Outputs) -> Outputs:
+    return outputs
+
+
+def _at_unit_norm(outputs: Outputs) -> Outputs:
+    return replace(outputs, descriptors=unit_norm(outputs.descriptors))
+
+
+def _lifting(onnx: Path) -> Callable[[Outputs], Outputs]:
+    """Takes reduced descriptors back to the network's own values."""
+    basis = descriptor_basis(onnx, OUTPUTS[1]).astype(np.float32)
+
+    def lifted(outputs: Outputs) -> Outputs:
+        directions = basis[:, : len(outputs.descriptors)]
+        return replace(outputs, descriptors=np.tensordot(directions, outputs.descriptors, axes=1))
+
+    return lifted
 
 
 def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple[StageReport, ...]:

@@ -90,6 +90,7 @@ def _advice(path: Path, blob: Blob) -> tuple[ShaveAdvice, ...]:
             scale=bundle.manifest.preprocess.scale,
             heads=bundle.manifest.heads,
             descriptor_scale=bundle.manifest.descriptor_scale,
+            descriptor_values=bundle.manifest.descriptor_values,
             compiled=compiled,
         )
     return advise(Blob.from_bytes(content) for content in blobs.values())

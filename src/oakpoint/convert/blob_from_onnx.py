@@ -21,6 +21,7 @@ def write_blob(
     heads: str,
     shaves: int,
     descriptor_scale: float | None = None,
+    descriptor_values: int | None = None,
     cache: Path | None = None,
 ) -> tuple[str, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Compile a host model for the Myriad X: U8 0–255 in, FP16 (or, packed, S32) out, batch 1.
@@ -33,6 +34,7 @@ def write_blob(
         heads: what the blob puts out, see ``heads``.
         shaves: SHAVE cores, 1 to 16.
         descriptor_scale: for heads that normalise descriptors, see ``heads``.
+        descriptor_values: for heads that reduce them.
         cache: the compiler's cache folder.
 
     Returns:
@@ -41,7 +43,14 @@ def write_blob(
     Raises:
         ConversionError: the network cannot run on the device, or the compiler is not to be had (its two subclasses).
     """
-    model = device_graph(source, size=size, scale=scale, heads=heads, descriptor_scale=descriptor_scale)
+    model = device_graph(
+        source,
+        size=size,
+        scale=scale,
+        heads=heads,
+        descriptor_scale=descriptor_scale,
+        descriptor_values=descriptor_values,
+    )
     with tempfile.TemporaryDirectory(prefix="oakpoint-device-") as scratch:
         path = Path(scratch) / "device.onnx"
         onnx.save(model, path)

@@ -24,6 +24,7 @@ def compile_for_shaves(
     scale: float,
     heads: str,
     descriptor_scale: float | None = None,
+    descriptor_values: int | None = None,
     shaves: Iterable[int] = ALL_SHAVES,
     compiled: Callable[[int], None] = lambda _: None,
 ) -> dict[int, bytes]:
@@ -35,6 +36,7 @@ def compile_for_shaves(
         scale: folded into the first convolution.
         heads: what the blobs put out.
         descriptor_scale: for heads that normalise descriptors, see ``heads``.
+        descriptor_values: for heads that reduce them.
         shaves: the numbers, each 1 to 16.
         compiled: told of each number when its blob is done.
 
@@ -47,7 +49,14 @@ def compile_for_shaves(
     ensure_toolchain()
     with tempfile.TemporaryDirectory(prefix="oakpoint-shaves-") as scratch:
         path = Path(scratch) / "device.onnx"
-        model = device_graph(source, size=size, scale=scale, heads=heads, descriptor_scale=descriptor_scale)
+        model = device_graph(
+            source,
+            size=size,
+            scale=scale,
+            heads=heads,
+            descriptor_scale=descriptor_scale,
+            descriptor_values=descriptor_values,
+        )
         onnx.save(model, path)
 
         def compile_one(number: int) -> bytes:

@@ -41,7 +41,13 @@ _SAME_AT_13 = {
 
 
 def device_graph(
-    source: Path, *, size: tuple[int, int], scale: float, heads: str, descriptor_scale: float | None = None
+    source: Path,
+    *,
+    size: tuple[int, int],
+    scale: float,
+    heads: str,
+    descriptor_scale: float | None = None,
+    descriptor_values: int | None = None,
 ) -> onnx.ModelProto:
     """Make the device graph of a host model.
 
@@ -51,6 +57,7 @@ def device_graph(
         scale: what the pixels 0–255 are multiplied with; folded into the first convolution.
         heads: what the graph puts out, see ``heads.append_heads``.
         descriptor_scale: for heads that normalise descriptors, see there.
+        descriptor_values: for heads that reduce them.
 
     Returns:
         A checked model: FP16 input (1, 1, H, W) that holds 0–255, FP16 outputs (packed ones int32), opset
@@ -66,7 +73,7 @@ def device_graph(
     lower_reductions(model)
     model = _at_device_opset(model)
     _fold_scale(model, scale)
-    append_heads(model, heads, size=size, descriptor_scale=descriptor_scale)
+    append_heads(model, heads, size=size, descriptor_scale=descriptor_scale, descriptor_values=descriptor_values)
     _round_to_fp16(model)
     try:
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from oakpoint.convert.descriptor_basis import project_descriptors
 from oakpoint.convert.descriptor_norm import append_unit_descriptors, scale_descriptors
 from oakpoint.convert.graph_edit import GraphEditor, rename_tensor, set_outputs
 from oakpoint.convert.packing import append_packed_descriptors, append_packed_heatmap
@@ -21,9 +22,17 @@ HEATMAP_PACKED, DESCRIPTORS_PACKED = "heatmap_packed", "descriptors_packed"
 NEEDS_SCALE = ("normalised",)
 """Heads that square descriptors on the device, and need them scaled so that the squares stay within FP16."""
 
+NEEDS_VALUES = ("reduced",)
+"""Heads that give fewer values of each descriptor, and need to know how many are enough."""
+
 
 def append_heads(
-    model: onnx.ModelProto, heads: str, *, size: tuple[int, int], descriptor_scale: float | None = None
+    model: onnx.ModelProto,
+    heads: str,
+    *,
+    size: tuple[int, int],
+    descriptor_scale: float | None = None,
+    descriptor_values: int | None = None,
 ) -> None:
     """Append the named heads to a model with the outputs ``semi`` (1, 65, H/8, W/8) and ``desc`` (1, D, H/8, W/8).
 
@@ -34,6 +43,8 @@ def append_heads(
     ``normalised`` ``heatmap`` as above; ``descriptors`` of unit L2 norm
     ``packed``     half the bytes, four values in each int32, see ``packing``: ``heatmap_packed``
                    (1, 16, H/8, W/8), ``descriptors_packed`` (1, D/4, H/8, W/8)
+    ``reduced``    ``heatmap`` as above; ``descriptors`` (1, K, H/8, W/8): coordinates in a subspace, see
+                   ``descriptor_basis``; cosines and distances among them are those of ``desc``
     ``rtabmap``    what RTAB-Map's DepthAI driver reads: ``heatmap`` as above, ``desc`` (1, H/8, W/8, D)
     ============== =============================================================================================
 
@@ -43,9 +54,10 @@ def append_heads(
         size: (W, H) in pixels.
         descriptor_scale: what the descriptors are multiplied with before anything else, folded into the convolution
             that they come from; see ``descriptor_norm.scale_for_norms``. None leaves them as they are.
+        descriptor_values: K, for heads ``reduced``.
 
     Raises:
-        UsageError: unknown heads, or heads of ``NEEDS_SCALE`` without a scale.
+        UsageError: unknown heads, or heads of ``NEEDS_SCALE`` or ``NEEDS_VALUES`` without theirs.
         ConversionError: the model lacks the two outputs, or cannot have these heads.
     """
     if heads not in HEADS:
@@ -55,6 +67,10 @@ def append_heads(
         raise ConversionError(f"expected the outputs {SEMI} and {DESC}, got {', '.join(sorted(names))}")
     if heads in NEEDS_SCALE and descriptor_scale is None:
         raise UsageError(f"heads {heads}: expected a descriptor_scale from the network's measured norms, got none")
+    if heads in NEEDS_VALUES:
+        if descriptor_values is None:
+            raise UsageError(f"heads {heads}: expected descriptor_values, measured on the network, got none")
+        project_descriptors(model.graph, DESC, descriptor_values)
     if descriptor_scale is not None:
         scale_descriptors(model.graph, DESC, descriptor_scale)
     HEADS[heads](model.graph, size)
@@ -111,6 +127,7 @@ HEADS: dict[str, Callable[[onnx.GraphProto, tuple[int, int]], None]] = {
     "heatmap": _heatmap,
     "normalised": _normalised,
     "packed": _packed,
+    "reduced": _heatmap,
     "rtabmap": _rtabmap,
 }
 """Heads by name."""

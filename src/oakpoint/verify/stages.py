@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.records import Check, StageReport, Verdict
 from oakpoint.errors import BackendError, ConversionError, NotExecutableError, UsageError
 from oakpoint.extractor import dense_outputs
-from oakpoint.features.sampling import unit_norm
-from oakpoint.features.types import DecodeOptions
+from oakpoint.features.types import DecodeOptions, Outputs
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.verify.compare import Agreement, View
 from oakpoint.verify.photographs import second_view
@@ -46,7 +44,8 @@ def verify_stage(
     further: Mapping[str, Callable[[], float]] | None = None,
     claim: str = "",
     tolerances: Sequence[Tolerance] | None = None,
-    unit_descriptors: bool = False,
+    of_reference: Callable[[Outputs], Outputs] = lambda outputs: outputs,
+    of_candidate: Callable[[Outputs], Outputs] = lambda outputs: outputs,
 ) -> StageReport:
     """Compare two models on images and judge the figures by the stage's tolerances.
 
@@ -65,7 +64,8 @@ def verify_stage(
         further: figures of the candidate that are measured elsewhere and have a tolerance here.
         claim: what a pass means and what it does not, where that needs saying.
         tolerances: in place of the stage's in ``TOLERANCES``.
-        unit_descriptors: the candidate's coarse descriptors have unit norm; the reference's are brought to it.
+        of_reference: what is made of the reference's outputs before they are compared, where the two differ in form.
+        of_candidate: the same for the candidate's.
 
     Raises:
         BackendError: from the reference.
@@ -78,11 +78,9 @@ def verify_stage(
         with open_reference() as reference, _judging(open_candidate) as candidate:
             for image in images.values():
                 pictures = (image, second_view(image))
-                expected = [
-                    _view(reference, preprocess.apply(p)[0], agreement, unit=unit_descriptors) for p in pictures
-                ]
+                expected = [_view(reference, preprocess.apply(p)[0], agreement, of_reference) for p in pictures]
                 got = [
-                    _judged_view(candidate, (candidate_preprocess or preprocess).apply(p)[0], agreement)
+                    _judged_view(candidate, (candidate_preprocess or preprocess).apply(p)[0], agreement, of_candidate)
                     for p in pictures
                 ]
                 for pair in zip(expected, got, strict=True):
@@ -116,14 +114,15 @@ def _measured(measure: Callable[[], float]) -> float:
         raise _CandidateError(str(error)) from error
 
 
-def _view(backend: Backend, tensor: NDArray[Any], agreement: Agreement, *, unit: bool = False) -> View:
-    outputs = dense_outputs(backend.run({INPUT: tensor}))
-    return agreement.view(replace(outputs, descriptors=unit_norm(outputs.descriptors)) if unit else outputs)
+def _view(backend: Backend, tensor: NDArray[Any], agreement: Agreement, form: Callable[[Outputs], Outputs]) -> View:
+    return agreement.view(form(dense_outputs(backend.run({INPUT: tensor}))))
 
 
-def _judged_view(backend: Backend, tensor: NDArray[Any], agreement: Agreement) -> View:
+def _judged_view(
+    backend: Backend, tensor: NDArray[Any], agreement: Agreement, form: Callable[[Outputs], Outputs]
+) -> View:
     try:
-        return _view(backend, tensor, agreement)
+        return _view(backend, tensor, agreement, form)
     except NotExecutableError:
         raise
     except BackendError as error:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.records import StageReport, TensorSpec, Verdict
 from oakpoint.errors import BackendError, NotExecutableError
-from oakpoint.features.types import DecodeOptions
+from oakpoint.features.sampling import unit_norm
+from oakpoint.features.types import DecodeOptions, Outputs
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.verify.stages import verify_stage
 from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE
@@ -179,10 +181,13 @@ def test_unit_descriptors_are_compared_with_the_references_at_unit_norm(images: 
         tensors = cells(image)
         return tensors | {"desc": tensors["desc"] / np.linalg.norm(tensors["desc"], axis=1, keepdims=True)}
 
+    def at_unit_norm(outputs: Outputs) -> Outputs:
+        return replace(outputs, descriptors=unit_norm(outputs.descriptors))
+
     def compared(candidate: Callable[[NDArray[Any]], Tensors]) -> StageReport:
         return verify_stage(
             BLOB_STAGE, lambda: Formula(cells), lambda: Formula(candidate), images=images, preprocess=PREPROCESS,
-            decode=DecodeOptions.preset("superpoint"), unit_descriptors=True,
+            decode=DecodeOptions.preset("superpoint"), of_reference=at_unit_norm,
         )  # fmt: skip
 
     assert compared(unit).verdict is Verdict.PASS
