@@ -63,6 +63,14 @@ def distill_command(
     pairs: Pairs = 16,
     learning_rate: Rate = 1e-3,
     view: View = "256x192",
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            help="WIDTHxHEIGHT to which images are brought, cut to that shape. "
+            "Default: the first one's, no more than 640x480 in all.",
+            show_default=False,
+        ),
+    ] = None,
     synthetic: Annotated[int, typer.Option(min=0, help="Synthetic images beside the photographs.")] = 0,
     precision: Precision = "bf16",
     device: Device = None,
@@ -81,6 +89,7 @@ def distill_command(
         teacher=TeacherOptions(name=teacher, weights=teacher_weights, accept_licence=accept_licence),
         student=student,
         init=_start(init, student),
+        image_size=parse_size(image_size),
         synthetic=synthetic,
         steps=steps,
         pairs=pairs,
@@ -122,6 +131,7 @@ def train_command(
         teacher=None,
         student=student,
         init=init,
+        image_size=None,
         synthetic=synthetic,
         steps=steps,
         pairs=pairs,
@@ -175,7 +185,11 @@ def _job(**asked: Any) -> TrainingJob:
         init=asked["init"],
         teacher=asked["teacher"],
         dataset=DatasetOptions(
-            images=asked["images"], synthetic=asked["synthetic"], labels=LabelOptions(), seed=asked["seed"]
+            images=asked["images"],
+            size=asked["image_size"],
+            synthetic=asked["synthetic"],
+            labels=LabelOptions(),
+            seed=asked["seed"],
         ),
         training=training,
         device=asked["device"],

@@ -16,7 +16,14 @@ MAX_VIDEO_FRAMES = 300
 """Frames that are taken of a video, evenly spread where its length is known: neighbouring ones show the same."""
 
 
-def gather_images(places: Sequence[Path], size: tuple[int, int]) -> NDArray[np.uint8]:
+LARGEST_PIXELS = 640 * 480
+"""Pixels of an image that is trained on, where no size is given; larger ones are scaled down."""
+
+SIDE_MULTIPLE = 32
+"""Sides are rounded down to it: most teachers work at 1/32 of the image, too."""
+
+
+def gather_images(places: Sequence[Path], size: tuple[int, int] | None) -> NDArray[np.uint8]:
     """All images of folders (with their subfolders) and frames of videos, uint8 (N, H, W), grey.
 
     The largest centred part of the aspect ratio of ``size`` is cut out and scaled by area averaging. Images of a folder
@@ -24,16 +31,27 @@ def gather_images(places: Sequence[Path], size: tuple[int, int]) -> NDArray[np.u
 
     Args:
         places: folders, images or videos.
-        size: (W, H) in pixels, multiples of 8.
+        size: (W, H) in pixels, multiples of 8; None: that of the first image, or less, see ``default_size``.
 
     Raises:
         ImageError: a place that does not exist, or not one image in all of them.
+        UsageError: a size whose sides are no multiples of 8.
     """
-    preprocess = Preprocess(size=size, resize="crop", interpolation="area", baked=True)
-    gathered = [preprocess.apply(image)[0][0, 0] for place in places for image in _images_of(place)]
+    gathered = []
+    for image in (image for place in places for image in _images_of(place)):
+        size = size or default_size((image.shape[1], image.shape[0]))
+        preprocess = Preprocess(size=size, resize="crop", interpolation="area", baked=True)
+        gathered.append(preprocess.apply(image)[0][0, 0])
     if not gathered:
         raise ImageError(f"{', '.join(map(str, places))}: expected images or videos, got none that can be read")
     return np.stack(gathered).astype(np.uint8)
+
+
+def default_size(image_size: tuple[int, int]) -> tuple[int, int]:
+    """(W, H) to train on images of (W, H) pixels: no more than ``LARGEST_PIXELS``, multiples of ``SIDE_MULTIPLE``."""
+    shrink = min(1.0, (LARGEST_PIXELS / (image_size[0] * image_size[1])) ** 0.5)
+    width, height = (max(1, round(side * shrink) // SIDE_MULTIPLE) * SIDE_MULTIPLE for side in image_size)
+    return width, height
 
 
 def _images_of(place: Path) -> Iterator[NDArray[np.uint8]]:

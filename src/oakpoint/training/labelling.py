@@ -20,6 +20,7 @@ from oakpoint.training.processes import Place
 from oakpoint.training.synthetic.images import synthetic_image, true_labels
 from oakpoint.training.teachers.protocol import Teacher
 
+SYNTHETIC_SIZE = (640, 480)
 Told = Callable[[int, int], None]
 Images = NDArray[np.uint8]
 
@@ -30,14 +31,14 @@ class DatasetOptions:
 
     Attributes:
         images: folders, images and videos.
-        size: (W, H) in pixels to which all are brought.
+        size: (W, H) in pixels to which all are brought; None: the first photograph's, or less; 640×480 without one.
         synthetic: how many synthetic images, whose corners are known, stand beside the photographs.
         labels: how the teacher labels.
         seed: of synthetic images and of the teacher's warps.
     """
 
     images: tuple[Path, ...]
-    size: tuple[int, int] = (640, 480)
+    size: tuple[int, int] | None = None
     synthetic: int = 0
     labels: LabelOptions
     seed: int = 0
@@ -52,7 +53,8 @@ def gather(options: DatasetOptions) -> Images:
     """
     parts = [gather_images(options.images, options.size)] if options.images else []
     if options.synthetic:
-        parts.append(np.stack([_synthetic(options, number)[0] for number in range(options.synthetic)]))
+        size = (parts[0].shape[2], parts[0].shape[1]) if parts else options.size or SYNTHETIC_SIZE
+        parts.append(np.stack([_synthetic(size, options.seed, number)[0] for number in range(options.synthetic)]))
     images = np.concatenate(parts) if parts else np.empty((0, 0, 0), np.uint8)
     if len(images) < 2:
         raise UsageError(f"images: expected at least 2, to train on and to validate on, got {len(images)}")
@@ -104,8 +106,8 @@ def label_dataset(folder: Path, options: DatasetOptions, teacher: Teacher | None
     return Dataset.open(folder)
 
 
-def _synthetic(options: DatasetOptions, number: int) -> tuple[Images, NDArray[np.float32]]:
-    return synthetic_image(options.size, np.random.default_rng([options.seed, number]))
+def _synthetic(size: tuple[int, int], seed: int, number: int) -> tuple[Images, NDArray[np.float32]]:
+    return synthetic_image(size, np.random.default_rng([seed, number]))
 
 
 @torch.inference_mode()
@@ -127,13 +129,14 @@ def _synthetic_labels(
 ) -> ImageLabels:
     """True corners; the teacher's descriptors at them."""
     number = index - (len(dataset.images) - options.synthetic)
-    points = _synthetic(options, number)[1][: options.labels.rows]
+    size = (dataset.images.shape[2], dataset.images.shape[1])
+    points = _synthetic(size, options.seed, number)[1][: options.labels.rows]
     labels = true_labels(points, descriptor_dim=dataset.descriptors.shape[2])
     if teacher is None or not len(points):
         return labels
     outputs = teacher(_tensor(dataset.images[index], device))
     at = torch.from_numpy(points).to(device)[None]
-    descriptors = functional.normalize(sample(outputs.descriptors, at, size=options.size)[0].float(), dim=1)
+    descriptors = functional.normalize(sample(outputs.descriptors, at, size=size)[0].float(), dim=1)
     return replace(labels, descriptors=descriptors.half().cpu().numpy())
 
 
