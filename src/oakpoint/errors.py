@@ -9,6 +9,8 @@ OakpointError                what a user can act on; the command line prints it 
 ├── BundleError              a bundle: missing, altered, half written, of another version
 ├── BlobError                a blob: truncated, corrupted, of another format
 ├── BackendError             a runtime cannot load or run a model on the device and precision asked for
+├── DeviceError              a camera is not there, not permitted, in use, or not of the kind that is needed
+│   └── DeviceLostError      a camera that was running is gone, or sends nothing more
 ├── VerificationError        two stages of the chain do not agree
 ├── OutputError              a result cannot be written where it was asked for
 └── ConversionError          a stage of the chain failed
@@ -61,6 +63,14 @@ class BlobError(OakpointError):
 
 class BackendError(OakpointError):
     """A runtime cannot load or run a model on the device and at the precision asked for."""
+
+
+class DeviceError(OakpointError):
+    """A camera is not there, not permitted, in use elsewhere, or not of the kind that is needed."""
+
+
+class DeviceLostError(DeviceError):
+    """A camera that was running is gone, or sends nothing more."""
 
 
 class VerificationError(OakpointError):
