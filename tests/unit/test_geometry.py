@@ -4,7 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from oakpoint.geometry import PixelMap, cropped_from_full, resized_from_original, warped_by_homography
+from oakpoint.errors import UsageError
+from oakpoint.geometry import (
+    PixelMap,
+    corner_matrix_from_map,
+    cropped_from_full,
+    map_from_corner_matrix,
+    resized_from_original,
+    warped_by_homography,
+)
 
 
 def test_resizing_maps_edges_to_edges():
@@ -54,3 +62,25 @@ def test_the_line_at_infinity_is_silent():
     assert np.isposinf(mapped[0, 0])
     assert np.isnan(mapped[1]).all()
     assert mapped[2].tolist() == [2, 1]
+
+
+def test_a_matrix_that_counts_from_corners_is_the_same_map():
+    # Edges go to edges: a pure scale about the corner is what resizing does.
+    half = map_from_corner_matrix(np.diag([0.5, 0.25, 1.0]))
+    assert half == resized_from_original((640, 480), (320, 120))
+    shifted = map_from_corner_matrix(np.array([[1.0, 0, -3], [0, 1, 2], [0, 0, 1]]))
+    assert shifted == cropped_from_full(3, -2)
+
+
+def test_corner_matrices_go_back_and_forth():
+    place = PixelMap((0.5, 0.75), (3.0, -1.25))
+    assert map_from_corner_matrix(corner_matrix_from_map(place)) == place
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [[[0, 1, 0], [1, 0, 0], [0, 0, 1]], [[1, 0.1, 0], [0, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 0], [0.1, 0, 1]]],
+)
+def test_a_matrix_that_turns_or_tilts_is_refused(matrix):
+    with pytest.raises(UsageError, match="expected a matrix that scales and shifts alone"):
+        map_from_corner_matrix(np.array(matrix, float))

@@ -69,8 +69,8 @@ def run_command(
     backend: Annotated[
         str | None,
         typer.Option(
-            help="Runtime: openvino, onnxruntime, torch, or myriad_simulator (what the camera computes); depthai (an OAK "
-            "camera), or depthai-replay (DepthAI's runtime with no camera). Default: openvino; for oak depthai.",
+            help="Runtime: openvino, onnxruntime, torch, or myriad_simulator (what the camera computes); depthai (an "
+            "OAK camera), or depthai-replay (DepthAI's runtime with no camera). Default: openvino; for oak depthai.",
             show_default=False,
         ),
     ] = None,
