@@ -259,3 +259,14 @@ def test_ctrl_c_in_a_real_pipeline(small_bundle: Path, image_folder: Path, tmp_p
     pictures = sorted(save.iterdir())
     assert len(pictures) >= 3
     assert all(cv2.imread(str(picture)) is not None for picture in pictures)
+
+
+def test_the_example_runs(small_bundle: Path, clip: Path) -> None:
+    example = Path(__file__).resolve().parents[2] / "examples" / "oak_pipeline.py"
+    done = subprocess.run(
+        [sys.executable, str(example), str(small_bundle), str(clip)], capture_output=True, text=True, timeout=120
+    )
+    lines = done.stdout.splitlines()
+    assert lines, done.stderr
+    assert lines[0].startswith("frame 0: ")
+    assert "descriptors (" in lines[0]

@@ -44,6 +44,7 @@ def _common(
 
 
 def _register() -> None:
+    from oakpoint.cli.bench import bench_command
     from oakpoint.cli.convert import convert_command
     from oakpoint.cli.demo import demo_command
     from oakpoint.cli.eval import eval_command
@@ -58,6 +59,7 @@ def _register() -> None:
     app.command("extract")(extract_command)
     app.command("eval")(eval_command)
     app.command("inspect")(inspect_command)
+    app.command("bench")(bench_command)
     app.command("demo")(demo_command)
 
 

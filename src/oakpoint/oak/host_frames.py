@@ -78,6 +78,9 @@ class HostFramesBackend(Backend):
         self._sent = 0
         self._received = 0
 
+    def __enter__(self) -> HostFramesBackend:
+        return self
+
     def stream(self, tensors: Iterable[NDArray[np.uint8]], *, in_flight: int) -> Iterator[Tensors]:
         """The outputs of one tensor after the other, with up to ``in_flight`` of them under way at a time.
 
