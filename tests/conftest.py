@@ -22,7 +22,10 @@ SHARED = Path(os.environ.get("OAKPOINT_SHARED", REPOSITORY.parent / "shared"))
 NETWORKS = Path(__file__).parent / "networks"
 """Networks for tests, in modules that ``package.module:Class`` can name."""
 
-sys.path.insert(0, str(NETWORKS))
+STUBS = Path(__file__).parent / "stubs"
+"""What stands in for hardware."""
+
+sys.path[:0] = [str(NETWORKS), str(STUBS)]
 
 settings.register_profile("oakpoint", derandomize=True, deadline=None, database=None)
 settings.load_profile("oakpoint")

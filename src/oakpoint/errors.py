@@ -11,6 +11,8 @@ OakpointError                what a user can act on; the command line prints it 
 │   └── NotModelledError     a whole blob with a stage that the simulator does not model
 ├── BackendError             a runtime cannot load or run a model on the device and precision asked for
 │   └── NotExecutableError   the model is whole, and the runtime lacks a way to run a part of it
+├── DeviceError              a camera is not there, not permitted, in use, or not of the kind that is needed
+│   └── DeviceLostError      a camera that was running is gone, or sends nothing more
 ├── VerificationError        two stages of the chain do not agree
 ├── TrainingError            training went astray: a loss that is not finite
 ├── OutputError              a result cannot be written where it was asked for
@@ -72,6 +74,14 @@ class BackendError(OakpointError):
 
 class NotExecutableError(BackendError):
     """A model is whole, and the runtime lacks a way to run a part of it: it says nothing of the model."""
+
+
+class DeviceError(OakpointError):
+    """A camera is not there, not permitted, in use elsewhere, or not of the kind that is needed."""
+
+
+class DeviceLostError(DeviceError):
+    """A camera that was running is gone, or sends nothing more."""
 
 
 class VerificationError(OakpointError):

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oakpoint.errors import UsageError
+
 Points = NDArray[np.float32] | NDArray[np.float64]
 """Array (N, 2) of (x, y) in pixels."""
 
@@ -72,6 +74,28 @@ def homography_from_map(target_from_source: PixelMap) -> NDArray[np.float64]:
     """The homography (3, 3) that does what an axis-aligned map does, to be chained with others by ``@``."""
     (sx, sy), (ox, oy) = target_from_source.scale, target_from_source.offset
     return np.array([[sx, 0.0, ox], [0.0, sy, oy], [0.0, 0.0, 1.0]])
+
+
+def map_from_corner_matrix(target_from_source: NDArray[np.float64]) -> PixelMap:
+    """The map that another library's matrix stands for, whose origin is an image's top-left *corner*.
+
+    Args:
+        target_from_source: (3, 3), a scale and an offset along each axis, in pixels whose integers are edges.
+
+    Raises:
+        UsageError: the matrix turns, shears or tilts, which a ``PixelMap`` cannot.
+    """
+    matrix = np.asarray(target_from_source, np.float64) / target_from_source[2, 2]
+    (sx, _, tx), (_, sy, ty), _ = matrix.tolist()
+    if not np.allclose(matrix, [[sx, 0, tx], [0, sy, ty], [0, 0, 1]], atol=1e-6) or sx == 0 or sy == 0:
+        raise UsageError(f"pixel map: expected a matrix that scales and shifts alone, got {matrix.tolist()}")
+    return PixelMap((sx, sy), (0.5 * sx - 0.5 + tx, 0.5 * sy - 0.5 + ty))
+
+
+def corner_matrix_from_map(target_from_source: PixelMap) -> NDArray[np.float64]:
+    """The matrix (3, 3) of the same map for a library whose origin is an image's top-left *corner*."""
+    (sx, sy), (ox, oy) = target_from_source.scale, target_from_source.offset
+    return np.array([[sx, 0.0, ox + 0.5 - 0.5 * sx], [0.0, sy, oy + 0.5 - 0.5 * sy], [0.0, 0.0, 1.0]])
 
 
 def second_from_first_prepared(

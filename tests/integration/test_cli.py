@@ -107,7 +107,7 @@ HEAVY = ("torch", "openvino", "onnxruntime", "depthai", "cv2", "onnx", "h5py", "
 def loaded_after(code: str) -> set[str]:
     script = f"import sys\n{code}\nprint(' '.join(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    return set(done.stdout.splitlines()[-1].split())  # above it stands what the code printed
 
 
 def test_importing_oakpoint_loads_no_runtime() -> None:

@@ -4,9 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from oakpoint.errors import UsageError
 from oakpoint.geometry import (
     PixelMap,
+    corner_matrix_from_map,
     cropped_from_full,
+    map_from_corner_matrix,
     outer_from_centre,
     resized_from_original,
     warped_by_homography,
@@ -64,3 +67,25 @@ def test_the_line_at_infinity_is_silent():
 
 def test_the_outer_corner_lies_half_a_pixel_before_the_first_centre():
     assert outer_from_centre(np.float32([[-0.5, -0.5], [3, 2]])).tolist() == [[0, 0], [3.5, 2.5]]
+
+
+def test_a_matrix_that_counts_from_corners_is_the_same_map():
+    # Edges go to edges: a pure scale about the corner is what resizing does.
+    half = map_from_corner_matrix(np.diag([0.5, 0.25, 1.0]))
+    assert half == resized_from_original((640, 480), (320, 120))
+    shifted = map_from_corner_matrix(np.array([[1.0, 0, -3], [0, 1, 2], [0, 0, 1]]))
+    assert shifted == cropped_from_full(3, -2)
+
+
+def test_corner_matrices_go_back_and_forth():
+    place = PixelMap((0.5, 0.75), (3.0, -1.25))
+    assert map_from_corner_matrix(corner_matrix_from_map(place)) == place
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [[[0, 1, 0], [1, 0, 0], [0, 0, 1]], [[1, 0.1, 0], [0, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 0], [0.1, 0, 1]]],
+)
+def test_a_matrix_that_turns_or_tilts_is_refused(matrix):
+    with pytest.raises(UsageError, match="expected a matrix that scales and shifts alone"):
+        map_from_corner_matrix(np.array(matrix, float))

@@ -44,6 +44,7 @@ def _common(
 
 
 def _register() -> None:
+    from oakpoint.cli.bench import bench_command
     from oakpoint.cli.convert import convert_command
     from oakpoint.cli.demo import demo_command
     from oakpoint.cli.doctor import doctor_command
@@ -62,6 +63,7 @@ def _register() -> None:
     app.command("inspect")(inspect_command)
     app.command("distill")(distill_command)
     app.command("train")(train_command)
+    app.command("bench")(bench_command)
     app.command("demo")(demo_command)
     app.command("doctor")(doctor_command)
 

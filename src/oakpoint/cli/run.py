@@ -13,7 +13,6 @@ import typer
 from oakpoint.cli.console import out, print_json, progress_bar
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
-    Backend,
     Device,
     Json,
     MaxKeypoints,
@@ -24,18 +23,33 @@ from oakpoint.cli.options import (
     Weights,
     parse_size_or_native,
 )
+from oakpoint.cli.run_oak import FOLDER_FPS, LiveRun, live_line, run_camera, run_replay
+from oakpoint.cli.run_routes import (
+    Camera,
+    CameraRequest,
+    Fps,
+    NnThreads,
+    Preview,
+    Reconnect,
+    Shaves,
+    Socket,
+    StandIn,
+    Usb2,
+    check_host_options,
+    route_of,
+)
 from oakpoint.errors import UsageError
 from oakpoint.extractor import Extractor, load
 from oakpoint.features.tracking import Tracker
 from oakpoint.images.sources import Source, open_source
+from oakpoint.oak.extractor import camera_extractor
+from oakpoint.oak.model import open_device_model
 from oakpoint.view.draw import draw_keypoints, with_status
 from oakpoint.view.picture import write_image
 from oakpoint.view.playback import RunSummary, TrackedFrame, picture_of, tracked_frames
 from oakpoint.view.recording import open_recording
 
 STILL_SUFFIXES = (".png", ".jpg", ".jpeg")
-FOLDER_FPS = 10.0
-"""Playing rate of a recording whose source has none."""
 
 
 def run_command(
@@ -43,13 +57,21 @@ def run_command(
         str, typer.Argument(metavar="BUNDLE", help="A bundle; or a .onnx file or a network's name.", show_default=False)
     ],
     source: Annotated[
-        str, typer.Argument(help="Image, folder of images, video file, or a webcam's number.", show_default=False)
+        str,
+        typer.Argument(help="Image, folder of images, video file, a webcam's number, or oak.", show_default=False),
     ],
     save: Annotated[
         Path | None,
         typer.Option(help="Record to .mp4, .gif or a folder of PNG; .png or .jpg for one image.", show_default=False),
     ] = None,
-    backend: Backend = "openvino",
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="Runtime: openvino, onnxruntime, torch, or myriad_simulator (what the camera computes); depthai (an "
+            "OAK camera), or depthai-replay (DepthAI's runtime with no camera). Default: openvino; for oak depthai.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "CPU",
     precision: Precision = "f32",
     weights: Weights = None,
@@ -61,25 +83,58 @@ def run_command(
     track_length: Annotated[int, typer.Option(help="Frames that a track is drawn back.")] = 20,
     match_distance: Annotated[float, typer.Option(help="Largest descriptor distance within a track.")] = 0.7,
     max_frames: Annotated[int | None, typer.Option(help="Stop after N frames.")] = None,
+    socket: Socket = None,
+    fps: Fps = None,
+    preview: Preview = None,
+    nn_threads: NnThreads = None,
+    shaves: Shaves = None,
+    camera: Camera = None,
+    usb2: Usb2 = False,
+    reconnect: Reconnect = False,
+    stand_in: StandIn = None,
     as_json: Json = False,
 ) -> None:
-    """Find keypoints and follow them: on an image, a folder, a video or a webcam."""
+    """Find keypoints and follow them: on an image, a folder, a video, a webcam or an OAK camera."""
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max-frames: expected 1 or more, got {max_frames}")
     tracker = Tracker(max_length=track_length, max_distance=match_distance)
-    extractor = load(
-        model,
-        weights=weights,
-        size=parse_size_or_native(size),
-        backend=backend,
-        device=device,
-        precision=precision,
-        max_keypoints=max_keypoints,
-        threshold=threshold,
-        nms_radius_px=nms_radius,
-        subpixel=subpixel,
-    )
+    decode_changes: dict[str, Any] = {
+        "max_keypoints": max_keypoints,
+        "threshold": threshold,
+        "nms_radius_px": nms_radius,
+        "subpixel": subpixel,
+    }
+    route = route_of(source, backend)
+    asked = CameraRequest(
+        socket=socket, fps=fps, preview=preview, nn_threads=nn_threads, shaves=shaves, camera=camera, usb2=usb2,
+        reconnect=reconnect, stand_in=stand_in,
+    )  # fmt: skip
+    asked.check(route)
+    if route != "host":
+        check_host_options(weights=weights, size=size, device=device, precision=precision)
     notice = notice_for(model)
+    if route in ("camera", "replay"):
+        live = LiveRun(tracker=tracker, save=save, notice=notice, max_frames=max_frames)
+        if route == "camera":
+            facts, ended = run_camera(model, asked.options(), live, reconnect=reconnect, decode_changes=decode_changes)
+        else:
+            facts, ended = run_replay(model, source, stand_in, live, decode_changes=decode_changes)
+        _print_facts(facts | {"notice": notice}, save, as_json=as_json)
+        if ended is not None:
+            raise ended
+        return
+    if route == "chip":
+        extractor = camera_extractor(open_device_model(model, **decode_changes), asked.options())
+    else:
+        extractor = load(
+            model,
+            weights=weights,
+            size=parse_size_or_native(size),
+            backend=backend or "openvino",
+            device=device,
+            precision=precision,
+            **decode_changes,
+        )
     with extractor, open_source(source) as frames:
         if frames.kind == "image":
             facts = _run_on_image(frames, extractor, save, notice)
@@ -147,10 +202,17 @@ def _print_facts(facts: dict[str, Any], save: Path | None, *, as_json: bool) -> 
     if as_json:
         print_json(facts | {"saved": str(save) if save else None})
         return
+    if "rate_fps" in facts:
+        out.print(live_line(facts))
+    else:
+        _print_host_line(facts)
+    if save is not None:
+        out.print(f"saved {save}")
+
+
+def _print_host_line(facts: dict[str, Any]) -> None:
     out.print(
         f"{facts['frames']} frames, {facts['keypoints_mean']:.0f} keypoints a frame"
         + (f", {facts['tracks_mean_per_frame']:.0f} of them tracked" if "tracks" in facts else "")
         + f", {facts['milliseconds_median']:.1f} ms a frame on {facts['backend']}"
     )
-    if save is not None:
-        out.print(f"saved {save}")

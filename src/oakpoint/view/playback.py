@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from oakpoint.extractor import Extractor
 from oakpoint.features.tracking import Tracker, Tracks
 from oakpoint.features.types import Features
+from oakpoint.oak.live import LiveFrame
 from oakpoint.view.draw import draw_tracks, with_status
 
 RATE_WINDOW = 15
@@ -28,7 +29,10 @@ class TrackedFrame:
         features: its keypoints.
         tracks: which earlier keypoints they continue, row for row.
         seconds: what extraction and tracking took.
-        rate_fps: frames per second over the last ``RATE_WINDOW`` frames, extraction and tracking alone.
+        rate_fps: frames per second over the last ``RATE_WINDOW`` frames: of a file extraction and tracking alone, of a
+            camera the rate at which its frames come.
+        latency_s: of a camera, seconds from the capture to the features; None for frames of files.
+        time_s: of a camera, when the frame came; None for frames of files.
     """
 
     image: NDArray[np.uint8]
@@ -36,6 +40,8 @@ class TrackedFrame:
     tracks: Tracks
     seconds: float
     rate_fps: float
+    latency_s: float | None = None
+    time_s: float | None = None
 
 
 def tracked_frames(
@@ -56,15 +62,32 @@ def tracked_frames(
         yield TrackedFrame(image, features, tracks, seconds, len(recent) / sum(recent))
 
 
+def tracked_live_frames(frames: Iterable[LiveFrame], tracker: Tracker) -> Iterator[TrackedFrame]:
+    """Track what a camera found, frame by frame.
+
+    Raises:
+        OakpointError: from the camera.
+    """
+    recent: deque[float] = deque(maxlen=RATE_WINDOW + 1)
+    for frame in frames:
+        recent.append(frame.time_s)
+        start = time.perf_counter()
+        tracks = tracker.update(frame.features)
+        seconds, span_s = time.perf_counter() - start, recent[-1] - recent[0]
+        rate_fps = (len(recent) - 1) / span_s if span_s > 0 else 0.0
+        yield TrackedFrame(frame.image, frame.features, tracks, seconds, rate_fps, frame.latency_s, frame.time_s)
+
+
 def picture_of(frame: TrackedFrame, *, notice: str | None = None) -> NDArray[np.uint8]:
-    """The frame with its tracks, and below it the frame rate and counts; uint8 (H + strip, W, 3) BGR.
+    """The frame with its tracks, and below it rate, a camera's latency and counts; uint8 (H + strip, W, 3) BGR.
 
     Args:
         frame: what to draw.
         notice: a further short text in ASCII for the strip.
     """
     continued = int((frame.tracks.ages > 1).sum())
-    figures = [f"{frame.rate_fps:.1f} fps", f"{len(frame.features)} keypoints", f"{continued} tracks"]
+    delay = [] if frame.latency_s is None else [f"{1e3 * frame.latency_s:.0f} ms latency"]
+    figures = [f"{frame.rate_fps:.1f} fps", *delay, f"{len(frame.features)} keypoints", f"{continued} tracks"]
     canvas = draw_tracks(frame.image, frame.tracks.positions, frame.tracks.ages)
     return with_status(canvas, figures + ([notice] if notice else []))
 

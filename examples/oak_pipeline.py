@@ -1,0 +1,74 @@
+"""SuperPoint in a DepthAI v3 pipeline of your own: three lines between the camera and keypoints with descriptors.
+
+Run:  python examples/oak_pipeline.py BUNDLE          with an OAK camera
+      python examples/oak_pipeline.py BUNDLE VIDEO    with no camera: DepthAI replays the video for OpenVINO
+
+BUNDLE is what  oakpoint convert superpoint --weights superpoint_v1.pth --size 320x200 --out BUNDLE  makes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from oakpoint.oak.model import open_device_model, open_stand_in
+from oakpoint.oak.node import KeypointsNode
+from oakpoint.oak.runtime import import_depthai
+from oakpoint.oak.stand_in import CameraStandIn, NetworkStandIn
+
+dai = import_depthai()  # as  import depthai as dai,  without its reports to the network
+
+
+def with_camera(bundle: str) -> tuple[Any, Any]:
+    """A pipeline on a camera, and its queue of keypoints."""
+    pipeline = dai.Pipeline()
+    camera = pipeline.create(dai.node.Camera).build(dai.CameraBoardSocket.CAM_A)
+    model = open_device_model(bundle)
+    frames = camera.requestOutput(model.size, dai.ImgFrame.Type.GRAY8, dai.ImgResizeMode.STRETCH, fps=30)
+
+    archive = dai.NNArchive(Path(bundle) / "model.rvc2.tar.xz")
+    network = pipeline.create(dai.node.NeuralNetwork).build(frames, archive)
+    keypoints = pipeline.create(KeypointsNode).build(network.out, model)
+    queue = keypoints.out.createOutputQueue()
+    return pipeline, queue
+
+
+def without_camera(bundle: str, video: str) -> tuple[Any, Any]:
+    """The same with DepthAI's own replay of a video; stand-ins take the places of camera and network."""
+    pipeline = dai.Pipeline(createImplicitDevice=False)
+    replay = pipeline.create(dai.node.ReplayVideo)
+    replay.setReplayVideoFile(Path(video))
+    replay.setLoop(False)
+    replay.setOutFrameType(dai.ImgFrame.Type.BGR888i)
+    model, backend = open_stand_in(bundle, "openvino")
+    camera = pipeline.create(CameraStandIn).build(replay.out, model.preprocess)
+
+    network = pipeline.create(NetworkStandIn).build(backend, model.preprocess)
+    camera.network.link(network.input)
+    keypoints = pipeline.create(KeypointsNode).build(network.out, model)
+    queue = keypoints.out.createOutputQueue()
+    return pipeline, queue
+
+
+def main(bundle: str, video: str | None = None) -> None:
+    """Print what comes until the pipeline ends."""
+    pipeline, queue = with_camera(bundle) if video is None else without_camera(bundle, video)
+    with pipeline:
+        pipeline.start()
+        while pipeline.isRunning():
+            try:
+                message = queue.get()
+            except dai.MessageQueue.QueueException:
+                break  # the video is over
+            best = message.keypoints[:1].tolist()
+            print(
+                f"frame {message.getSequenceNum()}: {len(message.keypoints)} keypoints, the best at {best}, "
+                f"descriptors {message.descriptors.shape}, {1e3 * message.latency_s:.0f} ms"
+            )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

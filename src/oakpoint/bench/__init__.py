@@ -1,0 +1,1 @@
+"""Measurements of whole pipelines, and the reports that they go to."""

@@ -1,0 +1,151 @@
+"""What a camera does, measured: parity with the simulator, rate and latency, on frames of the host and on its own.
+
+Everything here takes what it measures as an argument, so that the same code measures DepthAI's runtime on the host,
+with a stand-in for the camera, and is tested with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Backend
+from oakpoint.backends.registry import INPUT
+from oakpoint.bundle.records import StageReport
+from oakpoint.oak.host_frames import HostFramesBackend
+from oakpoint.oak.live import LiveFrame, LiveStatistics
+from oakpoint.oak.model import DeviceModel
+from oakpoint.verify.stages import verify_stage
+from oakpoint.verify.tolerances import CAMERA_CLAIM, CAMERA_STAGE
+
+IN_FLIGHT = 4
+"""Frames under way at a time when the rate is measured: two for each inference thread."""
+
+WARM_UP = 4
+"""Results that come before those that are timed: the first one loads the network."""
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFramesSpeed:
+    """Speed of the network on frames of the host; XLink's transfers are in it.
+
+    Attributes:
+        frames: how many were timed, of each kind.
+        rate_fps: results a second with ``IN_FLIGHT`` frames under way.
+        latency_ms_median: from sending a frame to its outputs on the host, one frame at a time.
+        latency_ms_p95: its 95th percentile.
+    """
+
+    frames: int
+    rate_fps: float
+    latency_ms_median: float
+    latency_ms_p95: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraFigures:
+    """A run on the camera's own frames.
+
+    Attributes:
+        frames: how many came out with their features.
+        keypoints_mean: keypoints a frame.
+        facts: rate, latency and counts; see ``LiveStatistics.facts``.
+        last: the last frame, to look at; None when there was none.
+    """
+
+    frames: int
+    keypoints_mean: float
+    facts: dict[str, float | int | None]
+    last: LiveFrame | None
+
+
+def compare_with_simulator(
+    model: DeviceModel,
+    open_simulator: Callable[[], Backend],
+    open_chip: Callable[[], HostFramesBackend],
+    images: Mapping[str, NDArray[np.uint8]],
+) -> StageReport:
+    """Run the camera's network and the simulator on the same grey levels, and judge the difference.
+
+    Args:
+        model: from ``open_device_model``.
+        open_simulator: opens the executed blob.
+        open_chip: opens the camera for frames of the host.
+        images: real images by name.
+
+    Raises:
+        DeviceError: the camera cannot be opened or is lost.
+    """
+    return verify_stage(
+        CAMERA_STAGE,
+        open_simulator,
+        open_chip,
+        images=images,
+        preprocess=model.preprocess,
+        decode=model.decode,
+        claim=CAMERA_CLAIM,
+    )
+
+
+def measure_host_frames(
+    chip: HostFramesBackend, tensors: Sequence[NDArray[np.uint8]], *, frames: int, clock: Clock
+) -> HostFramesSpeed:
+    """Time the network on frames of the host.
+
+    Args:
+        chip: opened for frames of the host.
+        tensors: grey inputs, uint8 (1, 1, H, W), taken in turn.
+        frames: how many to time one at a time, and how many with several under way.
+        clock: seconds, monotonic.
+
+    Raises:
+        DeviceError: the camera is lost.
+    """
+    turns = cycle(tensors)
+    for tensor in islice(turns, WARM_UP):
+        chip.run({INPUT: tensor})
+    latencies_s = []
+    for tensor in islice(turns, frames):
+        start = clock()
+        chip.run({INPUT: tensor})
+        latencies_s.append(clock() - start)
+    times_s = [clock() for _ in chip.stream(islice(turns, frames + 1), in_flight=IN_FLIGHT)]
+    return HostFramesSpeed(
+        frames=frames,
+        rate_fps=frames / (times_s[-1] - times_s[0]),
+        latency_ms_median=1e3 * float(np.median(latencies_s)),
+        latency_ms_p95=1e3 * float(np.percentile(latencies_s, 95)),
+    )
+
+
+def measure_camera(
+    frames: Iterable[LiveFrame], statistics: LiveStatistics, *, seconds: float, clock: Clock
+) -> CameraFigures:
+    """Take frames for some seconds.
+
+    Args:
+        frames: from ``live_frames``, with the same statistics.
+        statistics: counts and times of the run.
+        seconds: how long, from the first frame.
+        clock: seconds, monotonic.
+
+    Raises:
+        DeviceError: the camera is lost.
+    """
+    last: LiveFrame | None = None
+    start_s: float | None = None
+    keypoints = 0
+    for frame in frames:
+        last = frame
+        keypoints += len(frame.features)
+        start_s = clock() if start_s is None else start_s
+        if clock() - start_s >= seconds:
+            break
+    mean = keypoints / statistics.frames if statistics.frames else 0.0
+    return CameraFigures(frames=statistics.frames, keypoints_mean=mean, facts=statistics.facts(), last=last)

@@ -1,0 +1,143 @@
+"""The pipeline of a camera: sensor → network → keypoints, and frames to show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oakpoint.errors import BackendError, UsageError
+from oakpoint.oak.bandwidth import bandwidth_note, bytes_per_frame
+from oakpoint.oak.device import device_facts, open_device
+from oakpoint.oak.faults import one_line, running_fault
+from oakpoint.oak.model import DeviceModel, superblob_of
+from oakpoint.oak.options import OakOptions
+from oakpoint.oak.pipeline_feed import FRAMES_WAITING, PipelineFeed
+from oakpoint.oak.runtime import import_depthai, stop_pipeline
+
+RESIZE_MODES = {"stretch": "STRETCH", "crop": "CROP", "letterbox": "LETTERBOX"}
+"""The manifest's resize mode → DepthAI's. DepthAI's default, CROP, is never left to stand."""
+
+INTERPOLATION_NOTE = (
+    "the camera scales frames in its own way; the manifest's interpolation «{}» is that of images on the host"
+)
+
+
+def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None) -> PipelineFeed:
+    """Open a camera and start finding keypoints.
+
+    The latest result wins: the network takes the newest frame, the host decodes and shows the newest result.
+
+    Args:
+        model: from ``open_device_model``.
+        options: camera and pipeline.
+        depthai: the module, or what stands for it in tests.
+
+    Raises:
+        MissingExtraError: depthai is not installed.
+        UsageError: the manifest's resize mode or the number of shaves cannot be had on the camera.
+        DeviceError: the camera cannot be opened or refuses the pipeline.
+        BackendError: the blob cannot be read.
+    """
+    depthai = depthai or import_depthai()
+    from oakpoint.oak.node import KeypointsNode
+
+    resize = _resize_mode(depthai, model)
+    device = open_device(depthai, options)
+    pipeline = None
+    try:
+        pipeline = depthai.Pipeline(device)
+        network = add_network(depthai, pipeline, model, options)
+        network.input.setBlocking(False)
+        network.input.setMaxSize(1)
+        shown = _add_camera(depthai, pipeline, network, resize, model, options)
+        keypoints = pipeline.create(KeypointsNode).build(network.out, model)
+        results = keypoints.out.createOutputQueue(maxSize=1, blocking=False)
+        frames = shown.createOutputQueue(maxSize=FRAMES_WAITING, blocking=False)
+        pipeline.start()
+        facts = device_facts(depthai, device)
+    except RuntimeError as error:
+        close(pipeline, device)
+        raise running_fault(str(error)) from error
+    except BaseException:
+        close(pipeline, device)
+        raise
+    return PipelineFeed(
+        pipeline,
+        results,
+        frames,
+        description=_description(facts, options),
+        facts=facts,
+        notes=_notes(model, options, str(facts["usb_speed"])),
+        guarded=(keypoints,),
+        close=device.close,
+    )
+
+
+def add_network(depthai: Any, pipeline: Any, model: DeviceModel, options: OakOptions) -> Any:
+    """Add the ``NeuralNetwork`` node with the bundle's archive, blob or, for another number of shaves, superblob.
+
+    Raises:
+        UsageError: a number of shaves that the bundle does not have.
+        BackendError: depthai cannot read the file.
+    """
+    network = pipeline.create(depthai.node.NeuralNetwork)
+    manifest = model.bundle.manifest
+    try:
+        if options.shaves not in (None, manifest.shaves):
+            path = superblob_of(model)
+            blob = depthai.OpenVINO.SuperBlob(str(path)).getBlobWithNumShaves(options.shaves)
+            if blob.numShaves != options.shaves:
+                raise UsageError(f"{path}: has no blob for {options.shaves} shaves, only for {blob.numShaves}")
+            network.setBlob(blob)
+        elif manifest.has("archive"):
+            path = model.bundle.path("archive")
+            network.setNNArchive(depthai.NNArchive(path))
+        else:
+            path = model.bundle.path("blob")
+            network.setBlob(depthai.OpenVINO.Blob(path))
+    except RuntimeError as error:
+        raise BackendError(f"{path}: depthai {depthai.__version__} cannot read it ({one_line(str(error))})") from error
+    network.setNumInferenceThreads(options.threads)
+    network.setNumNCEPerInferenceThread(1)
+    return network
+
+
+def close(pipeline: Any, device: Any) -> None:
+    """Stop a pipeline, if there is one, and give the camera back."""
+    try:
+        if pipeline is not None:
+            stop_pipeline(pipeline)
+    finally:
+        device.close()
+
+
+def _resize_mode(depthai: Any, model: DeviceModel) -> Any:
+    name = RESIZE_MODES.get(model.preprocess.resize)
+    if name is None:
+        known = ", ".join(RESIZE_MODES)
+        raise UsageError(
+            f"resize: a camera offers {known}; this bundle's network wants «{model.preprocess.resize}»; "
+            "convert for one of those"
+        )
+    return getattr(depthai.ImgResizeMode, name)
+
+
+def _add_camera(depthai: Any, pipeline: Any, network: Any, resize: Any, model: DeviceModel, options: OakOptions) -> Any:
+    """Add the sensor, link it to the network, and give the output that sends frames to show."""
+    camera = pipeline.create(depthai.node.Camera).build(getattr(depthai.CameraBoardSocket, options.socket))
+    grey = camera.requestOutput(model.size, type=depthai.ImgFrame.Type.GRAY8, resizeMode=resize, fps=options.fps)
+    grey.link(network.input)
+    if options.preview is None:
+        return network.passthrough
+    return camera.requestOutput(options.preview, type=depthai.ImgFrame.Type.NV12, resizeMode=resize, fps=options.fps)
+
+
+def _description(facts: dict[str, object], options: OakOptions) -> str:
+    threads = f"{options.threads} inference thread{'s' if options.threads > 1 else ''}"
+    return f"{facts['camera']} {facts['id']}, {options.socket}, USB {facts['usb_speed']}, {threads}"
+
+
+def _notes(model: DeviceModel, options: OakOptions, speed: str) -> tuple[str, ...]:
+    shown_size = options.preview or model.size
+    sent = bytes_per_frame(model.outputs, shown_size, colour=options.preview is not None)
+    slow = bandwidth_note(sent, options.fps, speed)
+    return (INTERPOLATION_NOTE.format(model.preprocess.interpolation), *([slow] if slow else []))

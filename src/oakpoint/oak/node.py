@@ -1,0 +1,160 @@
+"""The one host node for cameras and for pipelines without one: ``NNData`` in, keypoints, scores and descriptors out.
+
+>>> network = pipeline.create(dai.node.NeuralNetwork).build(camera_output, dai.NNArchive(archive))  # doctest: +SKIP
+>>> keypoints = pipeline.create(KeypointsNode).build(network.out, open_device_model("bundle"))  # doctest: +SKIP
+>>> queue = keypoints.out.createOutputQueue()  # doctest: +SKIP
+>>> message = queue.get()  # doctest: +SKIP
+... print(message.keypoints, message.scores, message.descriptors)
+
+depthai ends the whole process when an exception leaves a node; ours keep theirs in ``failure`` and stop the pipeline.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.errors import OakpointError
+from oakpoint.extractor import dense_outputs
+from oakpoint.features.decode import decode, in_frame
+from oakpoint.features.types import Features
+from oakpoint.oak.frames import shown_from_network
+from oakpoint.oak.model import DeviceModel
+from oakpoint.oak.runtime import import_depthai
+from oakpoint.oak.tensors import tensors_from_nn_data
+
+dai = import_depthai()
+
+WAITING = 16
+"""Results that wait while the host decodes; see ``KeypointsNode.build``."""
+
+_log = logging.getLogger(__name__)
+
+
+class GuardedNode(dai.node.ThreadedHostNode):  # type: ignore[misc, name-defined]  # depthai's classes are untyped here
+    """A host node in a thread of its own whose exceptions do not end the process.
+
+    Attributes:
+        failure: what ended the node; None while nothing has.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        """Work until the pipeline stops; called by depthai in the node's thread."""
+        try:
+            self.work()
+        except dai.MessageQueue.QueueException:
+            return  # the pipeline was stopped
+        except Exception as error:  # noqa: BLE001  # see the module: it would abort the process
+            if not isinstance(error, OakpointError):
+                _log.exception("%s failed", type(self).__name__)
+            self.failure = error
+            self.stopPipeline()
+
+    @abstractmethod
+    def work(self) -> None:
+        """Take messages and send others while ``self.mainLoop()`` holds."""
+
+
+@final
+class KeypointsMessage(dai.Buffer):  # type: ignore[misc, name-defined]
+    """What was found in one frame; sequence number and timestamps are the frame's.
+
+    Attributes:
+        features: keypoints in pixels of the network's input, scores and descriptors; see ``Features``.
+        transformation: how the network's input came about from the sensor's frame; None where depthai did not say.
+        serial: 0, 1, 2, … in the order in which the node sent them; a gap is what a queue threw away.
+        dropped: results that the node left out so far because a later one had come.
+        latency_s: seconds from the capture to the end of decoding.
+    """
+
+    def __init__(self, features: Features, transformation: Any, serial: int, dropped: int, latency_s: float) -> None:
+        super().__init__(0)
+        self.features = features
+        self.transformation = transformation
+        self.serial = serial
+        self.dropped = dropped
+        self.latency_s = latency_s
+
+    @property
+    def keypoints(self) -> NDArray[np.float32]:
+        """(N, 2), (x, y) in pixels of the network's input, origin at the centre of its top-left pixel."""
+        return self.features.keypoints
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(N,) in [0, 1], descending."""
+        return self.features.scores
+
+    @property
+    def descriptors(self) -> NDArray[np.float32]:
+        """(N, D), each of unit L2 norm."""
+        return self.features.descriptors
+
+    def features_in(self, frame: Any) -> Features:
+        """The same features in pixels of another ``ImgFrame`` of the same sensor, such as a larger one to draw on.
+
+        Raises:
+            BackendError: depthai did not record how one of the two was scaled, or they are of two sensors.
+        """
+        place = shown_from_network(frame.getTransformation(), self.transformation)
+        return in_frame(self.features, place, (frame.getWidth(), frame.getHeight()))
+
+
+@final
+class KeypointsNode(GuardedNode):
+    """Decodes what a ``NeuralNetwork`` node, or its stand-in, puts out.
+
+    Attributes:
+        input: takes ``NNData``.
+        out: sends ``KeypointsMessage``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input = self.createInput("in")
+        self.out = self.createOutput("out")
+        self._model: DeviceModel | None = None
+        self._latest_only = True
+
+    def build(self, network_out: Any, model: DeviceModel, *, latest_only: bool = True) -> KeypointsNode:
+        """Link and configure; returns the node.
+
+        Args:
+            network_out: the output ``out`` of a ``NeuralNetwork`` node.
+            model: from ``open_device_model``.
+            latest_only: when the host is slower than the camera, decode the latest result and count the others in
+                ``dropped``; False decodes every one, and lets the network wait.
+        """
+        self._model, self._latest_only = model, latest_only
+        self.input.setBlocking(not latest_only)
+        self.input.setMaxSize(WAITING)
+        network_out.link(self.input)
+        return self
+
+    def work(self) -> None:
+        """Decode result by result."""
+        serial = dropped = 0
+        while self.mainLoop():
+            results = self.input.getAll() if self._latest_only else [self.input.get()]
+            dropped += len(results) - 1
+            self.out.send(self._message(results[-1], serial, dropped))
+            serial += 1
+
+    def _message(self, data: Any, serial: int, dropped: int) -> KeypointsMessage:
+        assert self._model is not None, "build comes before start"
+        outputs = dense_outputs(tensors_from_nn_data(data, self._model.outputs))
+        features = decode(outputs, self._model.decode)
+        latency_s = (dai.Clock.now() - data.getTimestamp()).total_seconds()
+        message = KeypointsMessage(features, data.getTransformation(), serial, dropped, latency_s)
+        message.setSequenceNum(data.getSequenceNum())
+        message.setTimestamp(data.getTimestamp())
+        message.setTimestampDevice(data.getTimestampDevice())
+        return message
