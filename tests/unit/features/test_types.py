@@ -52,8 +52,8 @@ def test_an_unknown_preset_lists_the_known_ones() -> None:
         DecodeOptions.preset("orb")
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_presets_keep_whole_pixels(preset: str) -> None:
+@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"acorn"}))
+def test_published_presets_keep_whole_pixels(preset: str) -> None:
     assert DecodeOptions.preset(preset).subpixel == "none"
 
 
