@@ -95,3 +95,14 @@ PACKED_BLOB_TOLERANCES = (
     _at_least("matches in common, ties aside", 0.95, "follow from the above"),
 )
 """Of the stage ``BLOB_STAGE``, for the heads ``packed``: 8 bits in place of FP16's 11, and half the bytes."""
+
+REDUCED_BLOB_TOLERANCES = tuple(
+    _at_least("mean descriptor cosine", 0.99995, "the projection leaves each cell of the conversion's images as much")
+    if tolerance.figure == "mean descriptor cosine"
+    else tolerance
+    for tolerance in TOLERANCES[BLOB_STAGE]
+)
+"""Of the stage ``BLOB_STAGE``, for the heads ``reduced``: what the projection may lose comes on top of FP16."""
+
+BLOB_TOLERANCES_BY_HEADS = {"packed": PACKED_BLOB_TOLERANCES, "reduced": REDUCED_BLOB_TOLERANCES}
+"""In place of those of ``BLOB_STAGE``; other heads have those."""
