@@ -253,7 +253,7 @@ def test_two_conversions_give_the_same_bytes(
         ({"size": (80_000_000, 8_000)}, "size: expected at most"),
         ({"size": None}, "size: needed"),
         ({"seed": None}, "weights are needed"),
-        ({"model": "nosuch"}, "expected one of superpoint"),
+        ({"model": "nosuch"}, "expected one of acorn, superpoint"),
         ({"model": "missing.onnx", "seed": None}, "no such ONNX file"),
         ({"model": "missing.onnx"}, "holds its own weights"),
     ],

@@ -177,7 +177,10 @@ CONVERT = ("convert", SMALL, "--random", "--size", "96x64", "--to", "onnx")
         ({"--weights": "missing.pth"}, "got both"),
         ({"--random": None, "--weights": "missing.pth"}, "missing.pth: no such weights file"),
         ({"--images": "missing"}, "missing: no such folder"),
-        ({"model": "nosuch"}, "'nosuch': expected one of acorn, superpoint, a .onnx file, a bundle, or package.module:Class"),
+        (
+            {"model": "nosuch"},
+            "'nosuch': expected one of acorn, superpoint, a .onnx file, a bundle, or package.module:Class",
+        ),
         ({"model": "missing.onnx", "--random": None}, "missing.onnx: no such ONNX file"),
         ({"model": "a:b"}, "a:b: cannot be built (ModuleNotFoundError: No module named 'a')"),
         ({"model": "small_network:Broken"}, "cannot be built (ValueError: needs a moon)"),

@@ -156,7 +156,7 @@ def test_no_dataset_at_all(command, image_folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nosuch"], "expected one of superpoint"),
+        (["nosuch"], "expected one of acorn, superpoint"),
         (["sift", "sift"], "given twice"),
         (["sift@640x480"], "takes no settings"),
         (["b@fast"], "expected WIDTHxHEIGHT"),

@@ -61,7 +61,7 @@ def test_the_config_has_only_keys_that_the_schema_knows() -> None:
 
 def test_the_head_says_how_keypoints_are_refined() -> None:
     for decode in (DECODE, DECODE.with_changes(subpixel="soft_argmax")):
-        head = archive_config("superpoint", "model.blob", INPUTS, OUTPUTS, decode)["model"]["heads"][0]
+        head = archive_config("superpoint", "model.blob", INPUTS, OUTPUTS, decode, "dense")["model"]["heads"][0]
         assert head["metadata"]["subpixel"] == decode.subpixel
 
 

@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from oakpoint.verify.stages import LOOK_FOR
-from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE, TIE, TOLERANCES, Tolerance
+from oakpoint.verify.tolerances import (
+    BLOB_STAGE,
+    BLOB_TOLERANCES_BY_HEADS,
+    IR_STAGE,
+    ONNX_STAGE,
+    TIE,
+    TOLERANCES,
+    Tolerance,
+)
 
 ALL = [(stage, tolerance) for stage, tolerances in TOLERANCES.items() for tolerance in tolerances]
 
@@ -27,6 +35,13 @@ def test_every_stage_has_tolerances_and_a_tie() -> None:
 def test_no_figure_stands_twice(stage: str) -> None:
     figures = [tolerance.figure for tolerance in TOLERANCES[stage]]
     assert len(figures) == len(set(figures))
+
+
+@pytest.mark.parametrize("heads", BLOB_TOLERANCES_BY_HEADS)
+def test_heads_of_their_own_tolerances_are_judged_by_the_same_figures(heads: str) -> None:
+    own = {tolerance.figure: tolerance for tolerance in BLOB_TOLERANCES_BY_HEADS[heads]}
+    assert list(own) == [tolerance.figure for tolerance in TOLERANCES[BLOB_STAGE]]
+    assert all(len(tolerance.reason) > 5 for tolerance in own.values())
 
 
 def test_what_was_promised_of_the_onnx() -> None:
