@@ -115,9 +115,11 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
             listener=listener,
             validate=judge,
         )
-        if judge is not None:
-            _write(job, run, average, dataset)
-        return Trained(run.weights(job.student), judge.last if judge else {})
+        if judge is None:
+            return Trained(run.weights(job.student), {})
+        _write(job, run, average, dataset)
+        figures = judge.last or judge(average, job.training.steps)  # a run that was finished before
+        return Trained(run.weights(job.student), figures)
 
 
 def split(count: int) -> tuple[torch.Tensor, torch.Tensor]:
