@@ -1,10 +1,12 @@
 """Published peers beside networks of ours: accuracy by ``evaluate``'s protocols, and time in one runtime.
 
     python benchmarks/peers.py --peers WEIGHTS_FOLDER --dataset FOLDER [EXTRACTOR…] [--rounds 15] [--json FILE]
+    python benchmarks/peers.py --peers WEIGHTS_FOLDER --photographs FOLDER [--views 5] [EXTRACTOR…]
 
 WEIGHTS_FOLDER holds the authors' state dicts: edgepoint2_T32.pth, _S48, _M64, _E64 (MIT) and alike-n.pth, alike-l.pth
 (BSD-3); those that are there take part. An EXTRACTOR is what ``oakpoint eval`` takes, such as  superpoint@weights=FILE,
-a bundle, or sift. FOLDER has HPatches' layout; i_… sequences change illumination, v_… viewpoint.
+a bundle, or sift. FOLDER has HPatches' layout, where i_… sequences change illumination, v_… viewpoint; or photographs,
+of which synthetic pairs are made.
 
 Peers run in torch at each image's own size with their authors' decoding. Times are of the networks alone, in OpenVINO
 at f32 on one thread at 640×480, all in turn in every round; what counts is the ratio within a round.
@@ -40,6 +42,7 @@ from oakpoint.evaluate.hpatches import read_dataset
 from oakpoint.evaluate.protocols import PROTOCOLS, protocols_by_name
 from oakpoint.evaluate.specification import Specification, parse_specifications
 from oakpoint.evaluate.summary import facts, summarise
+from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
 from oakpoint.networks.registry import load_network
 from oakpoint.networks.weights import read_state
 from oakpoint.training.teachers.candidate import TeacherCandidate
@@ -73,7 +76,10 @@ def of_category(evaluation: Evaluation, name: str, prefix: str) -> Evaluation:
 
 def measured(candidates: Sequence[Candidate], options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate, print the tables of all pairs and of each category, and give all figures."""
-    dataset = read_dataset(options.dataset)
+    if options.photographs is not None:
+        dataset = synthetic_dataset(options.photographs, SyntheticOptions(views=options.views))
+    else:
+        dataset = read_dataset(options.dataset)
     protocols = protocols_by_name(options.protocols.split(","), "published")
     with progress_bar() as progress:
         task = progress.add_task("sequences", total=len(dataset.sequences))
@@ -182,7 +188,10 @@ def main() -> None:
     parser.add_argument("extractors", nargs="*")
     parser.add_argument("--peers", type=Path, required=True, help="folder of the authors' state dicts")
     parser.add_argument("--only", default=",".join(FILES), help="labels of peers, with commas")
-    parser.add_argument("--dataset", type=Path, required=True)
+    pairs = parser.add_mutually_exclusive_group(required=True)
+    pairs.add_argument("--dataset", type=Path)
+    pairs.add_argument("--photographs", type=Path)
+    parser.add_argument("--views", type=int, default=5, help="synthetic pairs for each photograph")
     parser.add_argument("--protocols", default=",".join(PROTOCOLS), help="empty: times alone")
     parser.add_argument("--rounds", type=int, default=15, help="of timing; 0 leaves it out")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
