@@ -48,6 +48,13 @@ def _alike(variant: str, fingerprint: str) -> KnownWeights:
 
 KNOWN_WEIGHTS = (
     KnownWeights(
+        sha256="c08c5facdf72772118fdf5aa49f2b8ba4371fe05a20ac2e5016cca5aec00ac85",
+        fingerprint="8cc5b1e41ce561bd8ed6f1473f65526c1340085a531602c4835a39f0d3d6a386",
+        name="acorn",
+        licence="Apache-2.0",
+        origin="oakpoint, networks/shipped/acorn.md",
+    ),
+    KnownWeights(
         sha256="52b6708629640ca883673b5d5c097c4ddad37d8048b33f09c8ca0d69db12c40e",
         fingerprint="0847bd29f0a8bd991eb737f62388e79d458e2b848b8fbf7ad23408ab5d4d6c38",
         name="SuperPoint v1 (official)",

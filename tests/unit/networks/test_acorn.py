@@ -10,7 +10,7 @@ from torch import nn
 
 from oakpoint.errors import WeightsError
 from oakpoint.networks.acorn import Acorn
-from oakpoint.networks.registry import shipped_weights
+from oakpoint.networks.registry import load_network, shipped_weights
 from oakpoint.networks.student import build_student, deployed
 from oakpoint.networks.superpoint import SuperPoint
 
@@ -116,3 +116,9 @@ def test_the_shipped_weights_are_under_a_megabyte_and_half_precision() -> None:
     assert path.stat().st_size < 1_000_000
     assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float16}
     Acorn().load_state_dict(load_file(path))
+
+
+def test_the_shipped_weights_are_known_and_free() -> None:
+    network = load_network("acorn", None)
+    assert (network.weights.name, network.weights.licence) == ("acorn", "Apache-2.0")
+    assert network.decode_preset == "acorn"
