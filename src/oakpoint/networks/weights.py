@@ -48,13 +48,6 @@ def _alike(variant: str, fingerprint: str) -> KnownWeights:
 
 KNOWN_WEIGHTS = (
     KnownWeights(
-        sha256="c08c5facdf72772118fdf5aa49f2b8ba4371fe05a20ac2e5016cca5aec00ac85",
-        fingerprint="8cc5b1e41ce561bd8ed6f1473f65526c1340085a531602c4835a39f0d3d6a386",
-        name="acorn",
-        licence="Apache-2.0",
-        origin="oakpoint, networks/shipped/acorn.md",
-    ),
-    KnownWeights(
         sha256="52b6708629640ca883673b5d5c097c4ddad37d8048b33f09c8ca0d69db12c40e",
         fingerprint="0847bd29f0a8bd991eb737f62388e79d458e2b848b8fbf7ad23408ab5d4d6c38",
         name="SuperPoint v1 (official)",
@@ -69,6 +62,13 @@ KNOWN_WEIGHTS = (
     _edgepoint2("E64", "a1e1a014c8270a772da73a9ef528049f36d65d8560f3bd92e531e77fd7739196"),
     _alike("n", "4e839546e803e19cc3da058c03d6e333e5e38191098e05e44ffbf22122ab4352"),
     _alike("l", "2343e5561d7ec0452e4c20394c6669c4930a67b11f4bf37cc25671e1aeb2cf51"),
+    KnownWeights(
+        sha256="c08c5facdf72772118fdf5aa49f2b8ba4371fe05a20ac2e5016cca5aec00ac85",
+        fingerprint="8cc5b1e41ce561bd8ed6f1473f65526c1340085a531602c4835a39f0d3d6a386",
+        name="acorn",
+        licence="Apache-2.0",
+        origin="oakpoint, networks/shipped/acorn.md",
+    ),
 )
 
 
