@@ -84,6 +84,10 @@ def _saved(content: bytes, folder: Path) -> Path:
         (("distill", "--images", "{images}", "--view", "60x64"), "multiples of 8"),
         (("distill", "--images", "{images}", "--precision", "f8"), "expected one of bf16, f32"),
         (("distill", "--images", "{images}", "--init", "nothing.pth"), "no such weights file"),
+        (("distill", "--images", "{images}", "--student", "small_network:SmallNetwork"), "expected descriptors of 16"),
+        (("distill", "--images", "{images}", "--student", "small_network:WrongOutputs"), "expected semi"),
+        (("distill", "--images", "{images}", "--image-size", "64x64"), "too small for views"),
+        (("distill", "--images", "{images}", "--teacher", "superpoint"), "--teacher-weights FILE"),
         (("train", "--student", "nobody", "--synthetic", 2), "expected one of"),
     ],
 )
@@ -96,6 +100,16 @@ def test_mistakes_are_one_line(
     lines = ran.err.strip().splitlines()
     assert len(lines) == 1, ran.err
     assert message in lines[0]
+    assert not (tmp_path / "run").exists(), "what is refused leaves nothing"
+
+
+def test_a_damaged_record_is_one_line(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{half")
+    ran = command("train", "--synthetic", 2, "--out", tmp_path / "run", *SMALL)
+    assert ran.code == 1
+    assert "expected what a run was asked" in ran.err.strip()
+    assert len(ran.err.strip().splitlines()) == 1
 
 
 def test_a_run_of_other_options_is_not_continued(command: Command, tmp_path: Path) -> None:

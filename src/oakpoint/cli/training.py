@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +36,7 @@ Device = Annotated[str | None, typer.Option(help="cpu or cuda. Default: a GPU wh
 Processes = Annotated[
     int | None, typer.Option(min=1, help="Default: one for each core, or for each GPU.", show_default=False)
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of weights, views and synthetic images.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of weights, views and synthetic images.")]
 ValidateEvery = Annotated[int, typer.Option(min=1, help="Steps from one validation and look to the next.")]
 
 
@@ -52,6 +52,12 @@ def distill_command(
     accept_licence: Annotated[
         bool, typer.Option(help="Take a teacher whose licence stands against shipping what learns from it.")
     ] = False,
+    teacher_share: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of the teacher in the descriptors' loss; 0: it teaches keypoints alone."
+        ),
+    ] = 0.5,
     student: Student = "acorn",
     init: Annotated[
         str | None,
@@ -87,6 +93,7 @@ def distill_command(
         out_folder=out_folder,
         images=tuple(images),
         teacher=TeacherOptions(name=teacher, weights=teacher_weights, accept_licence=accept_licence),
+        teacher_share=teacher_share,
         student=student,
         init=_start(init, student),
         image_size=parse_size(image_size),
@@ -129,6 +136,7 @@ def train_command(
         out_folder=out_folder,
         images=(),
         teacher=None,
+        teacher_share=0.0,
         student=student,
         init=init,
         image_size=None,
@@ -146,10 +154,9 @@ def train_command(
 
 
 def _require_torch() -> None:
-    try:
-        import oakpoint.training.processes  # noqa: F401 - only whether torch is there
-    except ImportError as error:
-        raise MissingExtraError("torch", "torch") from error
+    for package in ("torch", "safetensors", "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "train")
 
 
 def _start(init: str | None, student: str) -> Path | None:
@@ -175,10 +182,9 @@ def _job(**asked: Any) -> TrainingJob:
         precision=asked["precision"],
         seed=asked["seed"],
         views=ViewOptions(size=size),
+        loss=LossOptions(teacher_share=asked["teacher_share"]),
         validate_every=asked["validate_every"],
     )
-    if asked["teacher"] is None:
-        training = replace(training, loss=LossOptions(teacher_share=0.0))
     return TrainingJob(
         out=asked["out_folder"],
         student=asked["student"],
@@ -200,6 +206,8 @@ def _run(job: TrainingJob, processes: int | None, *, as_json: bool) -> None:
     from oakpoint.training.processes import process_count, run_in_processes
 
     trained = run_in_processes(_work, job, process_count(job.device, processes))
+    if trained is None:  # one of torchrun's processes that is not the first
+        return
     if as_json:
         print_json({"weights": str(trained.weights), "validation": trained.figures, "folder": str(job.out)})
         return
@@ -207,7 +215,7 @@ def _run(job: TrainingJob, processes: int | None, *, as_json: bool) -> None:
     out.print(f"next: oakpoint convert {job.student} --weights {trained.weights} --size 320x200 --out BUNDLE")
 
 
-def _work(job: TrainingJob, meeting: Meeting | None) -> Trained:
+def _work(job: TrainingJob, meeting: Meeting | None) -> Trained | None:
     from oakpoint.training.distillation import run_job
 
     with _Reporter(job.training.steps, quiet=meeting is not None and meeting.rank > 0) as reporter:
@@ -251,9 +259,9 @@ class _Reporter:
         if report.step % LOG_EVERY_STEPS == 0 or report.step == self._steps:
             self._say(f"step {report.step} of {self._steps}: {text}")
 
-    def validated(self, step: int, figures: dict[str, float]) -> None:
+    def validated(self, step: int, figures: dict[str, float | None]) -> None:
         """See ``Listener``."""
-        text = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        text = ", ".join(f"{name} –" if value is None else f"{name} {value:.3f}" for name, value in figures.items())
         self._print(f"step {step}: {text}")
 
     def _show(self, what: str, done: int, total: int, figures: str) -> None:

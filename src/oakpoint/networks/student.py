@@ -13,8 +13,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from oakpoint.errors import UsageError
+from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
 from oakpoint.networks.registry import build_network, network_class
 from oakpoint.networks.weights import load_into, read_state
+
+_PROBE_SIZE = (64, 64)
 
 
 def build_student(name: str, *, seed: int, init: Path | None = None) -> nn.Module:
@@ -47,3 +51,29 @@ def deployed(student: nn.Module) -> nn.Module:
     """The trained network as ``load_network`` builds it, in evaluation mode."""
     make: Callable[[], nn.Module] | None = getattr(student, "deployed", None)
     return student.eval() if make is None else make()
+
+
+def descriptor_dim_of(name: str, network: nn.Module, device: torch.device | str = "cpu") -> int:
+    """Width D of the descriptors of a network with the outputs (semi, desc), found by running it on a small image.
+
+    Raises:
+        UsageError: it cannot be run, or puts out something else.
+    """
+    columns, rows = (side // CELL_PX for side in _PROBE_SIZE)
+    training = network.training
+    try:
+        with torch.inference_mode():
+            outputs = network.eval()(torch.zeros(1, 1, *reversed(_PROBE_SIZE), device=device))
+        shapes = [tuple(output.shape) for output in outputs]
+    except Exception as error:  # whatever the user's own code raises
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+        raise UsageError(f"{name}: cannot be run ({type(error).__name__}: {lines[0][:200]})") from error
+    finally:
+        network.train(training)
+    if len(shapes) != 2 or shapes[0] != (1, LOGIT_CHANNELS, rows, columns) or shapes[1][2:] != (rows, columns):
+        raise UsageError(
+            f"{name}: of an image of {_PROBE_SIZE[0]}×{_PROBE_SIZE[1]} px expected semi "
+            f"(1, {LOGIT_CHANNELS}, {rows}, {columns}) and desc (1, D, {rows}, {columns}), got "
+            f"{' and '.join(map(str, shapes)) or 'nothing'}"
+        )
+    return int(shapes[1][1])

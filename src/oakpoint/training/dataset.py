@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import UsageError
+from oakpoint.errors import TrainingError, UsageError
 from oakpoint.training.labels import ImageLabels
 
 ARRAYS = ("images", "points", "scores", "descriptors", "levels", "done")
@@ -54,9 +54,16 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path, *, writable: bool = False) -> Dataset:
-        """Map the arrays of a folder."""
+        """Map the arrays of a folder.
+
+        Raises:
+            TrainingError: a file is missing or damaged.
+        """
         mode: Literal["r+", "r"] = "r+" if writable else "r"
-        return cls(*(np.load(folder / f"{name}.npy", mmap_mode=mode) for name in ARRAYS))
+        try:
+            return cls(*(np.load(folder / f"{name}.npy", mmap_mode=mode) for name in ARRAYS))
+        except (ValueError, OSError, EOFError) as error:
+            raise TrainingError(f"{folder}: not a whole data set ({error}); choose another --out") from error
 
     def put(self, index: int, labels: ImageLabels) -> None:
         """Keep the labels of an image, in place of earlier ones.

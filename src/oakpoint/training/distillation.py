@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from oakpoint import __version__
-from oakpoint.networks.student import build_student, deployed
+from oakpoint.errors import UsageError
+from oakpoint.networks.student import build_student, deployed, descriptor_dim_of
 from oakpoint.training.dataset import Dataset
-from oakpoint.training.labelling import DatasetOptions, create_dataset, gather, label_dataset
+from oakpoint.training.labelling import DatasetOptions, create_dataset, descriptor_dim, gather, label_dataset
 from oakpoint.training.loop import Listener, train
 from oakpoint.training.options import TrainingOptions
 from oakpoint.training.processes import Meeting, Place, join_processes
@@ -25,6 +26,7 @@ from oakpoint.view.picture import write_image
 
 HELD_BACK_EVERY = 20
 MAX_HELD_BACK = 48
+PROBE_SIZE = (64, 64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,25 +84,26 @@ class Trained:
     """
 
     weights: Path
-    figures: dict[str, float]
+    figures: dict[str, float | None]
 
 
-def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) -> Trained:
+def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) -> Trained | None:
     """Do a job, or go on with it, as one process or as one of several.
+
+    Returns:
+        What came out, in the first process; None in the others.
 
     Raises:
         OakpointError: one of its kinds: images, weights, options, or a training that went astray.
     """
     run = RunFolder(job.out)
     with join_processes(job.device, meeting) as place:
-        # Everything that can be refused comes before anything is written.
+        # What can be refused is refused before anything is written.
         teacher = _teacher(job, place)
         student = build_student(job.student, seed=job.training.seed, init=job.init).to(place.device)
+        _check_descriptors(job, student, teacher, place)
         if place.first:
-            images = None if Dataset.exists(run.dataset) else gather(job.dataset)
-            run.begin({**_asked(job), "teacher_weights": asdict(weights_of(teacher)) if teacher else None})
-            if images is not None:
-                create_dataset(run.dataset, images, job.dataset, teacher, place)
+            _prepare(job, run, teacher, place)
         place.wait()
         dataset = label_dataset(run.dataset, job.dataset, teacher, place, listener.labelled)
         train_on, held_back = split(len(dataset.images))
@@ -116,10 +119,38 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
             validate=judge,
         )
         if judge is None:
-            return Trained(run.weights(job.student), {})
+            return None
         _write(job, run, average, dataset)
         figures = judge.last or judge(average, job.training.steps)  # a run that was finished before
         return Trained(run.weights(job.student), figures)
+
+
+def _prepare(job: TrainingJob, run: RunFolder, teacher: Teacher | None, place: Place) -> None:
+    """Begin the run: its record, and its images unless they are there."""
+    images = None if Dataset.exists(run.dataset) else gather(job.dataset)
+    if images is not None:
+        Validation([images[0]])  # says whether they are large enough
+    record = {
+        **_asked(job),
+        "processes": place.world,
+        "teacher_weights": asdict(weights_of(teacher)) if teacher else None,
+    }
+    run.begin(record)
+    if images is not None:
+        create_dataset(run.dataset, images, job.dataset, teacher, place)
+
+
+def _check_descriptors(job: TrainingJob, student: nn.Module, teacher: Teacher | None, place: Place) -> None:
+    """Refuse a student whose descriptors cannot be compared with the teacher's."""
+    own = descriptor_dim_of(job.student, student, place.device)
+    if teacher is None or job.training.loss.teacher_share == 0:
+        return
+    taught = descriptor_dim(teacher, PROBE_SIZE, place.device)
+    if own != taught:
+        raise UsageError(
+            f"teacher {teacher.name}: expected descriptors of {own} values, as {job.student} has, got {taught}; "
+            "with --teacher-share 0 it teaches keypoints alone"
+        )
 
 
 def split(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -134,11 +165,12 @@ class _Judge:
 
     def __init__(self, validation: Validation, run: RunFolder, place: Place) -> None:
         self._validation, self._run, self._device = validation, run, place.device
-        self.last: dict[str, float] = {}
+        self.last: dict[str, float | None] = {}
 
-    def __call__(self, network: nn.Module, step: int) -> dict[str, float]:
+    def __call__(self, network: nn.Module, step: int) -> dict[str, float | None]:
         self.last = self._validation.figures(network, self._device)
         write_image(self._run.look(step), self._validation.look(network, self._device))
+        save_curves(self._run.path)
         return self.last
 
 

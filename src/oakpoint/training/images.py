@@ -55,7 +55,8 @@ def default_size(image_size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _images_of(place: Path) -> Iterator[NDArray[np.uint8]]:
-    with open_source(str(place), recursive=True) as source:
+    # «./» in front: a folder may be called 0, which by itself is a webcam.
+    with open_source(str(place if place.is_absolute() else Path.cwd() / place), recursive=True) as source:
         step = 1
         if source.kind == "video" and source.length:
             step = max(1, source.length // MAX_VIDEO_FRAMES)

@@ -71,7 +71,8 @@ def create_dataset(
     """
     if options.images and teacher is None:
         raise UsageError("images: expected a teacher to label them, got none")
-    dimension = 0 if teacher is None else _descriptor_dim(teacher, images[0], place.device)
+    size = (images.shape[2], images.shape[1])
+    dimension = 0 if teacher is None else descriptor_dim(teacher, size, place.device)
     Dataset.create(folder, images, max_points=options.labels.rows, descriptor_dim=dimension)
 
 
@@ -111,8 +112,9 @@ def _synthetic(size: tuple[int, int], seed: int, number: int) -> tuple[Images, N
 
 
 @torch.inference_mode()
-def _descriptor_dim(teacher: Teacher, image: Images, device: torch.device) -> int:
-    return teacher(_tensor(image, device)).descriptors.shape[1]
+def descriptor_dim(teacher: Teacher, size: tuple[int, int], device: torch.device) -> int:
+    """Width of a teacher's descriptors of images of (W, H) pixels."""
+    return teacher(torch.zeros(1, 1, size[1], size[0], device=device)).descriptors.shape[1]
 
 
 def _photograph_labels(

@@ -50,11 +50,11 @@ class Listener(Protocol):
     def stepped(self, report: StepReport) -> None:
         """Some steps were taken."""
 
-    def validated(self, step: int, figures: dict[str, float]) -> None:
+    def validated(self, step: int, figures: dict[str, float | None]) -> None:
         """The averaged network was validated."""
 
 
-Validate = Callable[[nn.Module, int], dict[str, float]]
+Validate = Callable[[nn.Module, int], dict[str, float | None]]
 
 
 def train(
@@ -216,7 +216,7 @@ class _Log:
         self._steps, self._since, self._since_step = [], now, step
         self._listener.stepped(StepReport(step, means, rate))
 
-    def validated(self, step: int, figures: dict[str, float]) -> None:
+    def validated(self, step: int, figures: dict[str, float | None]) -> None:
         self._write({"step": step, "validation": figures})
         self._since = time.monotonic()
         self._since_step = step

@@ -30,11 +30,12 @@ class LossOptions:
         position_weight: of the positions' loss, in pixels, against the detector's.
         teacher_share: share of the descriptors' loss that compares views with the teacher, the rest compares views.
         temperature: of the contrast.
-        neighbour_px: keypoints nearer than this to each other in a view are no counter-examples of each other.
+        neighbour_px: keypoints nearer than this to each other in a view are no counter-examples of each other; in both
+            views, where they are compared with the teacher.
     """
 
     descriptor_weight: float = 0.25
-    position_weight: float = 0.2
+    position_weight: float = 0.8
     teacher_share: float = 0.5
     temperature: float = 0.07
     neighbour_px: float = 6.0

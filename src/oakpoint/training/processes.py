@@ -5,8 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from oakpoint.errors import UsageError
+from oakpoint.errors import OakpointError, TrainingError, UsageError
+
+PARTNER_GRACE_S = 5.0
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -129,16 +132,34 @@ def run_in_processes(work: Work[Argument, Result], argument: Argument, processes
             other.start()
         try:
             return work(argument, Meeting(0, processes, file))
+        except RuntimeError as error:  # gloo's and NCCL's word for a partner that is gone
+            codes = _codes_of_ended(others)
+            if not codes:
+                raise
+            raise TrainingError(
+                f"another training process ended (exit code {', '.join(map(str, codes))}); is memory short? The same "
+                "command goes on from the last checkpoint, --processes 1 needs less"
+            ) from error
         finally:
             for other in others:
                 other.terminate()
                 other.join()
 
 
+def _codes_of_ended(processes: Sequence[multiprocessing.process.BaseProcess]) -> list[int]:
+    """Exit codes of those that ended with an error, or do so within a moment."""
+    for process in processes:
+        process.join(timeout=PARTNER_GRACE_S)
+    return [process.exitcode for process in processes if process.exitcode]
+
+
 def _quietly(work: Work[Argument, Result], argument: Argument, meeting: Meeting) -> None:
     """Do the work of another process; Ctrl-C is for the first one, which ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    work(argument, meeting)
+    try:
+        work(argument, meeting)
+    except (OakpointError, RuntimeError):  # the first process has the same reason, or says that this one ended
+        sys.exit(1)
 
 
 def process_count(device: str | None, asked: int | None) -> int:

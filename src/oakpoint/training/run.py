@@ -23,7 +23,8 @@ DATASET_FOLDER = "dataset"
 
 
 MAY_CHANGE = {"training.steps", "training.validate_every"}
-"""A run may be made longer or shorter; the learning rate falls to 0 at its new end."""
+"""A run may be made longer or shorter; the learning rate falls to 0 at its new end. The number of processes may not
+change: with it, so would the views of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class RunFolder:
         text = json.dumps(asked, indent=2, default=str)
         file = self.path / OPTIONS_FILE
         if file.is_file():
-            before, now = (_flat(json.loads(record)) for record in (file.read_text(encoding="utf-8"), text))
+            before, now = _flat(self._record(file)), _flat(json.loads(text))
             differing = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)} - MAY_CHANGE
             if differing:
                 raise TrainingError(
@@ -64,6 +65,17 @@ class RunFolder:
                 )
         with replacing_file(file) as path:
             path.write_text(text + "\n", encoding="utf-8")
+
+    def _record(self, file: Path) -> dict[str, Any]:
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise TrainingError(f"{file}: expected what a run was asked, got {error}; choose another --out") from error
+        if not isinstance(record, dict):
+            raise TrainingError(
+                f"{file}: expected what a run was asked, got {type(record).__name__}; choose another --out"
+            )
+        return record
 
     def look(self, step: int) -> Path:
         """Where the picture of a step goes."""
@@ -120,6 +132,8 @@ def save_curves(folder: Path) -> None:
             "error [px]": {name: value for name, value in validation.items() if name.endswith("_px")},
         }.items():
             for name, value in figures.items():
+                if value is None:
+                    continue
                 panels.setdefault(label, {}).setdefault(name, []).append((record["step"], value))
     if panels:
         save_lines(folder / CURVES_FILE, panels, x=Axis("step", low=0), title="training")

@@ -53,8 +53,11 @@ class Validation:
         self._pairs = [_pair(str(index), image, options) for index, image in enumerate(images)]
         self._protocols = protocols_by_name(("p1", "p3"), "published")
 
-    def figures(self, network: nn.Module, device: torch.device) -> dict[str, float]:
-        """Means over the pairs of repeatability, localisation error in pixels, and MMA within 1 and 3 px."""
+    def figures(self, network: nn.Module, device: torch.device) -> dict[str, float | None]:
+        """Means over the pairs of repeatability, localisation error in pixels, and MMA within 1 and 3 px.
+
+        None where no pair has one: a network that finds nothing has no localisation error.
+        """
         values: dict[str, list[float]] = {}
         for pair in self._pairs:
             first, second = (network_features(network, image, device) for image in (pair.first, pair.second))
@@ -62,7 +65,7 @@ class Validation:
                 for name, value in protocol.measure(first, second, pair.second_from_first).values.items():
                     values.setdefault(name, []).append(value)
         wanted = ("repeatability", "localisation_px", "mma_1px", "mma_3px")
-        return {name: float(np.nanmean(values[name])) for name in wanted}
+        return {name: _mean(values[name]) for name in wanted}
 
     def look(self, network: nn.Module, device: torch.device) -> NDArray[np.uint8]:
         """The first pair, its keypoints and their matches, right ones green: uint8 (H, W', 3) BGR."""
@@ -75,6 +78,11 @@ class Validation:
         starts, ends = (found.keypoints[matches.indices[:, i]] for i, found in enumerate((first, second)))
         right = reprojection_errors(starts, ends, pair.second_from_first) <= RIGHT_PX
         return draw_matches(pair.first, pair.second, first, second, matches, inliers=right)
+
+
+def _mean(values: list[float]) -> float | None:
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else None
 
 
 @torch.inference_mode()

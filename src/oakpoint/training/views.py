@@ -160,12 +160,14 @@ class PairSampler:
 
 
 def _presence(scores: torch.Tensor, options: ViewOptions) -> torch.Tensor:
-    """Probabilities (N, K) of keypoints from their scores; what scores higher than all but 1 % is certain."""
-    kept = scores[scores > 0]
-    if not len(kept):
+    """Probabilities (N, K) of keypoints from their scores; what scores higher than all but 1 % is certain.
+
+    Corners that are known (score 1) are certain, and do not count among the others.
+    """
+    guessed = scores[(scores > 0) & (scores < 1)]
+    if not len(guessed):
         return scores
-    rank = max(1, round(0.99 * len(kept)))
-    best = torch.kthvalue(kept, rank).values
+    best = torch.kthvalue(guessed, max(1, round(0.99 * len(guessed)))).values
     return (scores / best).clamp_max(1) ** options.score_power
 
 

@@ -7,7 +7,7 @@ import torch
 
 from oakpoint.training.homographies import ViewRanges, pixel_grid, random_homographies, sample, transform
 from oakpoint.training.photometric import PhotometricRanges
-from oakpoint.training.views import PairSampler, ViewOptions, _shown_cells, cell_labels
+from oakpoint.training.views import PairSampler, ViewOptions, _presence, _shown_cells, cell_labels
 
 SIZE = (64, 48)
 LIGHT = PhotometricRanges(gamma=1.0, contrast=(1.0, 1.0), brightness=0.0, probability=0.0)
@@ -226,3 +226,11 @@ class TestPairs:
         pairs = sampler(toy_dataset, replace(OPTIONS, pair_points=100)).draw(2, seeded())
         assert pairs.valid.shape == (2, 64)
         assert pairs.valid.any()
+
+
+def test_known_corners_leave_the_other_scores_as_they_are():
+    scores = torch.tensor([[0.5, 0.25, 0.0]])
+    options = ViewOptions(score_power=1.0)
+    alone, beside = (_presence(torch.cat([scores, extra]), options)[0] for extra in (scores, torch.ones(1, 3)))
+    torch.testing.assert_close(alone, torch.tensor([1, 0.5, 0]))
+    torch.testing.assert_close(beside, alone)

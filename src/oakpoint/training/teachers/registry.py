@@ -12,8 +12,9 @@ from torch import nn
 
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.errors import UsageError, WeightsError
-from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
-from oakpoint.networks.registry import NETWORKS, instance_of, load_network
+from oakpoint.features.types import CELL_PX
+from oakpoint.networks.registry import NETWORKS, instance_of, load_network, shipped_weights
+from oakpoint.networks.student import descriptor_dim_of
 from oakpoint.networks.weights import State, load_into, read_state, record_of, restriction_of
 from oakpoint.training.teachers.alike import Alike
 from oakpoint.training.teachers.edgepoint2 import EdgePoint2
@@ -108,13 +109,15 @@ def open_teacher(
         made = instance_of(name)
         if _is_teacher(made):
             return _own_teacher(name, made, weights, device, accept_licence=accept_licence)
+    if weights is None and shipped_weights(name) is None and name in NETWORKS:
+        raise UsageError(f"teacher {name}: weights are needed: --teacher-weights FILE")
     if weights is not None:
         _check_licence(weights, read_state(weights), accept_licence=accept_licence)
     if name in TEACHERS:
         return _member(name, TEACHERS[name], weights, device)
     network = load_network(name, weights)
     module = network.module.to(device)
-    _check_dense(name, module, device)
+    descriptor_dim_of(f"teacher {name}", module, device)
     return NetworkTeacher(name, module, teacher_outputs_from_dense, multiple=CELL_PX, weights=network.weights)
 
 
@@ -175,24 +178,6 @@ def _check_licence(path: Path, state: State, *, accept_licence: bool) -> None:
     restriction = restriction_of(path, state)
     if restriction and not accept_licence:
         raise UsageError(f"{path}: not taken as a teacher: {restriction}; take it on with --accept-licence")
-
-
-def _check_dense(name: str, module: nn.Module, device: torch.device) -> None:
-    """Refuse a network whose outputs are not (semi, desc)."""
-    columns, rows = (side // CELL_PX for side in _PROBE_SIZE)
-    try:
-        with torch.inference_mode():
-            outputs = module(torch.zeros(1, 1, *reversed(_PROBE_SIZE), device=device))
-        shapes = [tuple(output.shape) for output in outputs]
-    except Exception as error:  # whatever the user's own code raises
-        raise UsageError(f"teacher {name}: cannot be run ({type(error).__name__}: {_reason(error)})") from error
-    fits = len(shapes) == 2 and shapes[0] == (1, LOGIT_CHANNELS, rows, columns) and shapes[1][2:] == (rows, columns)
-    if not fits:
-        raise UsageError(
-            f"teacher {name}: of an image of {_PROBE_SIZE[0]}×{_PROBE_SIZE[1]} px expected semi "
-            f"(1, {LOGIT_CHANNELS}, {rows}, {columns}) and desc (1, D, {rows}, {columns}), got "
-            f"{' and '.join(map(str, shapes)) or 'nothing'}"
-        )
 
 
 def _reason(error: Exception) -> str:
