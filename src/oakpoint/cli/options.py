@@ -28,7 +28,7 @@ NmsRadius = Annotated[int | None, typer.Option(help="NMS radius in pixels. Defau
 Subpixel = Annotated[
     str | None,
     typer.Option(
-        help="Refine keypoints between pixels: none, soft_argmax or quadratic. Default: the network's preset (none)."
+        help="Refine keypoints between pixels: none, soft_argmax or quadratic. Default: the network's preset."
     ),
 ]
 

@@ -63,7 +63,7 @@ KNOWN_WEIGHTS = (
     _alike("n", "4e839546e803e19cc3da058c03d6e333e5e38191098e05e44ffbf22122ab4352"),
     _alike("l", "2343e5561d7ec0452e4c20394c6669c4930a67b11f4bf37cc25671e1aeb2cf51"),
     KnownWeights(
-        sha256="c08c5facdf72772118fdf5aa49f2b8ba4371fe05a20ac2e5016cca5aec00ac85",
+        sha256="389e5a79b3822f4e753e9a50b1f60c338cce1120b840333ccd893c2962645761",
         fingerprint="8cc5b1e41ce561bd8ed6f1473f65526c1340085a531602c4835a39f0d3d6a386",
         name="acorn",
         licence="Apache-2.0",
