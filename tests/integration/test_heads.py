@@ -89,6 +89,21 @@ def test_superpoint(converted: Callable[..., Path], superpoint_weights: Path, he
         assert manifest.descriptor_values is None
 
 
+@pytest.mark.slow
+@pytest.mark.compiler
+@pytest.mark.parametrize("heads", ["dense", "heatmap", "normalised", "packed", "rtabmap"])
+def test_acorn(converted: Callable[..., Path], heads: str) -> None:
+    """Flatter maxima and shorter descriptors than SuperPoint's: the tolerances hold for them, too."""
+    folder = converted(f"acorn-{heads}", model="acorn", size=(320, 200), heads=heads)
+    assert open_bundle(folder).manifest.verdicts[BLOB_STAGE] is Verdict.PASS
+
+
+@pytest.mark.compiler
+def test_acorn_uses_all_its_descriptor_values(converted: Callable[..., Path]) -> None:
+    with pytest.raises(ConversionError, match="use all of their 64 values"):
+        converted("acorn-reduced", model="acorn", size=(320, 200), heads="reduced")
+
+
 def with_descriptors_times(source: Path, target: Path, factor: float) -> Path:
     """The model with weights and bias of its last descriptor convolution multiplied."""
     model = onnx.load(source)

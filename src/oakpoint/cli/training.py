@@ -113,7 +113,7 @@ def distill_command(
 def train_command(
     out_folder: Out,
     student: Student = "acorn",
-    init: Annotated[Path | None, typer.Option(help="Weights file to start from.", show_default=False)] = None,
+    init: Annotated[str, typer.Option(help="Weights file to start from, or scratch.")] = SCRATCH,
     synthetic: Annotated[int, typer.Option(min=2, help="Synthetic images, whose corners are known.")] = 2000,
     steps: Steps = 5000,
     pairs: Pairs = 16,
@@ -138,7 +138,7 @@ def train_command(
         teacher=None,
         teacher_share=0.0,
         student=student,
-        init=init,
+        init=_start(init, student),
         image_size=None,
         synthetic=synthetic,
         steps=steps,
