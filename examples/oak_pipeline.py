@@ -1,9 +1,9 @@
-"""SuperPoint in a DepthAI v3 pipeline of your own: three lines between the camera and keypoints with descriptors.
+"""A keypoint network in a DepthAI v3 pipeline of your own: three lines between the camera and keypoints with descriptors.
 
 Run:  python examples/oak_pipeline.py BUNDLE          with an OAK camera
       python examples/oak_pipeline.py BUNDLE VIDEO    with no camera: DepthAI replays the video for OpenVINO
 
-BUNDLE is what  oakpoint convert superpoint --weights superpoint_v1.pth --size 320x200 --out BUNDLE  makes.
+BUNDLE is what  oakpoint convert acorn --size 320x200 --out BUNDLE  makes.
 """
 
 from __future__ import annotations
