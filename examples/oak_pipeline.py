@@ -1,4 +1,4 @@
-"""A keypoint network in a DepthAI v3 pipeline of your own: three lines between the camera and keypoints with descriptors.
+"""A keypoint network in a DepthAI v3 pipeline of your own: three lines from the camera to keypoints with descriptors.
 
 Run:  python examples/oak_pipeline.py BUNDLE          with an OAK camera
       python examples/oak_pipeline.py BUNDLE VIDEO    with no camera: DepthAI replays the video for OpenVINO
