@@ -152,3 +152,54 @@ def test_a_killed_run_of_two_processes_goes_on_and_ends_the_same(tmp_path: Path)
     first, second = (load_file(tmp_path / name / "acorn.safetensors") for name in ("whole", "killed"))
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor, rtol=0, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of child processes")
+def test_a_process_that_is_killed_ends_the_run_in_one_line(tmp_path: Path) -> None:
+    arguments = [
+        "train",
+        "--synthetic",
+        "4",
+        "--steps",
+        "100000",
+        "--pairs",
+        "1",
+        "--view",
+        "64x64",
+        "--processes",
+        "2",
+    ]
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "oakpoint",
+            *arguments,
+            "--processes",
+            "2",
+            "--device",
+            "cpu",
+            "--out",
+            tmp_path / "run",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while not metrics.is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for child in _training_children(process.pid):
+        os.kill(child, signal.SIGKILL)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in error
+    assert "another training process ended (exit code -9)" in error
+
+
+def _training_children(pid: int) -> list[int]:
+    """Children that compute; multiprocessing has one more, which tracks resources."""
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [child for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]

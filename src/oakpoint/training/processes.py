@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 from oakpoint.errors import OakpointError, TrainingError, UsageError
 
 PARTNER_GRACE_S = 5.0
+
+_log = logging.getLogger(__name__)
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -158,7 +161,10 @@ def _quietly(work: Work[Argument, Result], argument: Argument, meeting: Meeting)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         work(argument, meeting)
-    except (OakpointError, RuntimeError):  # the first process has the same reason, or says that this one ended
+    except OakpointError:  # the first process says the same
+        sys.exit(1)
+    except RuntimeError as error:  # the first process only sees that this one is gone
+        _log.error("training process %d: %s", meeting.rank, " ".join(str(error).split())[:300])
         sys.exit(1)
 
 
