@@ -157,7 +157,21 @@ def test_a_killed_run_of_two_processes_goes_on_and_ends_the_same(tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of child processes")
 def test_a_process_that_is_killed_ends_the_run_in_one_line(tmp_path: Path) -> None:
-    arguments = "train --synthetic 4 --steps 100000 --pairs 1 --view 64x64 --device cpu --processes 2".split()
+    arguments = [
+        "train",
+        "--synthetic",
+        "4",
+        "--steps",
+        "100000",
+        "--pairs",
+        "1",
+        "--view",
+        "64x64",
+        "--device",
+        "cpu",
+        "--processes",
+        "2",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "oakpoint", *arguments, "--out", tmp_path / "run"],
         stdout=subprocess.PIPE,
