@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,16 @@ def superpoint_rtabmap_bundle(converted: Callable[..., Path], superpoint_weights
     return converted(
         "superpoint-rtabmap", model="superpoint", weights=superpoint_weights, size=(320, 200), heads="rtabmap"
     )
+
+
+@pytest.fixture
+def executed(small_blob_bundle: Path) -> Iterator[tuple[Any, Any]]:
+    """The small network's device model, and the executed blob in its camera's place."""
+    from oakpoint.oak.model import open_stand_in
+
+    model, backend = open_stand_in(small_blob_bundle, "myriad_simulator")
+    with backend:
+        yield model, backend
 
 
 @pytest.fixture

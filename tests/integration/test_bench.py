@@ -31,13 +31,6 @@ Image = NDArray[np.uint8]
 
 
 @pytest.fixture
-def parts(small_blob_bundle: Path) -> Iterator[tuple[DeviceModel, Backend]]:
-    model, backend = open_stand_in(small_blob_bundle, "myriad_simulator")
-    with backend:
-        yield model, backend
-
-
-@pytest.fixture
 def two(photographs: dict[str, Image]) -> dict[str, Image]:
     return {name: photographs[name] for name in ("camera", "coffee")}
 
@@ -55,9 +48,9 @@ class Altered(Backend):
 
 
 def test_the_executed_blob_agrees_with_itself_through_depthai(
-    parts: tuple[DeviceModel, Backend], small_blob_bundle: Path, two: dict[str, Image]
+    executed: tuple[DeviceModel, Backend], small_blob_bundle: Path, two: dict[str, Image]
 ) -> None:
-    model, backend = parts
+    model, backend = executed
 
     def chip() -> Any:
         return open_host_frames_stand_in(model, backend)
@@ -72,8 +65,10 @@ def test_the_executed_blob_agrees_with_itself_through_depthai(
     assert "Not shown: sensor, lens" in report.claim
 
 
-def test_other_outputs_fail(parts: tuple[DeviceModel, Backend], small_blob_bundle: Path, two: dict[str, Image]) -> None:
-    model, backend = parts
+def test_other_outputs_fail(
+    executed: tuple[DeviceModel, Backend], small_blob_bundle: Path, two: dict[str, Image]
+) -> None:
+    model, backend = executed
     report = compare_with_simulator(
         model,
         lambda: open_stand_in(small_blob_bundle, "myriad_simulator")[1],
@@ -83,15 +78,15 @@ def test_other_outputs_fail(parts: tuple[DeviceModel, Backend], small_blob_bundl
     assert report.verdict is Verdict.FAIL
 
 
-def test_nothing_compared_is_neither(parts: tuple[DeviceModel, Backend]) -> None:
-    report = compare_with_simulator(parts[0], lambda: parts[1], lambda: parts[1], {})  # type: ignore[arg-type, return-value]
+def test_nothing_compared_is_neither(executed: tuple[DeviceModel, Backend]) -> None:
+    report = compare_with_simulator(executed[0], lambda: executed[1], lambda: executed[1], {})  # type: ignore[arg-type, return-value]
     assert report.verdict is Verdict.NOTHING_COMPARED
 
 
-def test_speed_is_counted_by_the_clock(parts: tuple[DeviceModel, Backend]) -> None:
+def test_speed_is_counted_by_the_clock(executed: tuple[DeviceModel, Backend]) -> None:
     ticks = count()
     tensor = np.zeros((1, 1, 120, 160), np.uint8)
-    with open_host_frames_stand_in(*parts) as chip:
+    with open_host_frames_stand_in(*executed) as chip:
         speed = measure_host_frames(chip, [tensor], frames=5, clock=lambda: float(next(ticks)))
     # Each frame by itself takes one tick, and each of several under way another.
     assert (speed.frames, speed.rate_fps, speed.latency_ms_median) == (5, 1.0, 1000.0)

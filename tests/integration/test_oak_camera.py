@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from oakpoint.oak.extractor import camera_extractor  # noqa: E402
 from oakpoint.oak.faults import UDEV_COMMAND  # noqa: E402
 from oakpoint.oak.host_frames import open_host_frames  # noqa: E402
 from oakpoint.oak.live import LiveFrame, LiveStatistics, Timing, live_frames  # noqa: E402
-from oakpoint.oak.model import DeviceModel, open_device_model, open_stand_in  # noqa: E402
+from oakpoint.oak.model import DeviceModel, open_device_model  # noqa: E402
 from oakpoint.oak.options import OakOptions  # noqa: E402
 from oakpoint.oak.pipeline_feed import PipelineFeed  # noqa: E402
 
@@ -46,16 +46,9 @@ def images(photographs: dict[str, Image]) -> list[Image]:
 
 
 @pytest.fixture
-def parts(small_blob_bundle: Path) -> Iterator[tuple[DeviceModel, Backend]]:
-    model, backend = open_stand_in(small_blob_bundle, "myriad_simulator")
-    with backend:
-        yield model, backend
-
-
-@pytest.fixture
-def stub(parts: tuple[DeviceModel, Backend], images: list[Image]) -> Callable[..., StubDepthai]:
+def stub(executed: tuple[DeviceModel, Backend], images: list[Image]) -> Callable[..., StubDepthai]:
     def make(**options: Any) -> StubDepthai:
-        return StubDepthai(parts[1], parts[0].preprocess, Lens(images), **options)
+        return StubDepthai(executed[1], executed[0].preprocess, Lens(images), **options)
 
     return make
 
@@ -84,14 +77,14 @@ def expected_features(image: Image, model: DeviceModel, backend: Backend) -> Any
 
 
 def test_the_networks_own_input_is_shown_with_its_keypoints(
-    parts: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image]
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image]
 ) -> None:
     depthai = stub()
-    with open_camera(parts[0], OakOptions(), depthai=depthai) as feed:
+    with open_camera(executed[0], OakOptions(), depthai=depthai) as feed:
         assert feed.description == "OAK-D-LITE 14442C10D13EABCE00, CAM_A, USB SUPER, 2 inference threads"
         frames, statistics = taken(feed, depthai, len(images))
     for frame, image in zip(frames, images, strict=True):
-        expected = expected_features(image, *parts)
+        expected = expected_features(image, *executed)
         np.testing.assert_array_equal(frame.image, image)
         np.testing.assert_array_equal(frame.features.keypoints, expected.keypoints)
         np.testing.assert_array_equal(frame.features.descriptors, expected.descriptors)
@@ -100,10 +93,10 @@ def test_the_networks_own_input_is_shown_with_its_keypoints(
     assert depthai.opened[0].closed == 1
 
 
-def test_what_is_asked_of_the_camera(parts: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai]) -> None:
+def test_what_is_asked_of_the_camera(executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai]) -> None:
     depthai = stub()
     options = OakOptions(socket="CAM_B", fps=20, threads=1, preview=(320, 240), usb2=True, device="14442C10")
-    open_camera(parts[0], options, depthai=depthai).close()
+    open_camera(executed[0], options, depthai=depthai).close()
     calls = [call if not call[0].endswith("NNArchive") else call[:1] for call in depthai.calls]
     assert calls == [
         ("NeuralNetwork.setNNArchive",),
@@ -119,15 +112,15 @@ def test_what_is_asked_of_the_camera(parts: tuple[DeviceModel, Backend], stub: C
 
 
 def test_keypoints_are_mapped_to_the_preview(
-    parts: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image]
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image]
 ) -> None:
     depthai = stub()
-    with open_camera(parts[0], OakOptions(preview=(400, 240)), depthai=depthai) as feed:
+    with open_camera(executed[0], OakOptions(preview=(400, 240)), depthai=depthai) as feed:
         frames, _ = taken(feed, depthai, 2)
     for frame, image in zip(frames, images, strict=False):
         assert frame.image.shape == (240, 400, 3)
         place = resized_from_original(SIZE, (400, 240))
-        expected = in_frame(expected_features(image, *parts), place, (400, 240))
+        expected = in_frame(expected_features(image, *executed), place, (400, 240))
         np.testing.assert_allclose(frame.features.keypoints, expected.keypoints, atol=1e-3)
         assert frame.features.image_size == (400, 240)
 
@@ -157,11 +150,11 @@ def test_a_resize_mode_that_no_camera_has_is_refused_before_it_is_opened(
     assert depthai.opened == []
 
 
-def test_usb2_that_is_too_slow_is_said(parts: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai]) -> None:
+def test_usb2_that_is_too_slow_is_said(executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai]) -> None:
     options = OakOptions(preview=(1920, 1080), fps=30)
-    with open_camera(parts[0], options, depthai=stub(usb_speed="HIGH")) as feed:
+    with open_camera(executed[0], options, depthai=stub(usb_speed="HIGH")) as feed:
         assert any("USB at speed HIGH carries about 36 MB/s" in note for note in feed.notes)
-    with open_camera(parts[0], options, depthai=stub()) as feed:
+    with open_camera(executed[0], options, depthai=stub()) as feed:
         assert not any("carries" in note for note in feed.notes)
         assert any("the manifest's interpolation «area»" in note for note in feed.notes)
 
@@ -176,11 +169,11 @@ def test_shaves_come_from_the_superblob(converted: Callable[..., Path], stub: Ca
 
 
 def test_shaves_that_the_bundle_does_not_have(
-    parts: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai]
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai]
 ) -> None:
     depthai = stub()
     with pytest.raises(UsageError, match=r"this bundle's blob is compiled for \d+; for other numbers"):
-        open_camera(parts[0], OakOptions(shaves=3), depthai=depthai)
+        open_camera(executed[0], OakOptions(shaves=3), depthai=depthai)
     assert depthai.opened[0].closed == 1
 
 
@@ -188,9 +181,9 @@ def test_shaves_that_the_bundle_does_not_have(
 
 
 def test_frames_of_the_host_give_the_simulators_outputs(
-    parts: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image]
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image]
 ) -> None:
-    model, backend = parts
+    model, backend = executed
     depthai = stub()
     tensors = [model.preprocess.apply(image)[0] for image in images]
     with open_host_frames(model, OakOptions(), depthai=depthai) as chip:
@@ -205,16 +198,16 @@ def test_frames_of_the_host_give_the_simulators_outputs(
 
 
 def test_an_extractor_on_the_camera(
-    parts: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image], monkeypatch: Any
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image], monkeypatch: Any
 ) -> None:
     depthai = stub()
     monkeypatch.setattr("oakpoint.oak.host_frames.import_depthai", lambda: depthai)
     larger = cv2.resize(images[0], (320, 240))
-    with camera_extractor(parts[0], OakOptions()) as extractor:
+    with camera_extractor(executed[0], OakOptions()) as extractor:
         features = extractor(larger)
         assert extractor.description().startswith("OAK-D-LITE 14442C10D13EABCE00, frames from the host over USB SUPER")
-    outputs = dense_outputs(parts[1].run({INPUT: parts[0].preprocess.apply(larger)[0]}))
-    assert len(features) == len(decode(outputs, parts[0].decode))
+    outputs = dense_outputs(executed[1].run({INPUT: executed[0].preprocess.apply(larger)[0]}))
+    assert len(features) == len(decode(outputs, executed[0].decode))
 
 
 # Faults.
@@ -234,21 +227,21 @@ def test_an_extractor_on_the_camera(
     ],
 )  # fmt: skip
 def test_faults_of_opening(
-    parts: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], options: dict[str, Any], message: str
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], options: dict[str, Any], message: str
 ) -> None:
     for open_it in (open_camera, open_host_frames):
         depthai = stub(**options)
         with pytest.raises(DeviceError) as caught:
-            open_it(parts[0], OakOptions(), depthai=depthai)
+            open_it(executed[0], OakOptions(), depthai=depthai)
         assert message in str(caught.value)
         assert all(device.closed == 1 for device in depthai.opened)
 
 
 def test_a_camera_unplugged_in_the_middle_is_lost(
-    parts: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai]
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai]
 ) -> None:
     depthai = stub()
-    with open_camera(parts[0], OakOptions(), depthai=depthai) as feed:
+    with open_camera(executed[0], OakOptions(), depthai=depthai) as feed:
         frames, _ = taken(feed, depthai, 2)
         depthai.pipelines[0].stop()  # as DepthAI does when the connection is gone
         with pytest.raises(DeviceLostError, match=r"lost while it was running \(the pipeline has stopped\)"):

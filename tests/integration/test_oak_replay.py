@@ -92,13 +92,6 @@ def ir(small_bundle: Path) -> Iterator[tuple[DeviceModel, Backend]]:
         yield model, backend
 
 
-@pytest.fixture
-def blob(small_blob_bundle: Path) -> Iterator[tuple[DeviceModel, Backend]]:
-    model, backend = open_stand_in(small_blob_bundle, "myriad_simulator")
-    with backend:
-        yield model, backend
-
-
 def test_results_equal_those_of_the_host(ir: tuple[DeviceModel, Backend], images: list[Image]) -> None:
     found = replayed(images, *ir)
     assert [frame.sequence for frame in found] == list(range(len(images)))
@@ -110,10 +103,10 @@ def test_results_equal_those_of_the_host(ir: tuple[DeviceModel, Backend], images
 
 @pytest.mark.compiler
 def test_the_executed_blob_gives_what_the_extractor_gives(
-    blob: tuple[DeviceModel, Backend], images: list[Image], small_blob_bundle: Path
+    executed: tuple[DeviceModel, Backend], images: list[Image], small_blob_bundle: Path
 ) -> None:
     with oakpoint.load(small_blob_bundle, backend="myriad_simulator") as extractor:
-        for frame, image in zip(replayed(images, *blob), images, strict=True):
+        for frame, image in zip(replayed(images, *executed), images, strict=True):
             assert_same(frame.features, extractor(image))
 
 
