@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from oakpoint.errors import BackendError, UsageError
@@ -41,10 +43,7 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
     from oakpoint.oak.node import KeypointsNode
 
     resize = _resize_mode(depthai, model)
-    device = open_device(depthai, options)
-    pipeline = None
-    try:
-        pipeline = depthai.Pipeline(device)
+    with begun_pipeline(depthai, options) as (device, pipeline):
         network = add_network(depthai, pipeline, model, options)
         network.input.setBlocking(False)
         network.input.setMaxSize(1)
@@ -54,12 +53,6 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
         frames = shown.createOutputQueue(maxSize=FRAMES_WAITING, blocking=False)
         pipeline.start()
         facts = device_facts(depthai, device)
-    except RuntimeError as error:
-        close(pipeline, device)
-        raise running_fault(str(error)) from error
-    except BaseException:
-        close(pipeline, device)
-        raise
     return PipelineFeed(
         pipeline,
         results,
@@ -101,7 +94,27 @@ def add_network(depthai: Any, pipeline: Any, model: DeviceModel, options: OakOpt
     return network
 
 
-def close(pipeline: Any, device: Any) -> None:
+@contextmanager
+def begun_pipeline(depthai: Any, options: OakOptions) -> Iterator[tuple[Any, Any]]:
+    """A camera and an empty pipeline on it, to be filled and started; both are the caller's when the block ends well.
+
+    Raises:
+        DeviceError: see ``open_device``, and whatever depthai says against the pipeline; the camera is given back.
+    """
+    device = open_device(depthai, options)
+    pipeline = None
+    try:
+        pipeline = depthai.Pipeline(device)
+        yield device, pipeline
+    except RuntimeError as error:
+        _close(pipeline, device)
+        raise running_fault(str(error)) from error
+    except BaseException:
+        _close(pipeline, device)
+        raise
+
+
+def _close(pipeline: Any, device: Any) -> None:
     """Stop a pipeline, if there is one, and give the camera back."""
     try:
         if pipeline is not None:

@@ -16,8 +16,8 @@ from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.errors import DeviceError
-from oakpoint.oak.camera import add_network, close
-from oakpoint.oak.device import device_facts, open_device
+from oakpoint.oak.camera import add_network, begun_pipeline
+from oakpoint.oak.device import device_facts
 from oakpoint.oak.faults import running_fault, stalled_fault
 from oakpoint.oak.frames import frame_from_image
 from oakpoint.oak.model import DeviceModel
@@ -146,21 +146,12 @@ def open_host_frames(model: DeviceModel, options: OakOptions, *, depthai: Any = 
         MissingExtraError, UsageError, DeviceError, BackendError: see ``open_camera``.
     """
     depthai = depthai or import_depthai()
-    device = open_device(depthai, options)
-    pipeline = None
-    try:
-        pipeline = depthai.Pipeline(device)
+    with begun_pipeline(depthai, options) as (device, pipeline):
         network = add_network(depthai, pipeline, model, options)
         frames = network.input.createInputQueue(maxSize=4, blocking=True)
         results = network.out.createOutputQueue(maxSize=4, blocking=True)
         pipeline.start()
         facts = device_facts(depthai, device)
-    except RuntimeError as error:
-        close(pipeline, device)
-        raise running_fault(str(error)) from error
-    except BaseException:
-        close(pipeline, device)
-        raise
     description = f"{facts['camera']} {facts['id']}, frames from the host over USB {facts['usb_speed']}"
     return HostFramesBackend(pipeline, frames, results, model, description=description, facts=facts, close=device.close)
 
