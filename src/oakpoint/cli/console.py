@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from oakpoint.bundle.records import StageReport, Verdict
 
@@ -27,10 +27,15 @@ err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 _VERDICT_STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOTHING_COMPARED: "yellow"}
 
 
-def progress_bar() -> Progress:
-    """A bar with count and time to go on standard error; nothing where that is no terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+def progress_bar(*columns: ProgressColumn, quiet: bool = False) -> Progress:
+    """A bar with count and time to go on standard error; nothing where that is no terminal.
+
+    Args:
+        columns: more of them, to the right.
+        quiet: show nothing on a terminal either.
+    """
+    common = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*common, *columns, console=err, transient=True, disable=quiet or not err.is_terminal)
 
 
 def print_error(message: str) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID, TextColumn
 
-from oakpoint.cli.console import err, out, print_json
+from oakpoint.cli.console import out, print_json, progress_bar
 from oakpoint.cli.options import Json, parse_size
 from oakpoint.errors import MissingExtraError
 from oakpoint.networks.registry import shipped_weights
@@ -227,14 +227,7 @@ class _Reporter:
 
     def __init__(self, steps: int, *, quiet: bool) -> None:
         self._steps, self._quiet = steps, quiet
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-        )
-        self._progress = Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)
+        self._progress = progress_bar(TextColumn("{task.fields[figures]}"), quiet=quiet)
         self._task: TaskID | None = None
         self._what = ""
 
