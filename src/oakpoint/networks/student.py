@@ -18,7 +18,8 @@ from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
 from oakpoint.networks.registry import build_network, network_class
 from oakpoint.networks.weights import load_into, read_state
 
-_PROBE_SIZE = (64, 64)
+PROBE_SIZE = (64, 64)
+"""(W, H) in pixels of the image on which a network is tried out."""
 
 
 def build_student(name: str, *, seed: int, init: Path | None = None) -> nn.Module:
@@ -59,11 +60,11 @@ def descriptor_dim_of(name: str, network: nn.Module, device: torch.device | str 
     Raises:
         UsageError: it cannot be run, or puts out something else.
     """
-    columns, rows = (side // CELL_PX for side in _PROBE_SIZE)
+    columns, rows = (side // CELL_PX for side in PROBE_SIZE)
     training = network.training
     try:
         with torch.inference_mode():
-            outputs = network.eval()(torch.zeros(1, 1, *reversed(_PROBE_SIZE), device=device))
+            outputs = network.eval()(torch.zeros(1, 1, *reversed(PROBE_SIZE), device=device))
         shapes = [tuple(output.shape) for output in outputs]
     except Exception as error:  # whatever the user's own code raises
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
@@ -72,7 +73,7 @@ def descriptor_dim_of(name: str, network: nn.Module, device: torch.device | str 
         network.train(training)
     if len(shapes) != 2 or shapes[0] != (1, LOGIT_CHANNELS, rows, columns) or shapes[1][2:] != (rows, columns):
         raise UsageError(
-            f"{name}: of an image of {_PROBE_SIZE[0]}×{_PROBE_SIZE[1]} px expected semi "
+            f"{name}: of an image of {PROBE_SIZE[0]}×{PROBE_SIZE[1]} px expected semi "
             f"(1, {LOGIT_CHANNELS}, {rows}, {columns}) and desc (1, D, {rows}, {columns}), got "
             f"{' and '.join(map(str, shapes)) or 'nothing'}"
         )

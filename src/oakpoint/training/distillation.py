@@ -26,7 +26,6 @@ from oakpoint.view.picture import write_image
 
 HELD_BACK_EVERY = 20
 MAX_HELD_BACK = 48
-PROBE_SIZE = (64, 64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +144,7 @@ def _check_descriptors(job: TrainingJob, student: nn.Module, teacher: Teacher | 
     own = descriptor_dim_of(job.student, student, place.device)
     if teacher is None or job.training.loss.teacher_share == 0:
         return
-    taught = descriptor_dim(teacher, PROBE_SIZE, place.device)
+    taught = descriptor_dim(teacher, place.device)
     if own != taught:
         raise UsageError(
             f"teacher {teacher.name}: expected descriptors of {own} values, as {job.student} has, got {taught}; "

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError
@@ -45,6 +46,11 @@ def gather_images(places: Sequence[Path], size: tuple[int, int] | None) -> NDArr
     if not gathered:
         raise ImageError(f"{', '.join(map(str, places))}: expected images or videos, got none that can be read")
     return np.stack(gathered).astype(np.uint8)
+
+
+def grey_tensor(image: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """An image (H, W) as networks take it: float32 (1, 1, H, W) in [0, 1]."""
+    return torch.from_numpy(np.array(image)).to(device)[None, None].float() / 255
 
 
 def default_size(image_size: tuple[int, int]) -> tuple[int, int]:

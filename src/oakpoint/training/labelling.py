@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from oakpoint.errors import UsageError
+from oakpoint.networks.student import PROBE_SIZE
 from oakpoint.training.dataset import Dataset
-from oakpoint.training.homographies import sample
-from oakpoint.training.images import gather_images
-from oakpoint.training.labels import ImageLabels, LabelOptions, label_image
+from oakpoint.training.images import gather_images, grey_tensor
+from oakpoint.training.labels import ImageLabels, LabelOptions, descriptors_at, label_image
 from oakpoint.training.processes import Place
 from oakpoint.training.synthetic.images import synthetic_image, true_labels
 from oakpoint.training.teachers.protocol import Teacher
@@ -71,8 +70,7 @@ def create_dataset(
     """
     if options.images and teacher is None:
         raise UsageError("images: expected a teacher to label them, got none")
-    size = (images.shape[2], images.shape[1])
-    dimension = 0 if teacher is None else descriptor_dim(teacher, size, place.device)
+    dimension = 0 if teacher is None else descriptor_dim(teacher, place.device)
     Dataset.create(folder, images, max_points=options.labels.rows, descriptor_dim=dimension)
 
 
@@ -112,9 +110,10 @@ def _synthetic(size: tuple[int, int], seed: int, number: int) -> tuple[Images, N
 
 
 @torch.inference_mode()
-def descriptor_dim(teacher: Teacher, size: tuple[int, int], device: torch.device) -> int:
-    """Width of a teacher's descriptors of images of (W, H) pixels."""
-    return teacher(torch.zeros(1, 1, size[1], size[0], device=device)).descriptors.shape[1]
+def descriptor_dim(teacher: Teacher, device: torch.device) -> int:
+    """Width of a teacher's descriptors, found by asking it about a small image."""
+    width, height = (-(-side // teacher.multiple) * teacher.multiple for side in PROBE_SIZE)
+    return teacher(torch.zeros(1, 1, height, width, device=device)).descriptors.shape[1]
 
 
 def _photograph_labels(
@@ -136,11 +135,5 @@ def _synthetic_labels(
     labels = true_labels(points, descriptor_dim=dataset.descriptors.shape[2])
     if teacher is None or not len(points):
         return labels
-    outputs = teacher(_tensor(dataset.images[index], device))
-    at = torch.from_numpy(points).to(device)[None]
-    descriptors = functional.normalize(sample(outputs.descriptors, at, size=size)[0].float(), dim=1)
-    return replace(labels, descriptors=descriptors.half().cpu().numpy())
-
-
-def _tensor(image: Images, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(np.array(image)).to(device)[None, None].float() / 255
+    outputs = teacher(grey_tensor(dataset.images[index], device))
+    return replace(labels, descriptors=descriptors_at(outputs, torch.from_numpy(points).to(device)))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from oakpoint.training.homographies import ViewRanges, random_homographies, sample, warp
-from oakpoint.training.teachers.protocol import Teacher
+from oakpoint.training.images import grey_tensor
+from oakpoint.training.teachers.protocol import Teacher, TeacherOutputs
 
 FULL, HALF = 1, 2
 """Sizes of an image at which a point is a keypoint: its own, half of it."""
@@ -76,7 +77,7 @@ def label_image(
     Source: DeTone et al. 2018, arXiv 1712.07629, section 5: scores of many warped copies, warped back and averaged,
     repeat better than the scores of one.
     """
-    tensor = torch.from_numpy(np.array(image))[None, None].to(generator.device).float() / 255
+    tensor = grey_tensor(image, generator.device)
     full = _level_labels(teacher, tensor, options, generator)
     if not options.half_points:
         return full
@@ -96,14 +97,19 @@ def _level_labels(
     """Keypoints of an image (1, 1, H, W) at its own size, the highest score first."""
     outputs = teacher(image)
     points, scores = _peaks(_adapted_scores(teacher, image, outputs.scores, options, generator), options)
-    size = (image.shape[3], image.shape[2])
-    descriptors = functional.normalize(sample(outputs.descriptors, points[None], size=size)[0].float(), dim=1)
     return ImageLabels(
         points.cpu().numpy(),
         scores.cpu().numpy(),
-        descriptors.half().cpu().numpy(),
+        descriptors_at(outputs, points),
         np.full(len(points), FULL, np.uint8),
     )
+
+
+def descriptors_at(outputs: TeacherOutputs, points: torch.Tensor) -> NDArray[np.float16]:
+    """A teacher's descriptors of one image at points (K, 2), in its pixels: float16 (K, D), unit L2."""
+    size = (outputs.scores.shape[3], outputs.scores.shape[2])
+    found = functional.normalize(sample(outputs.descriptors, points[None], size=size)[0].float(), dim=1)
+    return np.asarray(found.half().cpu().numpy(), np.float16)
 
 
 def _adapted_scores(

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -163,11 +163,10 @@ class _Run:
         if not self._place.first:
             path = path.with_stem(f"{path.stem}_{self._place.rank}")
         torch.save({"step": step, **pairs.state()}, path)
+        told = ", ".join(f"{name} {value.item():g}" for name, value in losses.by_name().items())
         raise TrainingError(
-            f"step {step}: expected finite losses and gradients, got "
-            f"{', '.join(f'{name} {value:g}' for name, value in _values(losses).items())} and a gradient of norm "
-            f"{norm.item():g} on images {pairs.images.tolist()}; "
-            f"the batch is in {path}. "
+            f"step {step}: expected finite losses and gradients, got {told} and a gradient of norm {norm.item():g} on "
+            f"images {pairs.images.tolist()}; the batch is in {path}. "
             "Start again from the last checkpoint with a lower --learning-rate or --precision f32"
         )
 
@@ -195,7 +194,7 @@ class _Log:
 
     def add(self, losses: Losses) -> None:
         if self._reports:
-            self._steps.append({item.name: getattr(losses, item.name).detach() for item in fields(losses)})
+            self._steps.append(losses.by_name())
 
     def due(self, step: int) -> bool:
         return step % REPORT_EVERY == 0 or step == self._options.steps
@@ -229,10 +228,6 @@ class _Log:
     def _write(self, record: dict[str, Any]) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-
-
-def _values(losses: Losses) -> dict[str, float]:
-    return {item.name: getattr(losses, item.name).item() for item in fields(losses)}
 
 
 def _drop_after(path: Path, step: int) -> None:

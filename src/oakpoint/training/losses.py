@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch.nn import functional
@@ -54,6 +54,10 @@ class Losses:
     detector: torch.Tensor
     position: torch.Tensor
     descriptor: torch.Tensor
+
+    def by_name(self) -> dict[str, torch.Tensor]:
+        """Each under its name, without its gradient."""
+        return {item.name: getattr(self, item.name).detach() for item in fields(self)}
 
     def total(self, options: LossOptions) -> torch.Tensor:
         """Their weighted sum."""

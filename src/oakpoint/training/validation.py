@@ -17,6 +17,7 @@ from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_sequence
 from oakpoint.features.decode import decode
 from oakpoint.features.matching import match
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
+from oakpoint.training.images import grey_tensor
 from oakpoint.view.draw import draw_matches
 
 DECODE = DecodeOptions(
@@ -88,8 +89,7 @@ def _mean(values: list[float]) -> float | None:
 @torch.inference_mode()
 def network_features(network: nn.Module, image: Grey, device: torch.device) -> Features:
     """Features of a grey image (H, W), sides multiples of 8, from a network with outputs (semi, desc)."""
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).to(device)[None, None].float() / 255
-    semi, desc = network(tensor)
+    semi, desc = network(grey_tensor(image, device))
     return decode(DenseOutputs(semi[0].float().cpu().numpy(), desc[0].float().cpu().numpy()), DECODE)
 
 

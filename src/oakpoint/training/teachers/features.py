@@ -16,6 +16,7 @@ from oakpoint.features.refinement import refined_keypoints
 from oakpoint.features.types import Features, Subpixel
 from oakpoint.geometry import resized_from_original
 from oakpoint.training.homographies import sample
+from oakpoint.training.images import grey_tensor
 from oakpoint.training.teachers.protocol import Teacher
 
 
@@ -81,7 +82,7 @@ def teacher_features(
     """
     height, width = image.shape
     size = fitted_size((width, height), teacher.multiple)
-    tensor = torch.from_numpy(np.array(image))[None, None].to(device or "cpu").float() / 255
+    tensor = grey_tensor(image, device or torch.device("cpu"))
     outputs = teacher(resized(tensor, size))
     heatmap = outputs.scores[0, 0].float().cpu().numpy()
     maxima = _maxima(heatmap, decode)

@@ -24,7 +24,6 @@ from oakpoint.training.teachers.protocol import Teacher, TeacherOutputs
 Outputs = tuple[torch.Tensor, torch.Tensor]
 Adapt = Callable[[Outputs], TeacherOutputs]
 
-_PROBE_SIZE = (64, 64)
 _NAME_DIGITS = 12
 """Digits of a weights file's SHA-256 in a teacher's name: enough to tell any two files apart."""
 
