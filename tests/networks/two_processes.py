@@ -12,10 +12,9 @@ from oakpoint.errors import TrainingError
 from oakpoint.training.loop import train
 from oakpoint.training.losses import LossOptions
 from oakpoint.training.options import TrainingOptions
-from oakpoint.training.processes import Place
+from oakpoint.training.processes import Meeting, Place, join_processes
 from oakpoint.training.views import ViewPairs
 
-CPU = torch.device("cpu")
 # The positions of a batch are weighted by confidence: their mean over halves is not that over the whole.
 OPTIONS = TrainingOptions(steps=4, pairs=2, warmup_steps=2, precision="f32", loss=LossOptions(position_weight=0.0))
 
@@ -53,13 +52,17 @@ def trained(folder: Path, batches: list[ViewPairs], place: Place, seed: int = 0)
 
 def in_process(rank: int, folder: Path, seeds: tuple[int, int]) -> None:
     """What each of two processes does."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=2)
-    batches = torch.load(folder / "batches.pt", weights_only=False)
-    try:
-        state = trained(folder, batches, Place(rank, 2, CPU), seeds[rank])
-        torch.save(state, folder / f"state_{rank}.pt")
-    except TrainingError as error:
-        (folder / f"error_{rank}.txt").write_text(str(error))
-    finally:
-        torch.distributed.destroy_process_group()
+    with join_processes("cpu", Meeting(rank, 2, folder / "meeting")) as place:
+        batches = torch.load(folder / "batches.pt", weights_only=False)
+        try:
+            state = trained(folder, batches, place, seeds[rank])
+            torch.save(state, folder / f"state_{rank}.pt")
+        except TrainingError as error:
+            (folder / f"error_{rank}.txt").write_text(str(error))
+    (folder / f"threads_{rank}.txt").write_text("\n".join(gloo_threads()))
+
+
+def gloo_threads() -> list[str]:
+    """Names of the threads of gloo's process groups that run in this process, where Linux lists them."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if name.startswith("pt_gloo")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import multiprocessing
 import os
@@ -99,6 +100,9 @@ def join_processes(device: str | None, meeting: Meeting | None) -> Iterator[Plac
     if world == 1:
         yield place
         return
+    # DistributedDataParallel imports it. Where a group exists by then, the import keeps it alive (torch 2.13): gloo's
+    # threads outlive destroy_process_group, and now and then a process aborts at its end.
+    importlib.import_module("torch._dynamo")
     torch.distributed.init_process_group(
         "nccl" if kind == "cuda" else "gloo",
         init_method=meeting.file.as_uri() if meeting else None,
