@@ -219,18 +219,42 @@ def test_the_batch_of_the_ir(small_onnx: Path, tmp_path: Path, image_folder: Pat
     assert result.manifest.verdicts[IR_STAGE] is Verdict.PASS
 
 
-def test_an_onnx_of_a_fixed_batch_is_refused_for_a_blob(
-    small_onnx: Path, tmp_path: Path, image_folder: Path, listener: Any
-) -> None:
+@pytest.fixture
+def fixed_to_four(small_onnx: Path, tmp_path: Path) -> Path:
     model = onnx.load(small_onnx)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 4
     onnx.save(model, tmp_path / "four.onnx")
-    for to in ("blob", "archive"):
-        options = ConversionOptions(model=str(tmp_path / "four.onnx"), size=SMALL_SIZE, to=to, images=image_folder)  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match="its batch is fixed to 4, and a Myriad X blob has batch 1"):
-            convert(options, tmp_path / "b", listener)
+    return tmp_path / "four.onnx"
+
+
+@pytest.mark.parametrize(
+    ("to", "message"),
+    [
+        ("blob", "its batch is fixed to 4, and a Myriad X blob has batch 1"),
+        ("archive", "its batch is fixed to 4, and a Myriad X blob has batch 1"),
+        ("ir", "its batch is fixed to 4, and 1 was asked for; give --batch 4"),
+    ],
+)
+def test_an_onnx_of_a_fixed_batch_is_not_given_another(
+    fixed_to_four: Path, tmp_path: Path, image_folder: Path, listener: Any, to: Any, message: str
+) -> None:
+    options = ConversionOptions(model=str(fixed_to_four), size=SMALL_SIZE, to=to, images=image_folder)
+    with pytest.raises(UsageError, match=message):
+        convert(options, tmp_path / "b", listener)
     assert not (tmp_path / "b").exists()
+
+
+def test_an_onnx_of_a_fixed_batch_keeps_it(
+    fixed_to_four: Path, tmp_path: Path, image_folder: Path, listener: Any
+) -> None:
+    options = ConversionOptions(model=str(fixed_to_four), size=SMALL_SIZE, to="ir", batch=4, images=image_folder)
+    result = convert(options, tmp_path / "b", listener)
+    assert result.manifest.artifact("ir").inputs[0].shape == (4, 1, 120, 160)
+    assert result.manifest.verdicts[IR_STAGE] is Verdict.PASS
+    again = ConversionOptions(model=str(tmp_path / "b"), to="ir", images=image_folder)
+    with pytest.raises(UsageError, match="give --batch 4"):
+        convert(again, tmp_path / "c", listener)
 
 
 def test_two_conversions_give_the_same_bytes(

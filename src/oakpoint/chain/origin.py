@@ -46,7 +46,7 @@ def open_origin(options: ConversionOptions) -> Origin:
     """Find out what ``options.model`` is, and load it.
 
     Raises:
-        UsageError: an unknown name, no size, weights where none are taken, or a fixed batch that a blob cannot have.
+        UsageError: an unknown name, no size, weights where none are taken, or a fixed batch that is not the one asked for.
         OakpointError: from reading weights, ONNX or bundle.
     """
     path = Path(options.model)
@@ -71,29 +71,41 @@ def open_origin(options: ConversionOptions) -> Origin:
 def _from_onnx(path: Path, options: ConversionOptions, preprocess: Preprocess) -> Origin:
     _refuse_weights(path, options)
     model = read_network(path)
-    batch = fixed_batch(model)
-    if batch not in (None, 1) and options.reaches("blob"):
-        raise UsageError(
-            f"{path}: its batch is fixed to {batch}, and a Myriad X blob has batch 1; export it with batch 1 or an "
-            "open batch, or stop before the blob (--to ir)"
-        )
+    _check_batch(path, model, options)
     sha256 = sha256_of_file(path)
     weights = WeightsRecord(file=path.name, sha256=sha256, name="unknown", licence="unknown", origin="an ONNX file")
     decode = DecodeOptions.preset("superpoint")
     return Origin(name=path.name, weights=weights, preprocess=preprocess, decode=decode, model=model, parent=sha256)
 
 
+def _check_batch(path: Path, model: onnx.ModelProto, options: ConversionOptions) -> None:
+    """Refuse a network that is fixed to another batch than the target's."""
+    batch = fixed_batch(model)
+    if batch not in (None, 1) and options.reaches("blob"):
+        raise UsageError(
+            f"{path}: its batch is fixed to {batch}, and a Myriad X blob has batch 1; export it with batch 1 or an "
+            f"open batch, or stop before the blob (--to ir --batch {batch})"
+        )
+    if batch not in (None, options.batch) and options.reaches("ir"):
+        raise UsageError(
+            f"{path}: its batch is fixed to {batch}, and {options.batch} was asked for; give --batch {batch}, or export "
+            "it with an open batch"
+        )
+
+
 def _from_bundle(path: Path, options: ConversionOptions) -> Origin:
     _refuse_weights(path, options)
     manifest = open_bundle(path).manifest
     onnx_file = path / manifest.artifact("onnx").main_file
+    model = read_network(onnx_file)
+    _check_batch(onnx_file, model, options)
     size = options.size or manifest.preprocess.size
     return Origin(
         name=manifest.network,
         weights=manifest.weights,
         preprocess=default_preprocess(size),
         decode=manifest.decode,
-        model=read_network(onnx_file),
+        model=model,
         parent=sha256_of_file(onnx_file),
     )
 
