@@ -112,6 +112,17 @@ def test_a_damaged_record_is_one_line(command: Command, tmp_path: Path) -> None:
     assert len(ran.err.strip().splitlines()) == 1
 
 
+def test_a_damaged_checkpoint_is_one_line_before_anything_is_labelled(command: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "checkpoint.pt").write_bytes(b"half a checkpoint")
+    ran = command("train", "--synthetic", 2, "--out", run, *SMALL)
+    assert ran.code == 1
+    assert "expected a checkpoint of this network" in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
+    assert [path.name for path in run.iterdir()] == ["checkpoint.pt"]
+
+
 def test_a_run_of_other_options_is_not_continued(command: Command, tmp_path: Path) -> None:
     arguments = ("train", "--synthetic", 2, "--out", tmp_path / "run", *SMALL)
     assert command(*arguments).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def save_checkpoint(
     }
     with replacing_file(folder / CHECKPOINT_FILE) as path:
         torch.save(state, path)
+
+
+def check_checkpoint(folder: Path, network: nn.Module) -> None:
+    """Find out whether a run can go on from its folder; with no checkpoint there, it can. Nothing is changed.
+
+    Raises:
+        WeightsError: the checkpoint is damaged or another network's.
+    """
+    own = copy.deepcopy(network)
+    load_checkpoint(folder, own, copy.deepcopy(own), torch.optim.AdamW(own.parameters()), torch.device("cpu"))
 
 
 def load_checkpoint(

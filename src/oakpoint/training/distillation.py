@@ -12,6 +12,7 @@ from torch import nn
 from oakpoint import __version__
 from oakpoint.errors import UsageError
 from oakpoint.networks.student import build_student, deployed, descriptor_dim_of
+from oakpoint.training.checkpoint import check_checkpoint
 from oakpoint.training.dataset import Dataset
 from oakpoint.training.labelling import DatasetOptions, create_dataset, descriptor_dim, gather, label_dataset
 from oakpoint.training.loop import Listener, train
@@ -101,6 +102,7 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         teacher = _teacher(job, place)
         student = build_student(job.student, seed=job.training.seed, init=job.init).to(place.device)
         _check_descriptors(job, student, teacher, place)
+        check_checkpoint(run.path, student)
         if place.first:
             _prepare(job, run, teacher, place)
         place.wait()
