@@ -46,7 +46,7 @@ def open_origin(options: ConversionOptions) -> Origin:
     """Find out what ``options.model`` is, and load it.
 
     Raises:
-        UsageError: an unknown name, no size, weights where none are taken, or a fixed batch that is not the one asked for.
+        UsageError: an unknown name, no size, weights where none are taken, or another batch than it is fixed to.
         OakpointError: from reading weights, ONNX or bundle.
     """
     path = Path(options.model)
@@ -88,8 +88,8 @@ def _check_batch(path: Path, model: onnx.ModelProto, options: ConversionOptions)
         )
     if batch not in (None, options.batch) and options.reaches("ir"):
         raise UsageError(
-            f"{path}: its batch is fixed to {batch}, and {options.batch} was asked for; give --batch {batch}, or export "
-            "it with an open batch"
+            f"{path}: its batch is fixed to {batch}, and {options.batch} was asked for; give --batch {batch}, or "
+            "export it with an open batch"
         )
 
 

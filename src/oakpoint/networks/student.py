@@ -15,6 +15,7 @@ from torch import nn
 
 from oakpoint.errors import UsageError
 from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
+from oakpoint.networks.folding import unfold
 from oakpoint.networks.registry import build_network, network_class
 from oakpoint.networks.weights import load_into, read_state
 
@@ -28,8 +29,9 @@ def build_student(name: str, *, seed: int, init: Path | None = None) -> nn.Modul
     Args:
         name: of the registry, or ``package.module:Class``.
         seed: of the random weights.
-        init: weights to start from. Those of the deployed network are trained on in that form: what its batch norms
-            measured is folded in, and little is to be learnt.
+        init: weights to start from, of the network as it is trained or as it is shipped. Batch norms that were folded
+            in are taken out again where the classes allow it (see ``folding.unfold``); what they measure, the first
+            images have to show (``folding.settle_norms``).
 
     Raises:
         UsageError: an unknown name, or a class that cannot be built.
@@ -42,10 +44,11 @@ def build_student(name: str, *, seed: int, init: Path | None = None) -> nn.Modul
         return student
     state = read_state(init)
     shipped = build_network(name)
-    if set(state) == set(shipped.state_dict()):
-        student = shipped
-    load_into(student, state, init)
-    return student
+    if set(state) != set(shipped.state_dict()):
+        load_into(student, state, init)
+        return student
+    load_into(shipped, state, init)
+    return student if unfold(student, shipped) else shipped
 
 
 def deployed(student: nn.Module) -> nn.Module:

@@ -11,6 +11,7 @@ from torch import nn
 
 from oakpoint import __version__
 from oakpoint.errors import UsageError
+from oakpoint.networks.folding import settle_norms
 from oakpoint.networks.student import build_student, deployed, descriptor_dim_of
 from oakpoint.training.checkpoint import check_checkpoint
 from oakpoint.training.dataset import Dataset
@@ -27,6 +28,8 @@ from oakpoint.view.picture import write_image
 
 HELD_BACK_EVERY = 20
 MAX_HELD_BACK = 48
+SETTLING_PAIRS = 32
+"""View pairs on which the batch norms of weights that were given are measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,9 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         dataset = label_dataset(run.dataset, job.dataset, teacher, place, listener.labelled)
         train_on, held_back = split(len(dataset.images))
         sampler = PairSampler(dataset, train_on, job.training.views, place.device)
+        if job.init is not None:
+            first = torch.Generator(place.device).manual_seed(job.training.seed)
+            settle_norms(student, sampler.draw(SETTLING_PAIRS, first).views)
         judge = _Judge(Validation([dataset.images[int(i)] for i in held_back]), run, place) if place.first else None
         average = train(
             student.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
