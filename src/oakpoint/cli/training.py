@@ -58,6 +58,12 @@ def distill_command(
             min=0, max=1, help="Share of the teacher in the descriptors' loss; 0: it teaches keypoints alone."
         ),
     ] = 0.5,
+    locate: Annotated[
+        bool,
+        typer.Option(
+            help="Move the teacher's keypoints to where the weights that are started from find them in many views."
+        ),
+    ] = False,
     student: Student = "acorn",
     init: Annotated[
         str | None,
@@ -94,6 +100,7 @@ def distill_command(
         images=tuple(images),
         teacher=TeacherOptions(name=teacher, weights=teacher_weights, accept_licence=accept_licence),
         teacher_share=teacher_share,
+        locate=locate,
         student=student,
         init=_start(init, student),
         image_size=parse_size(image_size),
@@ -137,6 +144,7 @@ def train_command(
         images=(),
         teacher=None,
         teacher_share=0.0,
+        locate=False,
         student=student,
         init=_start(init, student),
         image_size=None,
@@ -171,6 +179,7 @@ def _job(**asked: Any) -> TrainingJob:
     from oakpoint.training.labels import LabelOptions
     from oakpoint.training.losses import LossOptions
     from oakpoint.training.options import TrainingOptions
+    from oakpoint.training.positions import PositionOptions
     from oakpoint.training.views import ViewOptions
 
     size = parse_size(asked["view"])
@@ -198,6 +207,7 @@ def _job(**asked: Any) -> TrainingJob:
             seed=asked["seed"],
         ),
         training=training,
+        positions=PositionOptions() if asked["locate"] else None,
         device=asked["device"],
     )
 
@@ -243,6 +253,12 @@ class _Reporter:
         self._show("labels", done, total, "")
         if done % LOG_EVERY_STEPS == 0 or done == total:
             self._say(f"labelled {done} of {total} images")
+
+    def located(self, done: int, total: int) -> None:
+        """See ``JobListener``."""
+        self._show("positions", done, total, "")
+        if done % LOG_EVERY_STEPS == 0 or done == total:
+            self._say(f"located the keypoints of {done} of {total} images")
 
     def stepped(self, report: StepReport) -> None:
         """See ``Listener``."""

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from oakpoint.errors import TrainingError, UsageError
 from oakpoint.training.labels import ImageLabels
 
+LABELLED, LOCATED = 1, 2
+"""How far an image has come: its keypoints are known; and where they lie to a fraction of a pixel is, too."""
+
 ARRAYS = ("images", "points", "scores", "descriptors", "levels", "done")
 
 
@@ -25,7 +28,7 @@ class Dataset:
         scores: float32 (N, K), in [0, 1]; 0 past the last keypoint.
         descriptors: float16 (N, K, D), unit L2.
         levels: uint8 (N, K), at which size of the image each is a keypoint; see ``ImageLabels``.
-        done: uint8 (N,), 1 where an image is labelled.
+        done: uint8 (N,), how far each image has come: 0, ``LABELLED`` or ``LOCATED``.
     """
 
     images: NDArray[np.uint8]
@@ -79,4 +82,9 @@ class Dataset:
         self.scores[index, count:] = 0
         self.descriptors[index, :count] = labels.descriptors
         self.levels[index, :count] = labels.levels
-        self.done[index] = 1
+        self.done[index] = LABELLED
+
+    def move(self, index: int, points: NDArray[np.float32]) -> None:
+        """Put the keypoints of an image, all of its rows, where they were located."""
+        self.points[index] = points
+        self.done[index] = LOCATED

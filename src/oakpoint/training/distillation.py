@@ -18,6 +18,7 @@ from oakpoint.training.dataset import Dataset
 from oakpoint.training.labelling import DatasetOptions, create_dataset, descriptor_dim, gather, label_dataset
 from oakpoint.training.loop import Listener, train
 from oakpoint.training.options import TrainingOptions
+from oakpoint.training.positions import PositionOptions, locate_keypoints
 from oakpoint.training.processes import Meeting, Place, join_processes
 from oakpoint.training.run import RunFolder, save_curves, write_weights
 from oakpoint.training.teachers.protocol import Teacher
@@ -57,6 +58,8 @@ class TrainingJob:
         init: weights that it starts from; None: random ones.
         teacher: None: synthetic images alone, whose corners are known.
         dataset: what the images are.
+        positions: how keypoints are moved to where the weights that it starts from find them; None leaves them where
+            the teacher says they are.
         training: how it is trained.
         device: ``cpu`` or ``cuda``; None takes a GPU when there is one.
     """
@@ -67,7 +70,14 @@ class TrainingJob:
     teacher: TeacherOptions | None
     dataset: DatasetOptions
     training: TrainingOptions
+    positions: PositionOptions | None = None
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.positions is not None and self.init is None:
+            raise UsageError(
+                "locate: random weights find no keypoints; start from trained ones (--init FILE), or leave it out"
+            )
 
 
 class JobListener(Listener, Protocol):
@@ -75,6 +85,9 @@ class JobListener(Listener, Protocol):
 
     def labelled(self, done: int, total: int) -> None:
         """So many images of all are labelled."""
+
+    def located(self, done: int, total: int) -> None:
+        """Of so many images of all the keypoints are located."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,11 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
             _prepare(job, run, teacher, place)
         place.wait()
         dataset = label_dataset(run.dataset, job.dataset, teacher, place, listener.labelled)
+        if job.positions is not None:
+            locate_keypoints(
+                Dataset.open(run.dataset, writable=True), student.eval(), job.positions, place,
+                seed=job.dataset.seed, told=listener.located,
+            )  # fmt: skip
         train_on, held_back = split(len(dataset.images))
         sampler = PairSampler(dataset, train_on, job.training.views, place.device)
         if job.init is not None:
@@ -192,7 +210,7 @@ def _teacher(job: TrainingJob, place: Place) -> Teacher | None:
 def _asked(job: TrainingJob) -> dict[str, object]:
     """What decides on the outcome, by name."""
     asked = asdict(job)
-    return {name: asked[name] for name in ("student", "init", "teacher", "dataset", "training")}
+    return {name: asked[name] for name in ("student", "init", "teacher", "dataset", "positions", "training")}
 
 
 def _write(job: TrainingJob, run: RunFolder, average: nn.Module, dataset: Dataset) -> None:

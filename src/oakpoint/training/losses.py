@@ -28,6 +28,8 @@ class LossOptions:
     Attributes:
         descriptor_weight: of the descriptors' loss against the detector's.
         position_weight: of the positions' loss, in pixels, against the detector's.
+        label_share: share of the positions' loss that compares views with the label, the rest compares views.
+        knee_px: distances of positions count in proportion from here on, and less, by their square, below.
         teacher_share: share of the descriptors' loss that compares views with the teacher, the rest compares views.
         temperature: of the contrast.
         neighbour_px: keypoints nearer than this to each other in a view are no counter-examples of each other; in both
@@ -36,6 +38,8 @@ class LossOptions:
 
     descriptor_weight: float = 0.25
     position_weight: float = 0.8
+    label_share: float = 0.5
+    knee_px: float = 1.0
     teacher_share: float = 0.5
     temperature: float = 0.07
     neighbour_px: float = 6.0
@@ -66,7 +70,7 @@ class Losses:
 
 def losses_of(semi: torch.Tensor, desc: torch.Tensor, pairs: ViewPairs, options: LossOptions) -> Losses:
     """The losses of a network's outputs (2B, 65, H/8, W/8) and (2B, D, H/8, W/8) for the views of pairs."""
-    return Losses(detector_loss(semi, pairs), position_loss(semi, pairs), descriptor_loss(desc, pairs, options))
+    return Losses(detector_loss(semi, pairs), position_loss(semi, pairs, options), descriptor_loss(desc, pairs, options))
 
 
 def detector_loss(semi: torch.Tensor, pairs: ViewPairs) -> torch.Tensor:
@@ -75,7 +79,7 @@ def detector_loss(semi: torch.Tensor, pairs: ViewPairs) -> torch.Tensor:
     return (entropy * pairs.cell_weights).sum() / pairs.cell_weights.sum().clamp_min(1)
 
 
-def position_loss(semi: torch.Tensor, pairs: ViewPairs) -> torch.Tensor:
+def position_loss(semi: torch.Tensor, pairs: ViewPairs, options: LossOptions) -> torch.Tensor:
     """How far, in pixels, a keypoint is found from where the other view says it is, and from its label.
 
     Positions are found as decoding with soft-argmax finds them: the maximum of the heat map within ``REACH_PX`` of the
@@ -92,14 +96,15 @@ def position_loss(semi: torch.Tensor, pairs: ViewPairs) -> torch.Tensor:
     second_from_first = second_from_image @ torch.linalg.inv(first_from_image)
     there = transform(second_from_first, first) - second
     back = transform(torch.linalg.inv(second_from_first), second) - first
-    between = torch.minimum(_soft_distance(there), _soft_distance(back))
-    to_label = torch.stack(_soft_distance(found - pairs.points).chunk(2)).mean(dim=0)
+    between = torch.minimum(*(_soft_distance(steps, options.knee_px) for steps in (there, back)))
+    to_label = torch.stack(_soft_distance(found - pairs.points, options.knee_px).chunk(2)).mean(dim=0)
     labels = functional.pixel_shuffle(pairs.cells[:, :-1], CELL_PX)[:, 0]
     nearby = torch.round(pairs.points)[:, :, None] + _offsets(1, labels.device)
     labelled = torch.stack((_values(labels, nearby).amax(dim=2) > LABELLED).chunk(2)).all(dim=0)
     first_sure, second_sure = sure.detach().chunk(2)
     weights = torch.sqrt(first_sure * second_sure) * (pairs.valid & labelled)
-    return ((between + to_label) / 2 * weights).sum() / weights.sum().clamp_min(1)
+    distance = (1 - options.label_share) * between + options.label_share * to_label
+    return (distance * weights).sum() / weights.sum().clamp_min(1)
 
 
 def found_positions(heatmap: torch.Tensor, near: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -133,10 +138,10 @@ def _values(maps: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
     return maps.flatten(1).gather(1, index).reshape(x.shape) * inside
 
 
-def _soft_distance(steps: torch.Tensor) -> torch.Tensor:
-    """Huber's function of the lengths of steps (…, 2): quadratic up to a pixel, no further than 4 pixels."""
+def _soft_distance(steps: torch.Tensor, knee_px: float) -> torch.Tensor:
+    """Huber's function of the lengths of steps (…, 2), in pixels beyond the knee; no further than 4 pixels."""
     length = torch.linalg.vector_norm(steps.nan_to_num(posinf=0, neginf=0), dim=-1).clamp_max(4)
-    return torch.where(length < 1, length**2 / 2, length - 0.5)
+    return torch.where(length < knee_px, length**2 / (2 * knee_px), length - knee_px / 2)
 
 
 def descriptor_loss(desc: torch.Tensor, pairs: ViewPairs, options: LossOptions) -> torch.Tensor:

@@ -29,6 +29,7 @@ class ViewOptions:
         size: (W, H) of a view in pixels, multiples of 8.
         ranges: of their geometry.
         photometric: of their light, blur and noise.
+        same_share: the share of pairs whose views have one geometry, and differ in light, blur and noise alone.
         pair_points: how many keypoints of a pair, seen in both views, teach descriptors at most.
         label_sigma_px: standard deviation of a keypoint's label within its cell, in pixels.
         score_power: exponent that makes a keypoint's score, against that of the data set's best, its label's
@@ -39,6 +40,7 @@ class ViewOptions:
     size: tuple[int, int] = (256, 192)
     ranges: ViewRanges = field(default_factory=ViewRanges)
     photometric: PhotometricRanges = field(default_factory=PhotometricRanges)
+    same_share: float = 0.0
     pair_points: int = 128
     label_sigma_px: float = 0.5
     score_power: float = 0.5
@@ -134,6 +136,9 @@ class PairSampler:
         second_from_image, second_scale = random_homographies(
             second, self._options.size, self._options.ranges, generator
         )
+        same = torch.rand(pairs, generator=generator, device=self._device) < self._options.same_share
+        second_from_image = torch.where(same[:, None, None], first_from_image, second_from_image)
+        second_scale = torch.where(same, first_scale, second_scale)
         return torch.cat([first_from_image, second_from_image]), torch.cat([first_scale, second_scale])
 
     def _views(self, images: torch.Tensor, homographies: torch.Tensor, small: torch.Tensor) -> torch.Tensor:

@@ -80,6 +80,9 @@ def labelled(pairs, shift=(0.0, 0.0), homography=None, offset=3.3):
     return replace(pairs, points=points, homographies=homographies, cells=cells)
 
 
+HALVES = LossOptions(label_share=0.5, knee_px=1.0)
+
+
 class TestPosition:
     def test_blobs_are_found_between_pixels(self):
         truth = torch.tensor([[[20.3, 15.8], [40.6, 30.2]]])
@@ -97,17 +100,17 @@ class TestPosition:
     @pytest.mark.parametrize("shift", [(0.0, 0.0), (1.5, -1.0)])
     def test_labels_that_are_met_cost_next_to_nothing(self, toy_pairs, shift):
         pairs = labelled(toy_pairs(), shift)
-        assert position_loss(pairs.cells.clamp_min(1e-9).log(), pairs) < 0.02
+        assert position_loss(pairs.cells.clamp_min(1e-9).log(), pairs, HALVES) < 0.02
 
     def test_views_that_disagree_cost_more_than_views_that_agree(self, toy_pairs):
         pairs = labelled(toy_pairs())
         agreeing = pairs.cells.clamp_min(1e-9).log()
         elsewhere = labelled(toy_pairs(), (1.0, 0.0)).cells.clamp_min(1e-9).log()
         disagreeing = torch.cat([agreeing.chunk(2)[0], elsewhere.chunk(2)[1]])
-        assert position_loss(disagreeing, pairs) > 0.2
+        assert position_loss(disagreeing, pairs, HALVES) > 0.2
         # Half of that for both views to be off alike: they agree with each other, not with the label.
         both = torch.cat([elsewhere.chunk(2)[1], elsewhere.chunk(2)[1]])
-        assert 0.1 < position_loss(both, pairs) < 0.4
+        assert 0.1 < position_loss(both, pairs, HALVES) < 0.4
 
     def test_distances_count_in_the_smaller_view(self, toy_pairs):
         zoom = torch.diag(torch.tensor([2.0, 2.0, 1.0]))
@@ -117,22 +120,40 @@ class TestPosition:
         moved = labelled(toy_pairs(points=2), homography=further, offset=1.3)
         semi = torch.cat([semi.chunk(2)[0], moved.cells.clamp_min(1e-9).log().chunk(2)[1]])
         # A pixel in the second view, half a pixel in the first: ½·0.5² between views, ½·(0 + ½·1²) to the labels.
-        assert float(position_loss(semi, pairs)) == pytest.approx((0.125 + 0.25) / 2, abs=0.06)
+        assert float(position_loss(semi, pairs, HALVES)) == pytest.approx((0.125 + 0.25) / 2, abs=0.06)
+
+    def test_the_label_counts_for_its_share(self, toy_pairs):
+        pairs = labelled(toy_pairs())
+        elsewhere = labelled(toy_pairs(), (1.0, 0.0)).cells.clamp_min(1e-9).log()  # both views off alike, by a pixel
+        semi = torch.cat([elsewhere.chunk(2)[1]] * 2)
+        losses = [float(position_loss(semi, pairs, replace(HALVES, label_share=share))) for share in (0.0, 0.2, 1.0)]
+        assert losses[0] == pytest.approx(0, abs=0.02)
+        assert losses[1] == pytest.approx(0.2 * losses[2], abs=0.02)
+        assert losses[2] == pytest.approx(0.5, abs=0.05)
+
+    def test_distances_count_in_proportion_beyond_the_knee(self, toy_pairs):
+        pairs = labelled(toy_pairs(points=2))
+        near, far = (labelled(toy_pairs(points=2), (shift, 0.0)).cells.clamp_min(1e-9).log() for shift in (0.5, 1.5))
+        early = LossOptions(label_share=1.0, knee_px=0.25)
+        half, three_halves = (float(position_loss(semi, pairs, early)) for semi in (near, far))
+        # Only the second of two views is off.
+        assert half == pytest.approx((0.5 - 0.125) / 2, abs=0.03)
+        assert three_halves == pytest.approx((1.5 - 0.125) / 2, abs=0.06)
 
     def test_points_that_no_label_holds_do_not_count(self, toy_pairs):
         pairs = labelled(toy_pairs())
         empty = torch.zeros_like(pairs.cells)
         empty[:, -1] = 1
-        assert position_loss(torch.randn(4, 65, 6, 8), replace(pairs, cells=empty)) == 0
+        assert position_loss(torch.randn(4, 65, 6, 8), replace(pairs, cells=empty), HALVES) == 0
 
     def test_its_gradient_is_finite_and_moves_the_views_together(self, toy_pairs):
         pairs = labelled(toy_pairs())
         semi = (3 * torch.randn(4, 65, 6, 8, generator=torch.Generator().manual_seed(0))).requires_grad_()
-        before = position_loss(semi, pairs)
+        before = position_loss(semi, pairs, HALVES)
         before.backward()
         assert torch.isfinite(semi.grad).all()
         with torch.no_grad():
-            assert position_loss(semi - 0.5 * semi.grad / semi.grad.norm(), pairs) < before
+            assert position_loss(semi - 0.5 * semi.grad / semi.grad.norm(), pairs, HALVES) < before
 
     def test_the_total_is_the_weighted_sum(self, toy_pairs):
         pairs = labelled(toy_pairs())
@@ -140,7 +161,9 @@ class TestPosition:
         options = LossOptions(descriptor_weight=0.5, position_weight=0.25)
         losses = losses_of(semi, desc, pairs, options)
         expected = (
-            detector_loss(semi, pairs) + 0.25 * position_loss(semi, pairs) + 0.5 * descriptor_loss(desc, pairs, options)
+            detector_loss(semi, pairs)
+            + 0.25 * position_loss(semi, pairs, options)
+            + 0.5 * descriptor_loss(desc, pairs, options)
         )
         torch.testing.assert_close(losses.total(options), expected)
 

@@ -138,6 +138,15 @@ class TestPairs:
         pairs = sampler(toy_dataset, indices=[2, 5]).draw(32, seeded())
         assert set(pairs.images.tolist()) == {2, 5}
 
+    @pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.5, 20), (1.0, 40)])
+    def test_some_pairs_differ_in_light_alone(self, toy_dataset, share, expected):
+        pairs = sampler(toy_dataset, replace(OPTIONS, same_share=share)).draw(40, seeded(1))
+        first, second = pairs.homographies.chunk(2)
+        same = (first == second).all(dim=2).all(dim=1)
+        assert abs(int(same.sum()) - expected) <= (8 if 0 < share < 1 else 0)
+        for a, b in zip(pairs.points[:40][same], pairs.points[40:][same], strict=True):
+            assert torch.equal(a, b)
+
     def test_correspondences_are_what_the_homographies_say(self, toy_dataset, drawn_homographies):
         pairs = sampler(toy_dataset).draw(8, seeded())
         (first_from_image, _), (second_from_image, _) = drawn_homographies
