@@ -70,7 +70,11 @@ class Losses:
 
 def losses_of(semi: torch.Tensor, desc: torch.Tensor, pairs: ViewPairs, options: LossOptions) -> Losses:
     """The losses of a network's outputs (2B, 65, H/8, W/8) and (2B, D, H/8, W/8) for the views of pairs."""
-    return Losses(detector_loss(semi, pairs), position_loss(semi, pairs, options), descriptor_loss(desc, pairs, options))
+    return Losses(
+        detector=detector_loss(semi, pairs),
+        position=position_loss(semi, pairs, options),
+        descriptor=descriptor_loss(desc, pairs, options),
+    )
 
 
 def detector_loss(semi: torch.Tensor, pairs: ViewPairs) -> torch.Tensor:
