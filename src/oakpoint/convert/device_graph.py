@@ -67,11 +67,7 @@ def device_graph(
         ConversionError: no valid ONNX, an operator that opset 13 does not have, or a first layer that the scale cannot
             be folded into.
     """
-    model = _read(source)
-    _fix_input(model, (1, 1, size[1], size[0]))
-    fold_static_shapes(model)
-    lower_reductions(model)
-    model = _at_device_opset(model)
+    model = _prepared(source, size)
     _fold_scale(model, scale)
     append_heads(model, heads, size=size, descriptor_scale=descriptor_scale, descriptor_values=descriptor_values)
     _round_to_fp16(model)
@@ -82,6 +78,39 @@ def device_graph(
         raise ConversionError(f"the network has no valid FP16 form for the device: {_first_line(error)}") from error
     _require_static_outputs(model)
     return model
+
+
+def host_graph_with_heads(
+    source: Path,
+    *,
+    size: tuple[int, int],
+    heads: str,
+    descriptor_scale: float | None = None,
+    descriptor_values: int | None = None,
+) -> onnx.ModelProto:
+    """The host's float32 model with the outputs of the device graph: what a runtime gives in the camera's place.
+
+    Args:
+        source, size, heads, descriptor_scale, descriptor_values: see ``device_graph``.
+
+    Returns:
+        A model with float32 input (1, 1, H, W) as the host's has it, opset 13.
+
+    Raises:
+        ConversionError: see ``device_graph``.
+    """
+    model = _prepared(source, size)
+    append_heads(model, heads, size=size, descriptor_scale=descriptor_scale, descriptor_values=descriptor_values)
+    return model
+
+
+def _prepared(source: Path, size: tuple[int, int]) -> onnx.ModelProto:
+    """The model at the device's opset, its shapes fixed."""
+    model = _read(source)
+    _fix_input(model, (1, 1, size[1], size[0]))
+    fold_static_shapes(model)
+    lower_reductions(model)
+    return _at_device_opset(model)
 
 
 def _read(source: Path) -> onnx.ModelProto:

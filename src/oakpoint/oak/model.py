@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 from oakpoint.backends.openvino import OpenVinoBackend
 from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
 from oakpoint.bundle.records import ArtifactKind, TensorSpec
+from oakpoint.convert.device_graph import host_graph_with_heads
 from oakpoint.errors import BackendError, BlobError, BundleError, UsageError
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.blob import Blob, read_blob
 
 STAND_INS = ("openvino", "myriad_simulator")
-"""What can stand in for the camera's network: the bundle's IR or ONNX on the CPU, or its blob, executed."""
+"""What can stand in for the camera's network: the bundle's network on the CPU, with the blob's heads; or the blob itself,
+executed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +93,7 @@ def open_stand_in(path: str | Path, stand_in: str, **decode_changes: Any) -> tup
         model = open_device_model(path, **decode_changes)
         return model, MyriadSimulatorBackend(model.bundle.path("blob"), size=model.size)
     bundle = _bundle(path)
-    kind: ArtifactKind = "ir" if bundle.manifest.has("ir") else "onnx"
-    preprocess = bundle.manifest.artifact(kind).preprocess
-    width, height = preprocess.size
-    backend = OpenVinoBackend(bundle.path(kind), input_shape=(1, 1, height, width))
+    preprocess, backend = _on_cpu(bundle)
     model = DeviceModel(
         bundle=bundle,
         preprocess=replace(preprocess, baked=True),
@@ -100,6 +101,28 @@ def open_stand_in(path: str | Path, stand_in: str, **decode_changes: Any) -> tup
         decode=bundle.manifest.decode.with_changes(**decode_changes),
     )
     return model, backend
+
+
+def _on_cpu(bundle: Bundle) -> tuple[Preprocess, OpenVinoBackend]:
+    """The bundle's network in OpenVINO, with the outputs of its blob; the network's own where there is no blob."""
+    manifest = bundle.manifest
+    if manifest.has("blob") and manifest.heads != "dense":
+        preprocess = manifest.artifact("onnx").preprocess
+        model = host_graph_with_heads(
+            bundle.path("onnx"),
+            size=preprocess.size,
+            heads=manifest.heads,
+            descriptor_scale=manifest.descriptor_scale,
+            descriptor_values=manifest.descriptor_values,
+        )
+        with tempfile.TemporaryDirectory(prefix="oakpoint-stand-in-") as folder:
+            path = Path(folder) / "model.onnx"
+            onnx.save(model, path)
+            return preprocess, OpenVinoBackend(path)
+    kind: ArtifactKind = "ir" if manifest.has("ir") else "onnx"
+    preprocess = manifest.artifact(kind).preprocess
+    width, height = preprocess.size
+    return preprocess, OpenVinoBackend(bundle.path(kind), input_shape=(1, 1, height, width))
 
 
 def _bundle(path: str | Path) -> Bundle:
