@@ -187,7 +187,7 @@ def test_a_run_tells_rate_latency_and_counts(command: Command, cameras: Cameras,
 def test_the_same_in_words(command: Command, cameras: Cameras, small_bundle: Path) -> None:
     cameras(FakeFeed(3, None))
     ran = command("run", small_bundle, "oak")
-    assert "latency 80 ms (95 %: 80), 0 dropped, 0 lost, on OAK-D 1444, CAM_A" in ran.out
+    assert "latency 80 ms (95 %: 80), 0 dropped, 0 lost, 0 skipped by the network, on OAK-D 1444, CAM_A" in ran.out
 
 
 @pytest.mark.parametrize(("end", "code"), [(DeviceLostError("OAK camera: lost"), 1), (KeyboardInterrupt(), 130)])
@@ -212,6 +212,76 @@ def test_a_camera_lost_before_its_first_frame_leaves_nothing(
     assert (ran.code, ran.out) == (1, "")
     assert ran.errors == ["error: OAK camera: nothing came for 15 s"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_before_the_first_frame_claims_nothing(
+    command: Command, cameras: Cameras, small_bundle: Path, tmp_path: Path
+) -> None:
+    cameras(FakeFeed(0, KeyboardInterrupt()))
+    ran = command("run", small_bundle, "oak", "--save", tmp_path / "t.mp4")
+    assert (ran.code, ran.out, ran.errors) == (130, "", ["error: interrupted"])
+    assert list(tmp_path.iterdir()) == []
+
+
+class FakeChip:
+    """An extractor that finds a keypoint in some frames, and then ends."""
+
+    def __init__(self, count: int, end: BaseException) -> None:
+        self.count, self.end, self.closed = count, end, False
+
+    def __enter__(self) -> FakeChip:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
+
+    def __call__(self, image: np.ndarray) -> Features:
+        self.count -= 1
+        if self.count < 0:
+            raise self.end
+        size = (image.shape[1], image.shape[0])
+        return Features(np.float32([[20, 20]]), np.ones(1, np.float32), np.ones((1, 1), np.float32), size)
+
+    def description(self) -> str:
+        return "a chip"
+
+
+@pytest.mark.parametrize(("end", "code"), [(DeviceLostError("OAK camera: lost"), 1), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize("backend", ["depthai", "openvino"])
+def test_frames_of_files_leave_a_finished_video_and_the_facts_too(
+    command: Command,
+    small_bundle: Path,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    end: BaseException,
+    code: int,
+) -> None:
+    chip = FakeChip(4, end)
+    monkeypatch.setattr("oakpoint.cli.run.open_device_model", lambda path, **changes: None)
+    monkeypatch.setattr("oakpoint.cli.run.camera_extractor", lambda model, options: chip)
+    monkeypatch.setattr("oakpoint.cli.run.load", lambda *_, **__: chip)
+    ran = command("run", small_bundle, clip, "--backend", backend, "--save", tmp_path / "t.mp4", "--json")
+    assert ran.code == code
+    facts = json.loads(ran.out)
+    assert (facts["frames"], facts["saved"]) == (4, str(tmp_path / "t.mp4"))
+    assert frames_of(tmp_path / "t.mp4") == 4
+    assert chip.closed
+
+
+def test_counts_are_shown_as_frames_come(
+    command: Command, cameras: Cameras, small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oakpoint.cli.run_follow.LINE_EVERY_S", 0.0)
+    cameras(FakeFeed(2, DeviceLostError("lost")), FakeFeed(2, None))
+    ran = command("run", small_bundle, "oak", "--reconnect")
+    lines = [line for line in ran.err.splitlines() if "frames, " in line]
+    assert len(lines) == 4
+    assert lines[0].startswith("note: 1 frames, ")
+    assert "80 ms latency" in lines[0]
+    assert lines[-1].endswith("0 dropped, 0 lost, 0 skipped by the network, 1 reconnected")
+    assert "1 reconnected, on OAK-D" in ran.out
 
 
 def test_reconnection_goes_on_with_the_same_recording(

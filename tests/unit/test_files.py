@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from oakpoint import files
 from oakpoint.errors import OutputError
-from oakpoint.files import replacing_file, replacing_folder, sha256_of_file
+from oakpoint.files import interrupts_held, replacing_file, replacing_folder, sha256_of_file
 
 
 def names_in(folder: Path) -> list[str]:
@@ -100,3 +102,27 @@ def test_a_link_to_a_folder_stays_and_leads_to_the_new_one(tmp_path):
     assert (tmp_path / "link").is_symlink()
     assert names_in(tmp_path / "real") == ["new"]
     assert names_in(tmp_path) == ["link", "real"]
+
+
+def test_ctrl_c_is_held_until_the_block_has_ended(ctrl_c):
+    done = []
+
+    def interrupted() -> None:
+        with interrupts_held():
+            signal.raise_signal(signal.SIGINT)
+            done.append("after")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == ["after"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_in_other_threads_nothing_is_held(ctrl_c):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(_hold).result()
+
+
+def _hold() -> None:
+    with interrupts_held():
+        pass

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from oakpoint.cli.console import out, print_json, progress_bar
+from oakpoint.cli.console import out, print_json
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Device,
@@ -23,7 +21,8 @@ from oakpoint.cli.options import (
     Weights,
     parse_size_or_native,
 )
-from oakpoint.cli.run_oak import FOLDER_FPS, LiveRun, live_line, run_camera, run_replay
+from oakpoint.cli.run_follow import FOLDER_FPS, Followed, Run, follow
+from oakpoint.cli.run_oak import live_line, run_camera, run_replay
 from oakpoint.cli.run_routes import (
     Camera,
     CameraRequest,
@@ -46,8 +45,7 @@ from oakpoint.oak.extractor import camera_extractor
 from oakpoint.oak.model import open_device_model
 from oakpoint.view.draw import draw_keypoints, with_status
 from oakpoint.view.picture import write_image
-from oakpoint.view.playback import RunSummary, TrackedFrame, picture_of, tracked_frames
-from oakpoint.view.recording import open_recording
+from oakpoint.view.playback import tracked_frames
 
 STILL_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -113,40 +111,45 @@ def run_command(
     if route != "host":
         check_host_options(weights=weights, size=size, device=device, precision=precision)
     notice = notice_for(model)
-    if route in ("camera", "replay"):
-        live = LiveRun(tracker=tracker, save=save, notice=notice, max_frames=max_frames)
-        if route == "camera":
-            facts, ended = run_camera(model, asked.options(), live, reconnect=reconnect, decode_changes=decode_changes)
-        else:
-            facts, ended = run_replay(model, source, stand_in, live, decode_changes=decode_changes)
-        _print_facts(facts | {"notice": notice}, save, as_json=as_json)
-        if ended is not None:
-            raise ended
-        return
-    if route == "chip":
-        extractor = camera_extractor(open_device_model(model, **decode_changes), asked.options())
+    run = Run(tracker=tracker, save=save, notice=notice, max_frames=max_frames)
+    if route == "camera":
+        followed = run_camera(model, asked.options(), run, reconnect=reconnect, decode_changes=decode_changes)
+    elif route == "replay":
+        followed = run_replay(model, source, stand_in, run, decode_changes=decode_changes)
     else:
-        extractor = load(
-            model,
-            weights=weights,
-            size=parse_size_or_native(size),
-            backend=backend or "openvino",
-            device=device,
-            precision=precision,
-            **decode_changes,
-        )
+        if route == "chip":
+            extractor = camera_extractor(open_device_model(model, **decode_changes), asked.options())
+        else:
+            extractor = load(
+                model,
+                weights=weights,
+                size=parse_size_or_native(size),
+                backend=backend or "openvino",
+                device=device,
+                precision=precision,
+                **decode_changes,
+            )
+        followed = _run_on_host(source, extractor, run)
+    _print_facts(followed.facts | {"notice": notice}, as_json=as_json)
+    if followed.ended is not None:
+        raise followed.ended
+
+
+def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
+    """Run an extractor on images of this machine."""
     with extractor, open_source(source) as frames:
         if frames.kind == "image":
-            facts = _run_on_image(frames, extractor, save, notice)
+            followed = _run_on_image(frames, extractor, run)
         else:
-            facts = _run_on_frames(frames, extractor, tracker, save, notice, max_frames)
-        facts["notice"] = notice
-        facts["backend"] = extractor.description()
-        facts["unreadable"] = [f"{item.name}: {item.reason}" for item in frames.unreadable]
-    _print_facts(facts, save, as_json=as_json)
+            tracked = tracked_frames((frame.image for frame in frames), extractor, run.tracker)
+            followed = follow(tracked, run, fps=frames.fps or FOLDER_FPS, length=frames.length)
+        followed.facts["backend"] = extractor.description()
+        followed.facts["unreadable"] = [f"{item.name}: {item.reason}" for item in frames.unreadable]
+    return followed
 
 
-def _run_on_image(frames: Source, extractor: Extractor, save: Path | None, notice: str | None) -> dict[str, Any]:
+def _run_on_image(frames: Source, extractor: Extractor, run: Run) -> Followed:
+    save = run.save
     image = next(iter(frames)).image
     extractor(image)  # the first run loads the model; the second one is timed
     start = time.perf_counter()
@@ -157,57 +160,22 @@ def _run_on_image(frames: Source, extractor: Extractor, save: Path | None, notic
             raise UsageError(
                 f"{save}: expected {', '.join(STILL_SUFFIXES)} for one image, got {save.suffix or 'no suffix'}"
             )
-        figures = [f"{len(features)} keypoints", f"{milliseconds:.1f} ms", *([notice] if notice else [])]
+        figures = [f"{len(features)} keypoints", f"{milliseconds:.1f} ms", *([run.notice] if run.notice else [])]
         write_image(save, with_status(draw_keypoints(image, features), figures))
-    return {"frames": 1, "keypoints_mean": float(len(features)), "milliseconds_median": milliseconds}
+    facts = {"frames": 1, "keypoints_mean": float(len(features)), "milliseconds_median": milliseconds}
+    return Followed(facts | {"saved": str(save) if save else None}, None)
 
 
-def _run_on_frames(
-    frames: Source, extractor: Extractor, tracker: Tracker, save: Path | None, notice: str | None, limit: int | None
-) -> dict[str, Any]:
-    followed = _with_progress(
-        _limited(tracked_frames((frame.image for frame in frames), extractor, tracker), limit),
-        min(filter(None, (frames.length, limit)), default=None),
-    )
-    summary = RunSummary()
-    with contextlib.ExitStack() as stack:
-        recording = None
-        if save is not None:
-            recording = stack.enter_context(open_recording(save, fps=frames.fps or FOLDER_FPS))
-        for frame in followed:
-            summary.add(frame)
-            if recording is not None:
-                recording.write(picture_of(frame, notice=notice))
-    return summary.facts()
-
-
-def _limited(frames: Iterator[TrackedFrame], limit: int | None) -> Iterator[TrackedFrame]:
-    for index, frame in enumerate(frames):
-        yield frame
-        if limit is not None and index + 1 >= limit:
-            return
-
-
-def _with_progress(frames: Iterator[TrackedFrame], length: int | None) -> Iterator[TrackedFrame]:
-    with progress_bar() as progress:
-        task = progress.add_task("frames", total=length)
-        for frame in frames:
-            progress.update(
-                task, advance=1, description=f"{frame.rate_fps:5.1f} fps  {len(frame.features):4d} keypoints"
-            )
-            yield frame
-
-
-def _print_facts(facts: dict[str, Any], save: Path | None, *, as_json: bool) -> None:
+def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print_json(facts | {"saved": str(save) if save else None})
+        print_json(facts)
         return
     if "rate_fps" in facts:
         out.print(live_line(facts))
     else:
         _print_host_line(facts)
-    if save is not None:
-        out.print(f"saved {save}")
+    if facts["saved"]:
+        out.print(f"saved {facts['saved']}")
 
 
 def _print_host_line(facts: dict[str, Any]) -> None:

@@ -91,7 +91,11 @@ def host_graph_with_heads(
     """The host's float32 model with the outputs of the device graph: what a runtime gives in the camera's place.
 
     Args:
-        source, size, heads, descriptor_scale, descriptor_values: see ``device_graph``.
+        source: the host's ONNX, see ``device_graph``.
+        size: (W, H) in pixels.
+        heads: what the graph puts out, see ``heads.append_heads``.
+        descriptor_scale: for heads that normalise descriptors, see there.
+        descriptor_values: for heads that reduce them.
 
     Returns:
         A model with float32 input (1, 1, H, W) as the host's has it, opset 13.

@@ -22,7 +22,7 @@ from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.blob import Blob, read_blob
 
 STAND_INS = ("openvino", "myriad_simulator")
-"""What can stand in for the camera's network: the bundle's network on the CPU, with the blob's heads; or the blob itself,
+"""What can take the place of the camera's network: the bundle's own on the CPU, with the blob's heads; or the blob,
 executed."""
 
 

@@ -6,7 +6,8 @@
 >>> message = queue.get()  # doctest: +SKIP
 ... print(message.keypoints, message.scores, message.descriptors)
 
-depthai ends the whole process when an exception leaves a node; ours keep theirs in ``failure`` and stop the pipeline.
+depthai ends the whole process when an exception leaves a node; ours keep theirs, stop the pipeline, and raise it again
+from ``raise_failure``.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ class GuardedNode(dai.node.ThreadedHostNode):  # type: ignore[misc, name-defined
                 _log.exception("%s failed", type(self).__name__)
             self.failure = error
             self.stopPipeline()
+
+    def raise_failure(self) -> None:
+        """Raise what ended the node, if anything did; to be called when the pipeline has stopped."""
+        if self.failure is not None:
+            raise self.failure
 
     @abstractmethod
     def work(self) -> None:

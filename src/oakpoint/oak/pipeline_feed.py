@@ -118,8 +118,7 @@ class PipelineFeed(Feed):
 
     def _raise_failure(self) -> None:
         for node in self._guarded:
-            if node.failure is not None:
-                raise node.failure
+            node.raise_failure()
 
     def _lost(self, reason: str) -> DeviceLostError:
         fault = running_fault(reason)

@@ -105,8 +105,7 @@ class CameraStandIn(GuardedNode):
 
 @final
 class NetworkStandIn(GuardedNode):
-    """Runs a backend on GRAY8 frames and puts out ``NNData`` with FP16 (packed: S32) tensors, as ``NeuralNetwork``
-    does with a blob.
+    """Runs a backend on GRAY8 frames and puts out ``NNData`` with FP16 or S32 tensors, as ``NeuralNetwork`` does.
 
     Attributes:
         input: takes ``ImgFrame``, GRAY8, of the network's size.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,7 +46,7 @@ class TrackedFrame:
 
 def tracked_frames(
     images: Iterable[NDArray[np.uint8]], extractor: Extractor, tracker: Tracker
-) -> Iterator[TrackedFrame]:
+) -> Generator[TrackedFrame, None, None]:
     """Extract and track frame by frame.
 
     Raises:
@@ -62,7 +62,7 @@ def tracked_frames(
         yield TrackedFrame(image, features, tracks, seconds, len(recent) / sum(recent))
 
 
-def tracked_live_frames(frames: Iterable[LiveFrame], tracker: Tracker) -> Iterator[TrackedFrame]:
+def tracked_live_frames(frames: Iterable[LiveFrame], tracker: Tracker) -> Generator[TrackedFrame, None, None]:
     """Track what a camera found, frame by frame.
 
     Raises:

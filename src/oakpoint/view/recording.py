@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, OutputError, UsageError
-from oakpoint.files import replacing_file, replacing_folder
+from oakpoint.files import interrupts_held, replacing_file, replacing_folder
 from oakpoint.images.opencv import quiet_opencv
 from oakpoint.view.draw import bgr_from_image
 
@@ -139,8 +139,8 @@ def open_recording(path: Path, *, fps: float) -> Iterator[Recording]:
         raise OutputError(f"{path}: there is a folder of that name")
     place: Callable[[Path], AbstractContextManager[Path]] = replacing_folder if kind == "folder" else replacing_file
     interrupted: KeyboardInterrupt | None = None
-    with place(path) as temporary:
-        recording = _RECORDINGS[kind](temporary, fps)
+    with contextlib.ExitStack() as stack:
+        recording = _RECORDINGS[kind](stack.enter_context(place(path)), fps)
         try:
             yield recording
         except KeyboardInterrupt as interrupt:
@@ -149,9 +149,11 @@ def open_recording(path: Path, *, fps: float) -> Iterator[Recording]:
             recording.release()
         if recording.frames_written == 0:
             raise interrupted or OutputError(f"{path}: no frame was recorded, nothing is written")
-        recording.finish()
-        if kind == "folder":
-            _check_replaceable(path)
+        with interrupts_held():  # a second Ctrl-C would destroy what the first one asked for
+            recording.finish()
+            if kind == "folder":
+                _check_replaceable(path)
+            stack.close()
     if interrupted is not None:
         raise interrupted
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,6 +45,22 @@ def names_in(folder: Path) -> list[str]:
 def test_what_is_recorded_plays_back(tmp_path, name):
     record(tmp_path / name, frames(8))
     assert levels(tmp_path / name) == pytest.approx([20 + 20 * k for k in range(8)], abs=5)
+    assert names_in(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_second_ctrl_c_while_it_is_finished_waits(tmp_path, name, monkeypatch, ctrl_c):
+    kind = recording._RECORDINGS[recording_format(tmp_path / name)]
+    finish = kind.finish
+
+    def interrupted_finish(self):
+        signal.raise_signal(signal.SIGINT)
+        finish(self)
+
+    monkeypatch.setattr(kind, "finish", interrupted_finish)
+    with pytest.raises(KeyboardInterrupt):
+        record(tmp_path / name, frames(3), then=KeyboardInterrupt)
+    assert len(levels(tmp_path / name)) == 3
     assert names_in(tmp_path) == [name]
 
 
