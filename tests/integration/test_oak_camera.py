@@ -93,6 +93,22 @@ def test_the_networks_own_input_is_shown_with_its_keypoints(
     assert depthai.opened[0].closed == 1
 
 
+def test_the_networks_own_input_needs_no_record_of_scaling(
+    executed: tuple[DeviceModel, Backend],
+    stub: Callable[..., StubDepthai],
+    images: list[Image],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without_record(shown: Any, network: Any) -> Any:
+        raise BackendError("camera: the network's result says nothing of how it was scaled")
+
+    monkeypatch.setattr("oakpoint.oak.node.shown_from_network", without_record)
+    depthai = stub()
+    with open_camera(executed[0], OakOptions(), depthai=depthai) as feed:
+        frames, _ = taken(feed, depthai, 1)
+    np.testing.assert_array_equal(frames[0].features.keypoints, expected_features(images[0], *executed).keypoints)
+
+
 def test_what_is_asked_of_the_camera(executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai]) -> None:
     depthai = stub()
     options = OakOptions(socket="CAM_B", fps=20, threads=1, preview=(320, 240), usb2=True, device="14442C10")

@@ -60,6 +60,7 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
         description=_description(facts, options),
         facts=facts,
         notes=_notes(model, options, str(facts["usb_speed"])),
+        shows_input=options.preview is None,
         guarded=(keypoints,),
         close=device.close,
     )

@@ -30,6 +30,7 @@ class PipelineFeed(Feed):
         description: str,
         facts: dict[str, object],
         notes: tuple[str, ...] = (),
+        shows_input: bool = False,
         guarded: Sequence[Any] = (),
         expected: Callable[[], int | None] = lambda: None,
         close: Callable[[], object] = lambda: None,
@@ -43,6 +44,8 @@ class PipelineFeed(Feed):
             description: camera or stand-in, for people.
             facts: what is known of the camera.
             notes: what the user is to be told once.
+            shows_input: the frames are what the network saw: keypoints stay where they are. False: they go to the
+                frames by depthai's record of how both were scaled.
             guarded: nodes whose ``failure`` is raised here.
             expected: how many results there will be in all; None while nobody knows.
             close: called after the pipeline was stopped.
@@ -53,6 +56,7 @@ class PipelineFeed(Feed):
         self._pipeline = pipeline
         self._results = results
         self._frames = frames
+        self._shows_input = shows_input
         self._guarded = guarded
         self._expected = expected
         self._close: Callable[[], object] | None = close
@@ -66,7 +70,7 @@ class PipelineFeed(Feed):
         self._taken += 1
         return Result(
             message.getSequenceNum(),
-            lambda shown: message.features_in(shown.origin),
+            lambda shown: message.features if self._shows_input else message.features_in(shown.origin),
             message.latency_s,
             message.serial,
             message.dropped,
