@@ -20,7 +20,7 @@ from oakpoint.oak.host_frames import HostFramesBackend
 from oakpoint.oak.live import LiveFrame, LiveStatistics
 from oakpoint.oak.model import DeviceModel
 from oakpoint.verify.stages import verify_stage
-from oakpoint.verify.tolerances import CAMERA_CLAIM, CAMERA_STAGE
+from oakpoint.verify.tolerances import CAMERA_CLAIM, CAMERA_STAGE, tolerances_of
 
 IN_FLIGHT = 4
 """Frames under way at a time when the rate is measured: two for each inference thread."""
@@ -90,6 +90,7 @@ def compare_with_simulator(
         preprocess=model.preprocess,
         decode=model.decode,
         claim=CAMERA_CLAIM,
+        tolerances=tolerances_of(CAMERA_STAGE, model.bundle.manifest.heads),
     )
 
 
