@@ -149,7 +149,8 @@ def test_what_was_not_measured_is_said(small_blob_bundle: Path) -> None:
     ("words", "message"),
     [
         (("--device", "tpu"), "device: expected one of oak, replay, got 'tpu'"),
-        (("--device", "replay", "--fps", "10"), "--fps: counts with the source oak only"),
+        (("--device", "replay", "--fps", "10"), "--fps: counts with --device oak only"),
+        (("--device", "replay", "--shaves", "4"), "--shaves: counts with --device oak only"),
         (("--frames", "0"), "expected 1 or more --frames"),
         (("--seconds", "nan"), "more than 0 --seconds"),
         (("--report", "PLACE"), "holds other files than a camera's report"),

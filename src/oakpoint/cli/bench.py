@@ -20,7 +20,7 @@ from oakpoint.bundle.records import Verdict
 from oakpoint.cli.console import out, print_json, print_warning, step_line, verdict_text
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json
-from oakpoint.cli.run_routes import Camera, CameraRequest, Fps, NnThreads, Preview, Shaves, Socket, Usb2
+from oakpoint.cli.run_routes import Camera, CameraRequest, Fps, NnThreads, Preview, Route, Shaves, Socket, Usb2
 from oakpoint.errors import UsageError
 from oakpoint.images.moving_view import moving_view
 from oakpoint.oak.camera import open_camera
@@ -32,7 +32,8 @@ from oakpoint.oak.options import OakOptions
 from oakpoint.oak.replay import open_replay
 from oakpoint.verify.photographs import load_photographs
 
-DEVICES = ("oak", "replay")
+ROUTES: dict[str, Route] = {"oak": "camera", "replay": "replay"}
+WORDS: dict[Route, str] = {route: f"--device {device}" for device, route in ROUTES.items()}
 EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
 
 
@@ -57,8 +58,8 @@ def bench_command(
     as_json: Json = False,
 ) -> None:
     """Measure a camera: outputs against the simulator, rate, latency. Exit 1: outputs differ; 2: nothing compared."""
-    if device not in DEVICES:
-        raise UsageError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
+    if device not in ROUTES:
+        raise UsageError(f"device: expected one of {', '.join(ROUTES)}, got {device!r}")
     if frames < 1 or not seconds > 0:
         raise UsageError(f"expected 1 or more --frames and more than 0 --seconds, got {frames} and {seconds:g}")
     if report is not None:
@@ -67,7 +68,7 @@ def bench_command(
         socket=socket, fps=fps, preview=preview, nn_threads=nn_threads, shaves=shaves, camera=camera, usb2=usb2,
         reconnect=False, stand_in=None,
     )  # fmt: skip
-    asked.check("camera" if device == "oak" else "replay")
+    asked.check(ROUTES[device], WORDS)
     notice_for(bundle)
     model, photographs = open_device_model(bundle), load_photographs(images)
     if not photographs:
