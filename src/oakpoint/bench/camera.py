@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Backend
 from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.records import StageReport
+from oakpoint.errors import OakpointError
 from oakpoint.oak.host_frames import HostFramesBackend
 from oakpoint.oak.live import LiveFrame, LiveStatistics
 from oakpoint.oak.model import DeviceModel
 from oakpoint.verify.stages import verify_stage
-from oakpoint.verify.tolerances import CAMERA_CLAIM, CAMERA_STAGE
+from oakpoint.verify.tolerances import CAMERA_CLAIM, CAMERA_STAGE, tolerances_of
 
 IN_FLIGHT = 4
 """Frames under way at a time when the rate is measured: two for each inference thread."""
@@ -29,6 +30,7 @@ WARM_UP = 4
 """Results that come before those that are timed: the first one loads the network."""
 
 Clock = Callable[[], float]
+Progress = Callable[[float], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +59,14 @@ class CameraFigures:
         keypoints_mean: keypoints a frame.
         facts: rate, latency and counts; see ``LiveStatistics.facts``.
         last: the last frame, to look at; None when there was none.
+        ended: what ended the run before its time; None when nothing did.
     """
 
     frames: int
     keypoints_mean: float
     facts: dict[str, float | int | None]
     last: LiveFrame | None
+    ended: OakpointError | KeyboardInterrupt | None = None
 
 
 def compare_with_simulator(
@@ -90,11 +94,17 @@ def compare_with_simulator(
         preprocess=model.preprocess,
         decode=model.decode,
         claim=CAMERA_CLAIM,
+        tolerances=tolerances_of(CAMERA_STAGE, model.bundle.manifest.heads),
     )
 
 
 def measure_host_frames(
-    chip: HostFramesBackend, tensors: Sequence[NDArray[np.uint8]], *, frames: int, clock: Clock
+    chip: HostFramesBackend,
+    tensors: Sequence[NDArray[np.uint8]],
+    *,
+    frames: int,
+    clock: Clock,
+    progress: Progress = lambda _: None,
 ) -> HostFramesSpeed:
     """Time the network on frames of the host.
 
@@ -103,6 +113,7 @@ def measure_host_frames(
         tensors: grey inputs, uint8 (1, 1, H, W), taken in turn.
         frames: how many to time one at a time, and how many with several under way.
         clock: seconds, monotonic.
+        progress: is told how many of both kinds came.
 
     Raises:
         DeviceError: the camera is lost.
@@ -110,12 +121,16 @@ def measure_host_frames(
     turns = cycle(tensors)
     for tensor in islice(turns, WARM_UP):
         chip.run({INPUT: tensor})
-    latencies_s = []
+    latencies_s: list[float] = []
     for tensor in islice(turns, frames):
         start = clock()
         chip.run({INPUT: tensor})
         latencies_s.append(clock() - start)
-    times_s = [clock() for _ in chip.stream(islice(turns, frames + 1), in_flight=IN_FLIGHT)]
+        progress(len(latencies_s))
+    times_s: list[float] = []
+    for _ in chip.stream(islice(turns, frames + 1), in_flight=IN_FLIGHT):
+        times_s.append(clock())
+        progress(frames + len(times_s) - 1)
     return HostFramesSpeed(
         frames=frames,
         rate_fps=frames / (times_s[-1] - times_s[0]),
@@ -125,27 +140,42 @@ def measure_host_frames(
 
 
 def measure_camera(
-    frames: Iterable[LiveFrame], statistics: LiveStatistics, *, seconds: float, clock: Clock
+    frames: Iterable[LiveFrame],
+    statistics: LiveStatistics,
+    *,
+    seconds: float,
+    clock: Clock,
+    progress: Progress = lambda _: None,
 ) -> CameraFigures:
-    """Take frames for some seconds.
+    """Take frames for some seconds; when the camera is lost before, or Ctrl-C comes, the figures up to there.
 
     Args:
         frames: from ``live_frames``, with the same statistics.
         statistics: counts and times of the run.
         seconds: how long, from the first frame.
         clock: seconds, monotonic.
+        progress: is told how many seconds are over.
 
     Raises:
-        DeviceError: the camera is lost.
+        OakpointError: the camera is lost before its first frame, or a node failed.
     """
     last: LiveFrame | None = None
+    ended: OakpointError | KeyboardInterrupt | None = None
     start_s: float | None = None
     keypoints = 0
-    for frame in frames:
-        last = frame
-        keypoints += len(frame.features)
-        start_s = clock() if start_s is None else start_s
-        if clock() - start_s >= seconds:
-            break
+    try:
+        for frame in frames:
+            last = frame
+            keypoints += len(frame.features)
+            start_s = clock() if start_s is None else start_s
+            over_s = clock() - start_s
+            progress(over_s)
+            if over_s >= seconds:
+                break
+    except (OakpointError, KeyboardInterrupt) as cause:
+        if last is None:
+            raise
+        ended = cause
     mean = keypoints / statistics.frames if statistics.frames else 0.0
-    return CameraFigures(frames=statistics.frames, keypoints_mean=mean, facts=statistics.facts(), last=last)
+    facts = statistics.facts()
+    return CameraFigures(frames=statistics.frames, keypoints_mean=mean, facts=facts, last=last, ended=ended)

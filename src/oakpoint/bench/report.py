@@ -11,11 +11,13 @@ import cv2
 
 import oakpoint
 from oakpoint.bench.camera import CameraFigures, HostFramesSpeed
+from oakpoint.bench.phases import Failed, Measured, Outcome, one_line
+from oakpoint.bench.subject import Subject
+from oakpoint.bench.table import table
 from oakpoint.bundle.records import StageReport
 from oakpoint.errors import OutputError
 from oakpoint.files import replacing_folder, sha256_of_file
-from oakpoint.oak.model import DeviceModel
-from oakpoint.oak.options import OakOptions
+from oakpoint.oak.live import LiveFrame
 from oakpoint.view.draw import draw_keypoints
 
 JSON_FILE, TABLE_FILE, PICTURE_FILE = "report.json", "report.md", "last_frame.png"
@@ -36,32 +38,18 @@ def check_report_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: holds other files than a camera's report; choose another --report")
 
 
-def report_facts(
-    model: DeviceModel,
-    device: dict[str, object],
-    options: OakOptions | None,
-    parity: StageReport,
-    speed: HostFramesSpeed,
-    camera: CameraFigures,
-) -> dict[str, Any]:
-    """Everything that was measured, and on what.
+def report_facts(subject: Subject, measured: Measured) -> dict[str, Any]:
+    """Everything that was measured, and on what: of each phase its figures, ``error`` in one line, or None.
 
-    Args:
-        model: what ran.
-        device: facts of the camera or its stand-in.
-        options: of the camera; None for the stand-in.
-        parity: against the simulator.
-        speed: on frames of the host.
-        camera: on the camera's own frames.
+    A camera that was lost after its first frame has both, figures and ``error``.
     """
+    model, options = subject.model, subject.options
     manifest = model.bundle.manifest
-    shaves = options.shaves if options is not None and options.shaves is not None else manifest.shaves
-    blob = model.bundle.path("blob") if shaves == manifest.shaves else model.bundle.path("superblob")
     return {
         "schema": SCHEMA,
         "oakpoint": oakpoint.__version__,
         "measured_on": "stand-in" if options is None else "camera",
-        "device": device,
+        "device": subject.device,
         "options": None if options is None else asdict(options),
         "network": {
             "name": manifest.network,
@@ -69,58 +57,47 @@ def report_facts(
             "trained": manifest.weights.trained,
             "size": list(model.size),
             "heads": manifest.heads,
-            "shaves": shaves,
-            "file": blob.name,
-            "file_sha256": sha256_of_file(blob),
+            "shaves": subject.blob.shaves,
+            "file": subject.blob.source.name,
+            "file_sha256": sha256_of_file(subject.blob.source),
         },
-        "parity": {
-            "verdict": parity.verdict.value,
-            "summary": parity.summary,
-            "images": parity.images,
-            "figures": parity.figures or {},
-        },
-        "host_frames": asdict(speed),
-        "camera": {"frames": camera.frames, "keypoints_mean": camera.keypoints_mean} | camera.facts,
+        "parity": _facts_of(measured.parity),
+        "host_frames": _facts_of(measured.speed),
+        "camera": _facts_of(measured.camera),
     }
 
 
-def write_report(folder: Path, facts: dict[str, Any], camera: CameraFigures) -> None:
+def _facts_of(outcome: Outcome | None) -> dict[str, object] | None:
+    match outcome:
+        case None:
+            return None
+        case Failed():
+            return {"error": outcome.reason}
+        case StageReport():
+            return outcome.facts()
+        case HostFramesSpeed():
+            return asdict(outcome)
+        case CameraFigures():
+            ended = {} if outcome.ended is None else {"error": one_line(outcome.ended)}
+            return {**ended, "frames": outcome.frames, "keypoints_mean": outcome.keypoints_mean, **outcome.facts}
+
+
+def write_report(folder: Path, facts: dict[str, Any], last: LiveFrame | None) -> None:
     """Write the folder, whole or not at all.
+
+    Args:
+        folder: where to.
+        facts: from ``report_facts``.
+        last: the frame for the picture; None where there was none.
 
     Raises:
         OutputError: see ``check_report_folder``, or it cannot be written.
     """
     check_report_folder(folder)
     with replacing_folder(folder) as temporary:
-        (temporary / JSON_FILE).write_text(json.dumps(facts, indent=2, default=str) + "\n")
+        (temporary / JSON_FILE).write_text(json.dumps(facts, indent=2, default=str, allow_nan=False) + "\n")
         (temporary / TABLE_FILE).write_text(table(facts))
-        if camera.last is not None:
-            picture = draw_keypoints(camera.last.image, camera.last.features)
+        if last is not None:
+            picture = draw_keypoints(last.image, last.features)
             if not cv2.imwrite(str(temporary / PICTURE_FILE), picture):
                 raise OutputError(f"{folder}: {PICTURE_FILE} could not be written")
-
-
-def table(facts: dict[str, Any]) -> str:
-    """The figures as a table for ``docs/oak.md``."""
-    device, network, own, host = (facts[name] for name in ("device", "network", "camera", "host_frames"))
-    what = (
-        f"{network['name']} {network['size'][0]}×{network['size'][1]}, {network['heads']}, {network['shaves']} shaves"
-    )
-    there = f"{device['camera']}, USB {device.get('usb_speed', 'unknown')}"
-    rows = [
-        ("measured on", there if facts["measured_on"] == "camera" else "NOT A CAMERA: its stand-in on this machine"),
-        ("versions", f"oakpoint {facts['oakpoint']}, depthai {device['depthai']}"),
-        ("network", what + ("" if network["trained"] else ", RANDOM WEIGHTS")),
-        ("parity with the simulator", f"{facts['parity']['verdict']}: {facts['parity']['summary']}"),
-        ("rate, frames of the host", f"{host['rate_fps']:.1f} a second"),
-        ("latency, frames of the host", f"{host['latency_ms_median']:.1f} ms (95 %: {host['latency_ms_p95']:.1f})"),
-        ("rate, camera", _figure(own["rate_fps"], "{:.1f} a second")),
-        ("latency, capture to features", _figure(own["latency_ms_median"], "{:.0f} ms")),
-        ("95 % of latencies below", _figure(own["latency_ms_p95"], "{:.0f} ms")),
-        ("dropped by the host / lost", f"{own['results_dropped_by_host']} / {own['frames_lost']} of {own['frames']}"),
-    ]
-    return "\n".join(["| what | figure |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)]) + "\n"
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "not measured" if value is None else form.format(value)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Literal, NoReturn
 
@@ -155,3 +156,19 @@ class StageReport:
     checks: tuple[Check, ...] = ()
     figures: dict[str, float] | None = None
     claim: str = ""
+
+    def facts(self) -> dict[str, object]:
+        """The same for machines; figures that could not be measured, or are infinite, are None."""
+        return {
+            "stage": self.stage,
+            "verdict": self.verdict.value,
+            "summary": self.summary,
+            "images": self.images,
+            "claim": self.claim,
+            "checks": [asdict(check) | {"value": _finite(check.value)} for check in self.checks],
+            "figures": {name: _finite(value) for name, value in (self.figures or {}).items()},
+        }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
+from rich.markup import escape
+from rich.progress import TaskID
 
-from oakpoint.backends.base import Backend
-from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
-from oakpoint.bench.camera import CameraFigures, compare_with_simulator, measure_camera, measure_host_frames
-from oakpoint.bench.report import check_report_folder, report_facts, table, write_report
+from oakpoint.bench.camera import CameraFigures, HostFramesSpeed
+from oakpoint.bench.phases import INTERRUPTED, Failed, Measured, Outcome, Phase, measure, one_line
+from oakpoint.bench.report import check_report_folder, report_facts, write_report
+from oakpoint.bench.subject import open_subject
+from oakpoint.bench.table import table
 from oakpoint.bundle.records import Verdict
-from oakpoint.cli.console import out, print_json, print_warning, step_line, verdict_text
+from oakpoint.cli.console import err, out, print_error, print_json, print_warning, progress_bar, step_line, verdict_text
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json
-from oakpoint.cli.run_routes import Camera, CameraRequest, Fps, NnThreads, Preview, Shaves, Socket, Usb2
+from oakpoint.cli.run_routes import Camera, CameraRequest, Fps, NnThreads, Preview, Route, Shaves, Socket, Usb2
 from oakpoint.errors import UsageError
-from oakpoint.images.moving_view import moving_view
-from oakpoint.oak.camera import open_camera
-from oakpoint.oak.feed import Feed
-from oakpoint.oak.host_frames import HostFramesBackend, open_host_frames, open_host_frames_stand_in
-from oakpoint.oak.live import LiveStatistics, Timing, live_frames
-from oakpoint.oak.model import DeviceModel, open_device_model
-from oakpoint.oak.options import OakOptions
-from oakpoint.oak.replay import open_replay
+from oakpoint.oak.model import open_device_model
 from oakpoint.verify.photographs import load_photographs
 
-DEVICES = ("oak", "replay")
+ROUTES: dict[str, Route] = {"oak": "camera", "replay": "replay"}
+WORDS: dict[Route, str] = {route: f"--device {device}" for device, route in ROUTES.items()}
 EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
 
 
@@ -56,9 +50,13 @@ def bench_command(
     usb2: Usb2 = False,
     as_json: Json = False,
 ) -> None:
-    """Measure a camera: outputs against the simulator, rate, latency. Exit 1: outputs differ; 2: nothing compared."""
-    if device not in DEVICES:
-        raise UsageError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
+    """Measure a camera: outputs against the simulator, rate, latency.
+
+    A part that fails is told, and the others are measured; Ctrl-C leaves what there is.
+    Exit 1: outputs differ, or a part failed; 2: nothing compared.
+    """
+    if device not in ROUTES:
+        raise UsageError(f"device: expected one of {', '.join(ROUTES)}, got {device!r}")
     if frames < 1 or not seconds > 0:
         raise UsageError(f"expected 1 or more --frames and more than 0 --seconds, got {frames} and {seconds:g}")
     if report is not None:
@@ -67,90 +65,90 @@ def bench_command(
         socket=socket, fps=fps, preview=preview, nn_threads=nn_threads, shaves=shaves, camera=camera, usb2=usb2,
         reconnect=False, stand_in=None,
     )  # fmt: skip
-    asked.check("camera" if device == "oak" else "replay")
+    asked.check(ROUTES[device], WORDS)
     notice_for(bundle)
     model, photographs = open_device_model(bundle), load_photographs(images)
     if not photographs:
         raise UsageError(f"{images}: no images to measure on")
     options = asked.options() if device == "oak" else None
     with contextlib.ExitStack() as stack:
-        subject = _Subject(model, options, stack, photographs)
-        facts, figures, verdict = _measure(subject, seconds=seconds, frames=frames, quiet=as_json)
-    if report is not None:
-        write_report(report, facts, figures)
+        with err.status("opening the camera …"):
+            subject = stack.enter_context(open_subject(model, options, photographs))
+        measured = measure(subject, _Printer(quiet=as_json), seconds=seconds, frames=frames)
+        facts = report_facts(subject, measured)
     if as_json:
         print_json(facts | {"report": str(report) if report else None})
     else:
         out.print(table(facts), end="", markup=False)
-        if report is not None:
+    if report is not None:
+        write_report(report, facts, measured.camera.last if isinstance(measured.camera, CameraFigures) else None)
+        if not as_json:
             out.print(f"report in [bold]{report}[/]")
-    if verdict is not Verdict.PASS:
-        raise typer.Exit(EXIT_FAILED if verdict is Verdict.FAIL else EXIT_NOTHING_COMPARED)
+    _end(measured)
 
 
-class _Subject:
-    """What is measured: a camera, or its stand-in, which runs the executed blob."""
-
-    def __init__(
-        self,
-        model: DeviceModel,
-        options: OakOptions | None,
-        stack: contextlib.ExitStack,
-        photographs: dict[str, NDArray[np.uint8]],
-    ) -> None:
-        self.model = model
-        self.options = options
-        self.photographs = photographs
-        self._stack = stack
-
-    def open_simulator(self) -> Backend:
-        """The executed blob."""
-        return MyriadSimulatorBackend(self.model.bundle.path("blob"), size=self.model.size)
-
-    def open_chip(self) -> HostFramesBackend:
-        """The network, on frames of this machine."""
-        if self.options is not None:
-            return open_host_frames(self.model, self.options)
-        return open_host_frames_stand_in(self.model, self._stack.enter_context(self.open_simulator()))
-
-    def open_feed(self) -> tuple[Feed, Timing]:
-        """The camera; of the stand-in a view that moves over a photograph, for ever."""
-        if self.options is not None:
-            return open_camera(self.model, self.options), Timing()
-        backend = self._stack.enter_context(self.open_simulator())
-        return open_replay(self._view(), self.model, backend), Timing(stall_s=None)
-
-    def _view(self) -> Iterator[NDArray[np.uint8]]:
-        photograph = next(iter(self.photographs.values()))
-        size = photograph.shape[1] // 2, photograph.shape[0] // 2
-        while True:
-            for known in moving_view(photograph, size=size, frames=60):
-                yield known.image
+def _end(measured: Measured) -> None:
+    """Say what failed, and leave with the code for it."""
+    for reason in measured.failures:
+        print_error(reason)
+    if measured.interrupt is not None:
+        raise measured.interrupt
+    if measured.verdict is not Verdict.PASS:
+        raise typer.Exit(EXIT_FAILED if measured.verdict is Verdict.FAIL else EXIT_NOTHING_COMPARED)
 
 
-def _measure(
-    subject: _Subject, *, seconds: float, frames: int, quiet: bool
-) -> tuple[dict[str, Any], CameraFigures, Verdict]:
-    def tell(step: str, started_s: float, text: str) -> None:
-        if not quiet:
-            out.print(step_line(step, time.monotonic() - started_s, text))
+class _Printer:
+    """A bar for the running phase on a terminal, a line at its beginning elsewhere, and one for each finished one."""
 
-    model, started_s = subject.model, time.monotonic()
-    parity = compare_with_simulator(model, subject.open_simulator, subject.open_chip, subject.photographs)
-    tell("parity", started_s, verdict_text(parity))
-    tensors = [np.asarray(model.preprocess.apply(image)[0], np.uint8) for image in subject.photographs.values()]
-    started_s = time.monotonic()
-    with subject.open_chip() as chip:
-        speed = measure_host_frames(chip, tensors, frames=frames, clock=time.monotonic)
-        device = chip.facts
-    tell("frames of host", started_s, f"{speed.rate_fps:.1f} a second, {speed.latency_ms_median:.1f} ms one at a time")
-    statistics, started_s = LiveStatistics(), time.monotonic()
-    opened, timing = subject.open_feed()
-    with opened as feed:
-        for note in feed.notes:
-            print_warning(note)
-        live = live_frames(feed, statistics, timing)
-        camera = measure_camera(live, statistics, seconds=seconds, clock=time.monotonic)
-    tell("camera", started_s, f"{camera.frames} frames, {camera.keypoints_mean:.0f} keypoints a frame")
-    facts = report_facts(model, device, subject.options, parity, speed, camera)
-    return facts, camera, parity.verdict
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._progress = progress_bar()
+        self._task = TaskID(0)
+        self._started_s = 0.0
+
+    def started(self, phase: Phase, total: float | None) -> None:
+        """See ``Listener``."""
+        self._started_s = time.monotonic()
+        self._task = self._progress.add_task(phase, total=total)
+        self._progress.start()
+        if self._progress.disable and not self._quiet:
+            out.print(f"{_DOING[phase].format(total)} …")
+
+    def advanced(self, done: float) -> None:
+        """See ``Listener``."""
+        self._progress.update(self._task, completed=done)
+
+    def finished(self, phase: Phase, outcome: Outcome) -> None:
+        """See ``Listener``."""
+        self._progress.stop()
+        self._progress.remove_task(self._task)
+        if not self._quiet:
+            out.print(step_line(phase, time.monotonic() - self._started_s, _words(outcome)))
+
+    def noted(self, note: str) -> None:
+        """See ``Listener``."""
+        print_warning(note)
+
+
+_DOING: dict[Phase, str] = {
+    "parity": "comparing with the simulator",
+    "frames of host": "timing {:g} frames of this machine",
+    "camera": "running on the camera's own frames for {:g} s",
+}
+
+
+def _words(outcome: Outcome) -> str:
+    match outcome:
+        case Failed():
+            return _end_words(outcome.reason)
+        case HostFramesSpeed():
+            return f"{outcome.rate_fps:.1f} a second, {outcome.latency_ms_median:.1f} ms one at a time"
+        case CameraFigures():
+            text = f"{outcome.frames} frames, {outcome.keypoints_mean:.0f} keypoints a frame"
+            return text if outcome.ended is None else f"{text}; {_end_words(one_line(outcome.ended))}"
+        case _:
+            return verdict_text(outcome)
+
+
+def _end_words(reason: str) -> str:
+    return reason if reason == INTERRUPTED else f"[bold red]FAILED[/]  {escape(reason)}"

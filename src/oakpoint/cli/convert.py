@@ -136,22 +136,5 @@ def conversion_facts(conversion: Conversion) -> dict[str, object]:
         "weights": dataclasses.asdict(conversion.manifest.weights),
         "artifacts": {artifact.kind: artifact.files for artifact in conversion.manifest.artifacts},
         "not_made": conversion.manifest.not_made,
-        "stages": [report_facts(report) for report in conversion.reports],
-    }
-
-
-def report_facts(report: StageReport) -> dict[str, object]:
-    """A stage report for machines; figures that could not be measured are null."""
-
-    def number(value: float) -> float | None:
-        return value if abs(value) < float("inf") else None
-
-    return {
-        "stage": report.stage,
-        "verdict": report.verdict.value,
-        "summary": report.summary,
-        "images": report.images,
-        "claim": report.claim,
-        "checks": [dataclasses.asdict(check) | {"value": number(check.value)} for check in report.checks],
-        "figures": {name: number(value) for name, value in (report.figures or {}).items()},
+        "stages": [report.facts() for report in conversion.reports],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -81,16 +82,21 @@ class CameraRequest:
     reconnect: bool
     stand_in: str | None
 
-    def check(self, route: Route) -> None:
+    def check(self, route: Route, words: Mapping[Route, str] | None = None) -> None:
         """Refuse an option that would have no effect.
+
+        Args:
+            route: the way that is gone.
+            words: how to ask for each route that the command has. None: as ``oakpoint run`` is asked.
 
         Raises:
             UsageError: one was given.
         """
+        words = words or _WORDS
         for field in fields(self):
             if getattr(self, field.name) not in (None, False) and field.name not in _COUNTS[route]:
                 option = field.name.replace("_", "-")
-                where = [_WORDS[name] for name, counts in _COUNTS.items() if field.name in counts]
+                where = [word for name, word in words.items() if field.name in _COUNTS[name]]
                 raise UsageError(f"--{option}: counts with {' or '.join(where)} only")
 
     def options(self) -> OakOptions:

@@ -12,7 +12,6 @@ from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.verification import verify_bundle
 from oakpoint.cli.console import err, out, print_json, print_warning, verdict_text
-from oakpoint.cli.convert import report_facts
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json, Weights
 from oakpoint.verify.photographs import load_photographs
@@ -33,7 +32,7 @@ def verify_command(
     with err.status(f"comparing on {len(photographs)} images …"):
         reports = verify_bundle(opened, photographs, weights)
     if as_json:
-        print_json({"bundle": str(bundle), "notice": notice, "stages": [report_facts(report) for report in reports]})
+        print_json({"bundle": str(bundle), "notice": notice, "stages": [report.facts() for report in reports]})
     else:
         for report in reports:
             print_report(report)

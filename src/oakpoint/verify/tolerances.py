@@ -108,10 +108,14 @@ PACKED_BLOB_TOLERANCES = (
 )
 """Of the stage ``BLOB_STAGE``, for the heads ``packed``: 8 bits in place of FP16's 11, and half the bytes."""
 
-TOLERANCES[CAMERA_STAGE] = tuple(
-    replace(tolerance, reason="as for the blob: sums of FP16 products in another order; no camera was measured yet")
-    for tolerance in TOLERANCES[BLOB_STAGE]
-)
+
+def _of_camera(tolerances: tuple[Tolerance, ...]) -> tuple[Tolerance, ...]:
+    """Those of the blob, for the camera."""
+    reason = "as for the blob: sums of FP16 products in another order; no camera was measured yet"
+    return tuple(replace(tolerance, reason=reason) for tolerance in tolerances)
+
+
+TOLERANCES[CAMERA_STAGE] = _of_camera(TOLERANCES[BLOB_STAGE])
 
 
 def _instead(tolerances: tuple[Tolerance, ...], changed: Tolerance) -> tuple[Tolerance, ...]:
@@ -141,3 +145,18 @@ BLOB_TOLERANCES_BY_HEADS = {
     "normalised": NORMALISED_BLOB_TOLERANCES,
 }
 """In place of those of ``BLOB_STAGE``; other heads have those."""
+
+_BY_HEADS = {
+    BLOB_STAGE: BLOB_TOLERANCES_BY_HEADS,
+    CAMERA_STAGE: {heads: _of_camera(tolerances) for heads, tolerances in BLOB_TOLERANCES_BY_HEADS.items()},
+}
+
+
+def tolerances_of(stage: str, heads: str) -> tuple[Tolerance, ...]:
+    """The limits of a stage whose candidate puts out these heads.
+
+    Args:
+        stage: a key of ``TOLERANCES``.
+        heads: name of the heads.
+    """
+    return _BY_HEADS.get(stage, {}).get(heads, TOLERANCES[stage])

@@ -6,11 +6,13 @@ from oakpoint.verify.stages import LOOK_FOR
 from oakpoint.verify.tolerances import (
     BLOB_STAGE,
     BLOB_TOLERANCES_BY_HEADS,
+    CAMERA_STAGE,
     IR_STAGE,
     ONNX_STAGE,
     TIE,
     TOLERANCES,
     Tolerance,
+    tolerances_of,
 )
 
 ALL = [(stage, tolerance) for stage, tolerances in TOLERANCES.items() for tolerance in tolerances]
@@ -42,6 +44,19 @@ def test_heads_of_their_own_tolerances_are_judged_by_the_same_figures(heads: str
     own = {tolerance.figure: tolerance for tolerance in BLOB_TOLERANCES_BY_HEADS[heads]}
     assert list(own) == [tolerance.figure for tolerance in TOLERANCES[BLOB_STAGE]]
     assert all(len(tolerance.reason) > 5 for tolerance in own.values())
+
+
+@pytest.mark.parametrize("heads", [*BLOB_TOLERANCES_BY_HEADS, "dense", "rtabmap"])
+def test_a_camera_is_held_to_the_limits_of_its_blob(heads: str) -> None:
+    blob, camera = (
+        [(tolerance.figure, tolerance.kind, tolerance.limit) for tolerance in tolerances_of(stage, heads)]
+        for stage in (BLOB_STAGE, CAMERA_STAGE)
+    )
+    assert blob == camera
+
+
+def test_other_stages_have_one_set_of_limits() -> None:
+    assert tolerances_of(IR_STAGE, "packed") == TOLERANCES[IR_STAGE]
 
 
 def test_what_was_promised_of_the_onnx() -> None:
