@@ -25,7 +25,6 @@ from depthai_stub import Lens, StubDepthai  # noqa: E402
 
 from oakpoint.oak.camera import open_camera  # noqa: E402
 from oakpoint.oak.extractor import camera_extractor  # noqa: E402
-from oakpoint.oak.faults import UDEV_COMMAND  # noqa: E402
 from oakpoint.oak.host_frames import open_host_frames  # noqa: E402
 from oakpoint.oak.live import LiveFrame, LiveStatistics, Timing, live_frames  # noqa: E402
 from oakpoint.oak.model import DeviceModel, open_device_model  # noqa: E402
@@ -217,7 +216,7 @@ def test_an_extractor_on_the_camera(
     ("options", "message"),
     [
         ({"opening": "No available devices", "seen": [("1.3", "X_LINK_UNBOOTED", "X_LINK_INSUFFICIENT_PERMISSIONS")]},
-         UDEV_COMMAND),
+         "OAK camera 1.3: "),
         ({"opening": "No available devices", "seen": [("1444", "X_LINK_BOOTED", "X_LINK_SUCCESS")]},
          "in use by another program"),
         ({"platform": "RVC4"}, "expected an RVC2 (OAK-1, OAK-D, OAK-D Lite), on which a Myriad X blob runs, got RVC4"),
