@@ -23,7 +23,7 @@ dai = pytest.importorskip("depthai")
 
 from depthai_stub import Lens, StubDepthai  # noqa: E402
 
-from oakpoint.oak.camera import open_camera  # noqa: E402
+from oakpoint.oak.camera import open_camera, same_camera  # noqa: E402
 from oakpoint.oak.extractor import camera_extractor  # noqa: E402
 from oakpoint.oak.host_frames import open_host_frames  # noqa: E402
 from oakpoint.oak.live import LiveFrame, LiveStatistics, Timing, live_frames  # noqa: E402
@@ -247,6 +247,21 @@ def test_a_camera_unplugged_in_the_middle_is_lost(
             exhaust(feed)
     assert len(frames) == 2
     assert depthai.opened[0].closed == 1
+
+
+@pytest.mark.parametrize("named", [None, "1.3"])
+def test_a_lost_camera_is_opened_again_and_no_other(
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], named: str | None
+) -> None:
+    depthai = stub()
+    open_it = same_camera(
+        lambda options: open_camera(executed[0], options, depthai=depthai), OakOptions(device=named, usb2=True)
+    )
+    for _ in range(3):
+        open_it().close()
+    asked = [[info.deviceId or info.name for info in device.arguments[:-1]] for device in depthai.opened]
+    assert asked == ([["1.3"]] * 3 if named else [[], ["14442C10D13EABCE00"], ["14442C10D13EABCE00"]])
+    assert all(device.arguments[-1] == dai.UsbSpeed.HIGH for device in depthai.opened), "the other options stand"
 
 
 def test_a_bundle_for_the_camera(small_bundle: Path, small_blob_bundle: Path, copied: Callable[[Path], Path]) -> None:

@@ -15,7 +15,7 @@ from oakpoint.cli.console import print_warning, progress_bar
 from oakpoint.errors import DeviceError, DeviceLostError
 from oakpoint.features.tracking import Tracker
 from oakpoint.images.sources import open_source
-from oakpoint.oak.camera import open_camera
+from oakpoint.oak.camera import open_camera, same_camera
 from oakpoint.oak.feed import Feed
 from oakpoint.oak.live import LiveFrame, LiveStatistics, Timing, reconnecting_frames
 from oakpoint.oak.model import STAND_INS, open_device_model, open_stand_in
@@ -60,7 +60,7 @@ def run_camera(
     model = open_device_model(bundle, **decode_changes)
     statistics, opened = LiveStatistics(), _Opened()
     frames = reconnecting_frames(
-        lambda: open_camera(model, options),
+        same_camera(lambda chosen: open_camera(model, chosen), options),
         statistics,
         Timing(),
         reconnect=reconnect,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.oak.bandwidth import bandwidth_note, bytes_per_frame
 from oakpoint.oak.device import device_facts, open_device
 from oakpoint.oak.faults import one_line, running_fault
+from oakpoint.oak.feed import Feed
 from oakpoint.oak.model import DeviceModel, superblob_of
 from oakpoint.oak.options import OakOptions
 from oakpoint.oak.pipeline_feed import FRAMES_WAITING, PipelineFeed
@@ -64,6 +66,26 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
         guarded=(keypoints,),
         close=device.close,
     )
+
+
+def same_camera(open_it: Callable[[OakOptions], Feed], options: OakOptions) -> Callable[[], Feed]:
+    """What opens a camera, and after it was opened no other one.
+
+    A camera that was named is opened by that name again: an address may lie where no search by id reaches.
+
+    Args:
+        open_it: opens the camera of the options; its feed has the camera's ``id`` among its facts.
+        options: of the first opening.
+    """
+    device = options.device
+
+    def open_again() -> Feed:
+        nonlocal device
+        feed = open_it(replace(options, device=device))
+        device = device or str(feed.facts["id"]) or None
+        return feed
+
+    return open_again
 
 
 def read_network(depthai: Any, model: DeviceModel, options: OakOptions) -> Callable[[Any], None]:
