@@ -134,7 +134,8 @@ def _camera(camera: Camera, places: UsbPlaces) -> Finding:
         return Finding(topic=TOPIC, name=name, state="wrong", text=text, mend=mend, needed=True)
     if camera.in_use:
         text = f"{said}: in use by another program; end that program, or plug the camera in again"
-        return Finding(topic=TOPIC, name=name, state="in use", text=text, mend=_users_of(camera_files(places)))
+        mend = _users_of(camera_files(places)) if usb else ""
+        return Finding(topic=TOPIC, name=name, state="in use", text=text, mend=mend)
     if camera.error:
         text = f"{said}: {camera.error}; plug it in again" + (", and try  oakpoint run … --usb2" if usb else "")
         return Finding(topic=TOPIC, name=name, state="wrong", text=text, mend=CONNECT, needed=True)
@@ -148,7 +149,7 @@ def _camera(camera: Camera, places: UsbPlaces) -> Finding:
 
 
 def _users_of(files: tuple[Path, ...]) -> str:
-    """The command that shows which program has a camera; none for those on a network."""
+    """The command that shows which program has a camera; none where Linux shows no file of one."""
     return f"fuser -v {' '.join(map(str, files))}" if files else ""
 
 

@@ -74,12 +74,13 @@ def test_a_camera_of_another_kind(usb: StubUsb) -> None:
     assert (found.state, found.text) == ("good", "RVC4, at 10.0.0.9, bootloader")
 
 
-def test_a_camera_in_use_has_the_command_that_shows_who_has_it(usb: StubUsb) -> None:
+@pytest.mark.parametrize("link", ["USB_VSC", "TCP_IP"])
+def test_a_camera_in_use_has_the_command_that_shows_who_has_it(usb: StubUsb, link: str) -> None:
     file = usb.plug_in()
-    camera = Camera(id="a", name="1", link="USB_VSC", state="BOOTED", chip="MYRIAD_X", in_use=True)
+    camera = Camera(id="a", name="1", link=link, state="BOOTED", chip="MYRIAD_X", in_use=True)
     findings = examine_cameras(FakeDepthAi(camera), places=usb.places)
     found = by_name(findings)["OAK a"]
-    assert (found.state, found.mend) == ("in use", f"fuser -v {file}")
+    assert (found.state, found.mend) == ("in use", f"fuser -v {file}" if link == "USB_VSC" else "")
     assert "in use by another program; end that program, or plug the camera in again" in found.text
     assert healthy(findings)
 
