@@ -9,7 +9,7 @@ OakpointError                what a user can act on; the command line prints it 
 ├── BundleError              a bundle: missing, altered, half written, of another version
 ├── BlobError                a blob: truncated, corrupted, of another format
 │   └── NotModelledError     a whole blob with a stage that the simulator does not model
-├── BackendError             a runtime cannot load or run a model on the device and precision asked for
+├── BackendError             a runtime cannot be imported, or cannot load or run a model as it was asked to
 │   └── NotExecutableError   the model is whole, and the runtime lacks a way to run a part of it
 ├── DeviceError              a camera is not there, not permitted, in use, or not of the kind that is needed
 │   └── DeviceLostError      a camera that was running is gone, or sends nothing more
@@ -69,7 +69,7 @@ class NotModelledError(BlobError):
 
 
 class BackendError(OakpointError):
-    """A runtime cannot load or run a model on the device and at the precision asked for."""
+    """A runtime cannot be imported, or cannot load or run a model on the device and at the precision asked for."""
 
 
 class NotExecutableError(BackendError):

@@ -15,6 +15,7 @@ from oakpoint.doctor.findings import Finding
 
 GOOD = Finding(topic="versions", name="Python", state="good", text="3.12", needed=True)
 ABSENT = Finding(topic="camera", name="OAK", state="missing", text="none found", mend="pip install 'oakpoint[oak]'")
+BUSY = Finding(topic="camera", name="OAK a", state="in use", text="another program", mend="fuser -v x")
 BROKEN = Finding(topic="compiler", name="myriad", state="wrong", text="does not start", mend="rm -r x", needed=True)
 
 
@@ -29,7 +30,7 @@ def put(monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> dict[str, Any]:
     return asked
 
 
-@pytest.mark.parametrize(("findings", "code"), [((GOOD, ABSENT), 0), ((GOOD, ABSENT, BROKEN), 1)])
+@pytest.mark.parametrize(("findings", "code"), [((GOOD, ABSENT, BUSY), 0), ((GOOD, ABSENT, BROKEN), 1)])
 def test_each_line_with_its_command_and_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, command: Callable[..., Any], findings: tuple[Finding, ...], code: int
 ) -> None:

@@ -23,9 +23,8 @@ dai = pytest.importorskip("depthai")
 
 from depthai_stub import Lens, StubDepthai  # noqa: E402
 
-from oakpoint.oak.camera import open_camera  # noqa: E402
+from oakpoint.oak.camera import open_camera, same_camera  # noqa: E402
 from oakpoint.oak.extractor import camera_extractor  # noqa: E402
-from oakpoint.oak.faults import UDEV_COMMAND  # noqa: E402
 from oakpoint.oak.host_frames import open_host_frames  # noqa: E402
 from oakpoint.oak.live import LiveFrame, LiveStatistics, Timing, live_frames  # noqa: E402
 from oakpoint.oak.model import DeviceModel, open_device_model  # noqa: E402
@@ -184,13 +183,13 @@ def test_shaves_come_from_the_superblob(converted: Callable[..., Path], stub: Ca
     assert blob.numShaves == 4
 
 
-def test_shaves_that_the_bundle_does_not_have(
+def test_shaves_that_the_bundle_does_not_have_are_refused_before_the_camera_is_opened(
     executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai]
 ) -> None:
     depthai = stub()
     with pytest.raises(UsageError, match=r"this bundle's blob is compiled for \d+; for other numbers"):
         open_camera(executed[0], OakOptions(shaves=3), depthai=depthai)
-    assert depthai.opened[0].closed == 1
+    assert depthai.opened == []
 
 
 # Frames of the host through the camera's network.
@@ -233,7 +232,7 @@ def test_an_extractor_on_the_camera(
     ("options", "message"),
     [
         ({"opening": "No available devices", "seen": [("1.3", "X_LINK_UNBOOTED", "X_LINK_INSUFFICIENT_PERMISSIONS")]},
-         UDEV_COMMAND),
+         "OAK camera 1.3: "),
         ({"opening": "No available devices", "seen": [("1444", "X_LINK_BOOTED", "X_LINK_SUCCESS")]},
          "in use by another program"),
         ({"platform": "RVC4"}, "expected an RVC2 (OAK-1, OAK-D, OAK-D Lite), on which a Myriad X blob runs, got RVC4"),
@@ -264,6 +263,21 @@ def test_a_camera_unplugged_in_the_middle_is_lost(
             exhaust(feed)
     assert len(frames) == 2
     assert depthai.opened[0].closed == 1
+
+
+@pytest.mark.parametrize("named", [None, "1.3"])
+def test_a_lost_camera_is_opened_again_and_no_other(
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], named: str | None
+) -> None:
+    depthai = stub()
+    open_it = same_camera(
+        lambda options: open_camera(executed[0], options, depthai=depthai), OakOptions(device=named, usb2=True)
+    )
+    for _ in range(3):
+        open_it().close()
+    asked = [[info.deviceId or info.name for info in device.arguments[:-1]] for device in depthai.opened]
+    assert asked == ([["1.3"]] * 3 if named else [[], ["14442C10D13EABCE00"], ["14442C10D13EABCE00"]])
+    assert all(device.arguments[-1] == dai.UsbSpeed.HIGH for device in depthai.opened), "the other options stand"
 
 
 def test_a_bundle_for_the_camera(small_bundle: Path, small_blob_bundle: Path, copied: Callable[[Path], Path]) -> None:

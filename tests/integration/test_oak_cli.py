@@ -9,16 +9,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 import pytest
 
+from oakpoint.cli.run_routes import Socket
 from oakpoint.errors import DeviceError, DeviceLostError
 from oakpoint.features.types import Features
 from oakpoint.oak.feed import Feed, Result, ShownFrame
 from oakpoint.oak.live import Timing
+from oakpoint.oak.options import SOCKETS
 
 pytest.importorskip("depthai")
 
@@ -108,6 +110,10 @@ def test_mistakes_are_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_help_names_every_socket() -> None:
+    assert all(socket in get_args(Socket)[1].help for socket in SOCKETS)
+
+
 # A camera in the place of ``open_camera``.
 
 
@@ -117,7 +123,7 @@ class FakeFeed(Feed):
     description = "OAK-D 1444, CAM_A, USB HIGH, 2 inference threads"
 
     def __init__(self, count: int, end: BaseException | None) -> None:
-        self.facts = {"camera": "OAK-D", "usb_speed": "HIGH"}
+        self.facts = {"camera": "OAK-D", "id": "1444", "usb_speed": "HIGH"}
         self.notes = ("USB at speed HIGH carries about 36 MB/s",)
         self.closed = False
         self._results = iter(range(count))
@@ -152,13 +158,20 @@ Cameras = Callable[..., list[FakeFeed]]
 
 
 @pytest.fixture
-def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
+def devices() -> list[str | None]:
+    """The cameras that were asked for, one for each opening."""
+    return []
+
+
+@pytest.fixture
+def cameras(monkeypatch: pytest.MonkeyPatch, devices: list[str | None]) -> Cameras:
     """Lets ``open_camera`` give these feeds or raise these errors, one after the other."""
 
     def put(*outcomes: FakeFeed | Exception) -> list[FakeFeed]:
         rest = iter(outcomes)
 
         def open_next(model: Any, options: Any) -> FakeFeed:
+            devices.append(options.device)
             outcome = next(rest)
             if isinstance(outcome, Exception):
                 raise outcome
@@ -284,14 +297,15 @@ def test_counts_are_shown_as_frames_come(
     assert "1 reconnected, on OAK-D" in ran.out
 
 
-def test_reconnection_goes_on_with_the_same_recording(
-    command: Command, cameras: Cameras, small_bundle: Path, tmp_path: Path
+def test_reconnection_goes_on_with_the_same_camera_and_recording(
+    command: Command, cameras: Cameras, devices: list[str | None], small_bundle: Path, tmp_path: Path
 ) -> None:
     lost = DeviceLostError("OAK camera: lost")
     feeds = cameras(FakeFeed(3, lost), DeviceError("OAK camera: none found"), FakeFeed(2, None))
     ran = command("run", small_bundle, "oak", "--reconnect", "--save", tmp_path / "t", "--json")
     facts = json.loads(ran.out)
     assert (ran.code, facts["frames"], facts["reconnects"]) == (0, 5, 1)
+    assert devices == [None, "1444", "1444"]
     assert "note: OAK camera: lost; opening it again in 1 s" in ran.err
     assert "note: OAK camera: none found; opening it again in 2 s" in ran.err
     assert ran.err.count("carries about 36 MB/s") == 1

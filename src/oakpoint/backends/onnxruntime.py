@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.errors import BackendError
+from oakpoint.runtimes import importing
 
 
 class OnnxRuntimeBackend(Backend):
@@ -27,10 +28,10 @@ class OnnxRuntimeBackend(Backend):
             threads: CPU threads; None lets the runtime choose.
 
         Raises:
-            BackendError: the file cannot be loaded.
+            BackendError: ONNX Runtime cannot be imported, or cannot load the file.
         """
-        import onnxruntime
-
+        with importing("onnxruntime"):
+            import onnxruntime
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.enable_cpu_mem_arena = False  # it keeps the largest run's memory for good, 0.9 GB at 1280×720

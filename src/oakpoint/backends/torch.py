@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.records import TensorSpec
-from oakpoint.errors import BackendError, MissingExtraError
+from oakpoint.errors import BackendError
+from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,10 +21,8 @@ class TorchBackend(Backend):
     """A torch module with one image input, and outputs that are named here in the order in which it returns them."""
 
     def __init__(self, module: nn.Module, *, input_spec: TensorSpec, output_names: Sequence[str]) -> None:
-        try:
+        with importing("torch", extra="torch"):
             import torch
-        except ImportError as error:
-            raise MissingExtraError("torch", "torch") from error
         self._torch = torch
         self._module = module.eval()
         self.description = f"torch {torch.__version__} CPU f32"

@@ -16,7 +16,7 @@ from oakpoint.doctor.examination import examine
 from oakpoint.doctor.findings import Finding, healthy
 
 EXIT_UNHEALTHY = 1
-_STYLE = {"good": "green", "missing": "yellow", "wrong": "bold red"}
+_STYLE = {"good": "green", "in use": "yellow", "missing": "yellow", "wrong": "bold red"}
 
 
 def doctor_command(

@@ -11,7 +11,7 @@ from oakpoint.cli.console import print_warning
 from oakpoint.cli.run_follow import FOLDER_FPS, Followed, Run, follow
 from oakpoint.errors import DeviceError
 from oakpoint.images.sources import open_source
-from oakpoint.oak.camera import open_camera
+from oakpoint.oak.camera import open_camera, same_camera
 from oakpoint.oak.feed import Feed
 from oakpoint.oak.live import LiveFrame, LiveStatistics, Timing, reconnecting_frames
 from oakpoint.oak.model import STAND_INS, open_device_model, open_stand_in
@@ -31,7 +31,7 @@ def run_camera(
     model = open_device_model(bundle, **decode_changes)
     statistics, opened = LiveStatistics(), _Opened()
     frames = reconnecting_frames(
-        lambda: open_camera(model, options),
+        same_camera(lambda chosen: open_camera(model, chosen), options),
         statistics,
         Timing(),
         reconnect=reconnect,

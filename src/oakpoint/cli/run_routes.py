@@ -32,7 +32,7 @@ def _option(text: str, name: str | None = None) -> typer.models.OptionInfo:
     return option
 
 
-Socket = Annotated[str | None, _option("Camera socket: CAM_A (default), CAM_B or CAM_C.")]
+Socket = Annotated[str | None, _option("Camera socket: CAM_A (default), CAM_B, CAM_C or CAM_D.")]
 Fps = Annotated[float | None, _option("Frames per second of the sensor. Default: 30.")]
 Preview = Annotated[
     str | None, _option("WIDTHxHEIGHT of the colour frames to show. Default: the network's own grey input.")

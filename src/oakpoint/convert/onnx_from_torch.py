@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oakpoint.errors import ConversionError, MissingExtraError
+from oakpoint.errors import ConversionError
+from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,14 +46,13 @@ def write_onnx(
 
     Raises:
         MissingExtraError: torch or onnxscript is not installed.
+        BackendError: one of them cannot be imported.
         ConversionError: the network cannot be exported, or its output is no valid ONNX.
     """
-    try:
+    with importing("torch", "onnxscript", extra="torch"):
         import onnx
         import onnxscript  # noqa: F401 - torch's exporter needs it and says so late
         import torch
-    except ImportError as error:
-        raise MissingExtraError(error.name or "torch", "torch") from error
     try:
         example = torch.zeros(1, 1, size[1], size[0])
     except RuntimeError as error:

@@ -6,31 +6,32 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
-from oakpoint.doctor.findings import Finding
+from oakpoint.doctor.findings import Finding, State
 from oakpoint.doctor.limited import ProbeError, run_probe
+from oakpoint.oak.usb import (
+    CONTAINER_OPTIONS,
+    LIST_COMMAND,
+    UDEV_COMMAND,
+    UsbPlaces,
+    camera_files,
+    closed_files,
+    container_refuses,
+    has_bus,
+    is_root,
+    udev_rule,
+)
 
 TOPIC = "camera"
 SEARCH_LIMIT_S, CONNECT_LIMIT_S = 20.0, 60.0
 
-VENDOR = "03e7"
-"""Intel Movidius, under which an OAK camera shows itself on USB."""
-
-UDEV_FOLDERS = ("/etc/udev/rules.d", "/run/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d")
-UDEV_MEND = (
-    f"""echo 'SUBSYSTEM=="usb", ATTRS{{idVendor}}=="{VENDOR}", MODE="0666"' | """
-    "sudo tee /etc/udev/rules.d/80-movidius.rules && sudo udevadm control --reload-rules && sudo udevadm trigger"
-)
-"""Source: Luxonis' documentation, «Troubleshooting», udev rules on Linux."""
-
-INSTALL = "pip install 'oakpoint[oak]'"
+INSTALL, REINSTALL = "pip install 'oakpoint[oak]'", "pip install --force-reinstall depthai"
 CONNECT = "oakpoint doctor --connect"
+CONTAINER = f"docker run {CONTAINER_OPTIONS} …"
 CHIPS = {"MYRIAD_X": "Myriad X (RVC2), 16 SHAVEs", "KEEMBAY": "Keem Bay (RVC3)", "RVC4": "RVC4"}
 SPEEDS = {
     "LOW": "USB 1", "FULL": "USB 1", "HIGH": "USB 2, 480 Mbit/s", "SUPER": "USB 3, 5 Gbit/s",
@@ -45,9 +46,10 @@ class Camera:
     Attributes:
         id, name: its serial number, and where it is plugged in (or its address).
         link: ``USB_VSC`` or ``TCP_IP`` and the like.
-        state: ``UNBOOTED`` is free; ``BOOTED`` is in use by another program.
+        state: ``UNBOOTED``, ``BOOTED`` and the like.
         chip: as DepthAI names it: ``MYRIAD_X``.
         permitted: this user may open it.
+        in_use: another program has it.
         usb_speed, product: known only when it was started.
         error: why it could not be started.
     """
@@ -58,6 +60,7 @@ class Camera:
     state: str
     chip: str
     permitted: bool = True
+    in_use: bool = False
     usb_speed: str = ""
     product: str = ""
     error: str = ""
@@ -92,15 +95,6 @@ class DepthAiInProcess:
         return tuple(Camera(**{k: v for k, v in facts.items() if k in known}) for facts in found["cameras"])
 
 
-@dataclass(frozen=True, slots=True)
-class UsbPlaces:
-    """Where Linux shows USB devices and keeps udev's rules; tests take folders of their own."""
-
-    devices: Path = Path("/sys/bus/usb/devices")
-    nodes: Path = Path("/dev/bus/usb")
-    rules: tuple[Path, ...] = tuple(map(Path, UDEV_FOLDERS))
-
-
 def examine_cameras(depthai: DepthAi, *, connect: bool = False, places: UsbPlaces | None = None) -> list[Finding]:
     """One finding for the search, or for each camera, and one for the permission to open it.
 
@@ -110,75 +104,77 @@ def examine_cameras(depthai: DepthAi, *, connect: bool = False, places: UsbPlace
         places: of Linux' USB devices; None takes this machine's.
     """
     places = places or UsbPlaces()
-    nodes = usb_nodes(places)
+    return [*_found(depthai, places, connect=connect), *_permission(places)]
+
+
+def _found(depthai: DepthAi, places: UsbPlaces, *, connect: bool) -> list[Finding]:
+    """What DepthAI finds."""
+    files = camera_files(places)
     if not depthai.is_installed():
-        text = "depthai is not installed" + (f"; {len(nodes)} camera(s) plugged in" if nodes else "")
-        return [Finding(topic=TOPIC, name="OAK", state="missing", text=text, mend=INSTALL), *_permission(nodes, places)]
+        text = "depthai is not installed" + (f"; {len(files)} camera(s) plugged in" if files else "")
+        return [Finding(topic=TOPIC, name="OAK", state="missing", text=text, mend=INSTALL)]
     try:
         cameras = depthai.cameras(connect=connect)
     except ProbeError as error:
         text = f"the search for cameras {error}"
-        return [Finding(topic=TOPIC, name="OAK", state="wrong", text=text, mend=INSTALL), *_permission(nodes, places)]
-    findings = [_camera(camera) for camera in cameras]
+        return [Finding(topic=TOPIC, name="OAK", state="wrong", text=text, mend=REINSTALL)]
     if not cameras:
-        findings.append(Finding(topic=TOPIC, name="OAK", state="missing", text="no camera found; nothing needs one"))
-    return [*findings, *_permission(nodes, places)]
+        mend = LIST_COMMAND if has_bus(places) else CONTAINER
+        return [Finding(topic=TOPIC, name="OAK", state="missing", text="no camera found; nothing needs one", mend=mend)]
+    return [_camera(camera, places) for camera in cameras]
 
 
-def _camera(camera: Camera) -> Finding:
+def _camera(camera: Camera, places: UsbPlaces) -> Finding:
     name = f"OAK {camera.product or camera.id or camera.name}"
-    said = [CHIPS.get(camera.chip, camera.chip), f"at {camera.name}"]
+    said = f"{CHIPS.get(camera.chip, camera.chip)}, at {camera.name}"
+    usb = camera.link.startswith("USB")
     if not camera.permitted:
-        text = f"{', '.join(said)}: this user may not open it"
-        return Finding(topic=TOPIC, name=name, state="wrong", text=text, mend=UDEV_MEND, needed=True)
+        mend = CONTAINER if container_refuses(places) else UDEV_COMMAND
+        text = f"{said}: this user may not open it"
+        return Finding(topic=TOPIC, name=name, state="wrong", text=text, mend=mend, needed=True)
+    if camera.in_use:
+        text = f"{said}: in use by another program; end that program, or plug the camera in again"
+        mend = _users_of(camera_files(places)) if usb else ""
+        return Finding(topic=TOPIC, name=name, state="in use", text=text, mend=mend)
     if camera.error:
-        return Finding(topic=TOPIC, name=name, state="wrong", text=f"{', '.join(said)}: {camera.error}", needed=True)
+        text = f"{said}: {camera.error}; plug it in again" + (", and try  oakpoint run … --usb2" if usb else "")
+        return Finding(topic=TOPIC, name=name, state="wrong", text=text, mend=CONNECT, needed=True)
     if camera.usb_speed:
-        said.append(SPEEDS.get(camera.usb_speed, camera.usb_speed))
-    elif camera.state == "UNBOOTED" and camera.link.startswith("USB"):
-        said.append(f"USB speed known once it runs: {CONNECT}")
+        said += f", {SPEEDS.get(camera.usb_speed, camera.usb_speed)}"
+    elif camera.state == "UNBOOTED" and usb:
+        said += f", USB speed known once it runs: {CONNECT}"
     if camera.state not in ("UNBOOTED", ""):
-        said.append("in use by another program" if camera.state == "BOOTED" else camera.state.lower())
-    return Finding(topic=TOPIC, name=name, state="good", text=", ".join(said))
+        said += f", {camera.state.lower()}"
+    return Finding(topic=TOPIC, name=name, state="good", text=said)
 
 
-def usb_nodes(places: UsbPlaces) -> tuple[Path, ...]:
-    """Device files of the cameras that Linux sees on USB; none on other systems."""
-    nodes = []
-    for device in sorted(path.parent for path in places.devices.glob("*/idVendor")):
-        if _text(device / "idVendor").strip() == VENDOR:
-            bus, number = (_text(device / name).strip() for name in ("busnum", "devnum"))
-            if bus and number:  # not unplugged meanwhile
-                nodes.append(places.nodes / f"{int(bus):03d}" / f"{int(number):03d}")
-    return tuple(nodes)
+def _users_of(files: tuple[Path, ...]) -> str:
+    """The command that shows which program has a camera; none where Linux shows no file of one."""
+    return f"fuser -v {' '.join(map(str, files))}" if files else ""
 
 
-def _text(path: Path) -> str:
-    """The content of a small file; nothing where it cannot be read."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-def _permission(nodes: Iterable[Path], places: UsbPlaces) -> list[Finding]:
+def _permission(places: UsbPlaces) -> list[Finding]:
     """May this user open what is plugged in, and will he be able to when a camera is?"""
     if sys.platform != "linux":
         return []
-    closed = [node for node in nodes if not os.access(node, os.W_OK)]
-    name = "USB permission"
+    files = camera_files(places)
+    closed, absent = closed_files(files), [file for file in files if not file.exists()]
     if closed:
-        text = f"{closed[0]}: this user may not open it"
-        return [Finding(topic=TOPIC, name=name, state="wrong", text=text, mend=UDEV_MEND, needed=True)]
-    rule = _rule(places.rules)
+        return [_usb("wrong", f"{closed[0]}: this user may not open it", UDEV_COMMAND)]
+    if absent:
+        return [_usb("wrong", f"{absent[0]}: not there, though a camera is plugged in", CONTAINER)]
+    if not has_bus(places):
+        return [_usb("missing", f"{places.bus}: not there; a container has to be given it", CONTAINER)]
+    rule = udev_rule(places)
     if rule is not None:
-        return [Finding(topic=TOPIC, name=name, state="good", text=f"rule in {rule}")]
-    if nodes:
-        return [Finding(topic=TOPIC, name=name, state="good", text="the camera may be opened")]
+        return [_usb("good", f"rule in {rule}")]
+    if files:
+        return [_usb("good", "the camera may be opened")]
+    if is_root():
+        return [_usb("good", "root may open cameras without a udev rule; other users may not")]
     text = "no udev rule for OAK cameras: one that is plugged in could be opened by root only"
-    return [Finding(topic=TOPIC, name=name, state="missing", text=text, mend=UDEV_MEND)]
+    return [_usb("missing", text, UDEV_COMMAND)]
 
 
-def _rule(folders: Iterable[Path]) -> Path | None:
-    files = (path for folder in folders for path in sorted(folder.glob("*.rules")))
-    return next((path for path in files if VENDOR in _text(path).lower()), None)
+def _usb(state: State, text: str, mend: str = "") -> Finding:
+    return Finding(topic=TOPIC, name="USB permission", state=state, text=text, mend=mend, needed=state == "wrong")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-State = Literal["good", "missing", "wrong"]
+State = Literal["good", "in use", "missing", "wrong"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +16,10 @@ class Finding:
     Attributes:
         topic: the part of the report it belongs to.
         name: the thing.
-        state: ``good``; ``missing``: it is not there, which may be just right; ``wrong``: it is there and cannot work.
+        state: ``good``; ``in use``: it works, and another program has it; ``missing``: it is not there, which may be
+            just right; ``wrong``: it is there and cannot work.
         text: what was found, in a line.
-        mend: the one command that mends it; empty where there is nothing to mend, or no command for it.
+        mend: the one command that mends it, or shows what is to be mended by hand; empty where there is none.
         needed: oakpoint cannot do its work on this machine while this is not good.
 
     Raises:

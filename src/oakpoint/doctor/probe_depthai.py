@@ -9,27 +9,30 @@ import sys
 from typing import Any
 
 from oakpoint.doctor.limited import answer
+from oakpoint.oak.device import seen_device
+from oakpoint.oak.runtime import import_depthai
 
 
 def main() -> None:
-    """Answer with the version and a list of cameras, as ``cameras.Camera`` has them."""
-    import depthai
-
+    """Answer with the version and a list of cameras, in use or not, as ``cameras.Camera`` has them."""
+    depthai = import_depthai()
     connect = "connect" in sys.argv[1:]
-    cameras = [_facts(depthai, info, connect=connect) for info in depthai.Device.getAllAvailableDevices()]
+    cameras = [_facts(depthai, info, connect=connect) for info in depthai.Device.getAllConnectedDevices()]
     answer({"version": depthai.__version__, "cameras": cameras})
 
 
 def _facts(depthai: Any, info: Any, *, connect: bool) -> dict[str, Any]:
+    seen = seen_device(info)
     facts = {
-        "id": info.getDeviceId(),
-        "name": info.name,
+        "id": seen.id,
+        "name": seen.name,
         "link": info.protocol.name.removeprefix("X_LINK_"),
-        "state": info.state.name.removeprefix("X_LINK_"),
+        "state": seen.state.removeprefix("X_LINK_"),
         "chip": info.platform.name.removeprefix("X_LINK_"),
-        "permitted": info.status.name != "X_LINK_INSUFFICIENT_PERMISSIONS",
+        "permitted": seen.permitted,
+        "in_use": seen.in_use,
     }
-    if connect and facts["permitted"] and facts["state"] == "UNBOOTED":
+    if connect and seen.free and facts["state"] == "UNBOOTED":
         try:
             with depthai.Device(info) as device:
                 facts["usb_speed"] = device.getUsbSpeed().name

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Final
 
-from oakpoint.errors import BlobError, MissingExtraError, UsageError
+from oakpoint.errors import BlobError, UsageError
 from oakpoint.myriad.blob import Blob
 from oakpoint.myriad.format import MAX_MEMORY_BYTES, MAX_SHAVES
+from oakpoint.runtimes import importing
 
 BASE_SHAVES: Final = 8
 _HEADER: Final = struct.Struct(f">{1 + MAX_SHAVES}q")
@@ -25,10 +26,8 @@ _PATCH_HEADER: Final = struct.Struct("<8s3q")
 
 def require_bsdiff4() -> ModuleType:
     """Import bsdiff4, or say which extra brings it."""
-    try:
+    with importing("bsdiff4", extra="oak"):
         import bsdiff4
-    except ImportError as error:
-        raise MissingExtraError("bsdiff4", "oak") from error
     module: ModuleType = bsdiff4
     return module
 

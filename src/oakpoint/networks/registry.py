@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.bundle.records import WeightsRecord
-from oakpoint.errors import MissingExtraError, UsageError, WeightsError
+from oakpoint.errors import UsageError, WeightsError
+from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -90,13 +91,12 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
     Raises:
         UsageError: an unknown name; weights and a seed, or neither for a network that comes without weights.
         MissingExtraError: torch is not installed.
+        BackendError: torch cannot be imported.
         WeightsError: the weights do not fit the network, or cannot be read safely.
     """
     entry = NETWORKS.get(name) or NetworkEntry(_checked_location(name), "superpoint")
-    try:
+    with importing("torch", extra="torch"):
         from oakpoint.networks.weights import initialise_randomly, load_into, read_state, record_of
-    except ImportError as error:
-        raise MissingExtraError("torch", "torch") from error
     module = build_network(name)
     if seed is None:
         weights = weights or shipped_weights(name)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from oakpoint.bundle.records import WeightsRecord
-from oakpoint.errors import MissingExtraError, WeightsError
+from oakpoint.errors import WeightsError
 from oakpoint.files import sha256_of_file
+from oakpoint.runtimes import importing
 
 State = dict[str, torch.Tensor]
 
@@ -110,11 +111,9 @@ def _read_pickle(path: Path) -> object:
 
 
 def _read_safetensors(path: Path) -> object:
-    try:
+    with importing("safetensors", extra="torch"):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
-    except ImportError as error:
-        raise MissingExtraError("safetensors", "torch") from error
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:

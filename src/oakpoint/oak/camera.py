@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.oak.bandwidth import bandwidth_note, bytes_per_frame
 from oakpoint.oak.device import device_facts, open_device
 from oakpoint.oak.faults import one_line, running_fault
+from oakpoint.oak.feed import Feed
 from oakpoint.oak.model import DeviceModel, superblob_of
 from oakpoint.oak.options import OakOptions
 from oakpoint.oak.pipeline_feed import FRAMES_WAITING, PipelineFeed
@@ -43,8 +45,9 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
     from oakpoint.oak.node import KeypointsNode
 
     resize = _resize_mode(depthai, model)
+    give_network = read_network(depthai, model, options)
     with begun_pipeline(depthai, options) as (device, pipeline):
-        network = add_network(depthai, pipeline, model, options)
+        network = _add_network_node(depthai, pipeline, give_network, options)
         network.input.setBlocking(False)
         network.input.setMaxSize(1)
         shown = _add_camera(depthai, pipeline, network, resize, model, options)
@@ -66,14 +69,36 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
     )
 
 
-def add_network(depthai: Any, pipeline: Any, model: DeviceModel, options: OakOptions) -> Any:
-    """Add the ``NeuralNetwork`` node with the bundle's archive, blob or, for another number of shaves, superblob.
+def same_camera(open_it: Callable[[OakOptions], Feed], options: OakOptions) -> Callable[[], Feed]:
+    """What opens a camera, and after it was opened no other one.
+
+    A camera that was named is opened by that name again: an address may lie where no search by id reaches.
+
+    Args:
+        open_it: opens the camera of the options; its feed has the camera's ``id`` among its facts.
+        options: of the first opening.
+    """
+    device = options.device
+
+    def open_again() -> Feed:
+        nonlocal device
+        feed = open_it(replace(options, device=device))
+        device = device or str(feed.facts["id"]) or None
+        return feed
+
+    return open_again
+
+
+def read_network(depthai: Any, model: DeviceModel, options: OakOptions) -> Callable[[Any], None]:
+    """Read the bundle's archive, blob or, for another number of shaves, superblob; no camera takes part.
+
+    Returns:
+        What gives it to a ``NeuralNetwork`` node.
 
     Raises:
         UsageError: a number of shaves that the bundle does not have.
         BackendError: depthai cannot read the file.
     """
-    network = pipeline.create(depthai.node.NeuralNetwork)
     manifest = model.bundle.manifest
     try:
         if options.shaves not in (None, manifest.shaves):
@@ -81,15 +106,26 @@ def add_network(depthai: Any, pipeline: Any, model: DeviceModel, options: OakOpt
             blob = depthai.OpenVINO.SuperBlob(str(path)).getBlobWithNumShaves(options.shaves)
             if blob.numShaves != options.shaves:
                 raise UsageError(f"{path}: has no blob for {options.shaves} shaves, only for {blob.numShaves}")
-            network.setBlob(blob)
         elif manifest.has("archive"):
             path = model.bundle.path("archive")
-            network.setNNArchive(depthai.NNArchive(path))
+            archive = depthai.NNArchive(path)
+            return lambda network: network.setNNArchive(archive)
         else:
             path = model.bundle.path("blob")
-            network.setBlob(depthai.OpenVINO.Blob(path))
+            blob = depthai.OpenVINO.Blob(path)
     except RuntimeError as error:
         raise BackendError(f"{path}: depthai {depthai.__version__} cannot read it ({one_line(str(error))})") from error
+    return lambda network: network.setBlob(blob)
+
+
+def add_network(depthai: Any, pipeline: Any, model: DeviceModel, options: OakOptions) -> Any:
+    """Add the ``NeuralNetwork`` node with the network of ``read_network``, whose errors it raises."""
+    return _add_network_node(depthai, pipeline, read_network(depthai, model, options), options)
+
+
+def _add_network_node(depthai: Any, pipeline: Any, give_network: Callable[[Any], None], options: OakOptions) -> Any:
+    network = pipeline.create(depthai.node.NeuralNetwork)
+    give_network(network)
     network.setNumInferenceThreads(options.threads)
     network.setNumNCEPerInferenceThread(1)
     return network

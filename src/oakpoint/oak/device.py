@@ -40,10 +40,12 @@ def open_device(depthai: Any, options: OakOptions) -> Any:
 
 def seen_devices(depthai: Any) -> list[SeenDevice]:
     """The cameras that depthai's search lists, in use or not."""
-    return [
-        SeenDevice(info.deviceId or info.name, info.state.name, info.status.name)
-        for info in depthai.Device.getAllConnectedDevices()
-    ]
+    return [seen_device(info) for info in depthai.Device.getAllConnectedDevices()]
+
+
+def seen_device(info: Any) -> SeenDevice:
+    """A ``depthai.DeviceInfo`` in our words."""
+    return SeenDevice(info.deviceId, info.name, info.state.name, info.status.name)
 
 
 def device_facts(depthai: Any, device: Any) -> dict[str, object]:

@@ -6,28 +6,25 @@ The texts of depthai that are looked for were read out of depthai 3.12's library
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from oakpoint.errors import DeviceError, DeviceLostError
-
-UDEV_COMMAND = (
-    """echo 'SUBSYSTEM=="usb", ATTRS{idVendor}=="03e7", MODE="0666"' | sudo tee /etc/udev/rules.d/80-movidius.rules """
-    "&& sudo udevadm control --reload-rules && sudo udevadm trigger"
+from oakpoint.oak.usb import (
+    CONTAINER_OPTIONS,
+    LIST_COMMAND,
+    UDEV_COMMAND,
+    UsbPlaces,
+    camera_files,
+    closed_files,
+    container_refuses,
+    has_bus,
 )
-"""Lets every user open OAK cameras. Source: docs.luxonis.com, «udev rules on Linux»."""
-
-CONTAINER_OPTIONS = "-v /dev/bus/usb:/dev/bus/usb --device-cgroup-rule='c 189:* rmw'"
-
-MOVIDIUS_VENDOR = "03e7"
-USB_DEVICES = Path("/sys/bus/usb/devices")
-USB_BUS = Path("/dev/bus/usb")
 
 _LOST = ("Couldn't read data from stream", "Couldn't write data to stream", "Communication exception", "X_LINK_ERROR")
 _BUSY = ("already used by another", "used by another process", "connected, but in use", "ALREADY_IN_USE")
 _NOT_PERMITTED = ("Insufficient permissions", "INSUFFICIENT_PERMISSIONS")
-_MISSING = ("No available devices", "Cannot find any device", "Failed to find device", "DEVICE_NOT_FOUND")
+_MISSING = ("No available devices", "Cannot find any device", "Failed to find device (")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,52 +32,103 @@ class SeenDevice:
     """A camera as depthai's search lists it.
 
     Attributes:
-        identity: its id, or its USB name where depthai may not read the id.
+        id: its serial number; empty where depthai may not read it.
+        name: where it is plugged in, or its address.
         state: ``X_LINK_UNBOOTED``, ``X_LINK_BOOTED``, …
         status: ``X_LINK_SUCCESS``, ``X_LINK_INSUFFICIENT_PERMISSIONS``, …
     """
 
-    identity: str
+    id: str
+    name: str
     state: str
     status: str
 
+    @property
+    def identity(self) -> str:
+        """What it is called."""
+        return self.id or self.name
+
+    @property
+    def permitted(self) -> bool:
+        """This user may open it."""
+        return not _says(self.status, _NOT_PERMITTED)
+
+    @property
+    def in_use(self) -> bool:
+        """Another program has it."""
+        return self.state == "X_LINK_BOOTED" or _says(self.status, _BUSY)
+
+    @property
+    def free(self) -> bool:
+        """This user may open it, and no other program has it."""
+        return self.permitted and not self.in_use
+
 
 def opening_fault(
-    reason: str,
-    *,
-    wanted: str | None,
-    seen: Sequence[SeenDevice],
-    usb_devices: Path = USB_DEVICES,
-    usb_bus: Path = USB_BUS,
+    reason: str, *, wanted: str | None, seen: Sequence[SeenDevice], places: UsbPlaces | None = None
 ) -> DeviceError:
     """Why a camera could not be opened.
+
+    What is seen decides only where depthai says that it found nothing, and no camera that it may take is free: any
+    other reason is that of the camera that it took, which need not be the one that is in use.
 
     Args:
         reason: depthai's own words.
         wanted: the id, name or address that was asked for.
         seen: what depthai's search lists.
-        usb_devices: where Linux lists the USB devices that are plugged in.
-        usb_bus: where programs open them.
+        places: of Linux' USB devices; None takes this machine's.
     """
-    which = f"OAK camera {wanted}" if wanted else "OAK camera"
-    chosen = [device for device in seen if wanted in (None, device.identity)]
-    if _says(reason, _NOT_PERMITTED) or any(_says(device.status, _NOT_PERMITTED) for device in chosen):
-        return DeviceError(f"{which}: this user may not open it; run  {UDEV_COMMAND}  and plug it in again")
-    if _says(reason, _BUSY) or any(_in_use(device) for device in chosen):
-        return DeviceError(f"{which}: in use by another program; end that program, or plug the camera in again")
-    if not _says(reason, _MISSING):
+    places = places or UsbPlaces()
+    which = _called(wanted)
+    if _says(reason, _NOT_PERMITTED):
+        return _not_permitted(which, places)
+    if _says(reason, _BUSY):
+        return _in_use(which)
+    chosen = [device for device in seen if wanted in (None, device.id, device.name)]
+    if not _says(reason, _MISSING) or any(device.free for device in chosen):
         return DeviceError(f"{which}: cannot be opened ({one_line(reason)}); plug it in again, and try --usb2")
-    if wanted and seen:
+    if chosen:
+        return _unavailable(chosen, places)
+    if seen:
         there = ", ".join(device.identity for device in seen)
         return DeviceError(f"{which}: not there; there is {there}; choose one with --camera")
-    plugged_in = _movidius_plugged_in(usb_devices)
-    if plugged_in and usb_bus.is_dir():
-        return DeviceError(
-            f"{which}: plugged in, but this user may not open it; run  {UDEV_COMMAND}  and plug it in again"
-        )
-    if not usb_bus.is_dir():
+    return _not_found(which, places)
+
+
+def _called(identity: str | None) -> str:
+    return f"OAK camera {identity}" if identity else "OAK camera"
+
+
+def _unavailable(devices: Iterable[SeenDevice], places: UsbPlaces) -> DeviceError:
+    """Why none of these can be opened, by the first that may not be, or else the first of all."""
+    device = min(devices, key=lambda device: device.permitted)
+    which = _called(device.identity)
+    return _in_use(which) if device.permitted else _not_permitted(which, places)
+
+
+def _in_use(which: str) -> DeviceError:
+    return DeviceError(f"{which}: in use by another program; end that program, or plug the camera in again")
+
+
+def _not_permitted(which: str, places: UsbPlaces) -> DeviceError:
+    if container_refuses(places):
+        return DeviceError(f"{which}: may not be opened here; start the container with  {CONTAINER_OPTIONS}")
+    return DeviceError(f"{which}: this user may not open it; run  {UDEV_COMMAND}  and plug it in again")
+
+
+def _not_found(which: str, places: UsbPlaces) -> DeviceError:
+    """Why nothing is there: no bus, something that is plugged in and cannot be reached, or indeed nothing."""
+    if not has_bus(places):
         return DeviceError(f"{which}: this system shows no USB bus; start the container with  {CONTAINER_OPTIONS}")
-    return DeviceError(f"{which}: none found; plug it in with a USB 3 cable that carries data, and see  lsusb -d 03e7:")
+    files = camera_files(places)
+    if closed_files(files):
+        return _not_permitted(f"{which} at {closed_files(files)[0]}", places)
+    if files:
+        return DeviceError(
+            f"{which}: DepthAI does not find what is plugged in at {files[0]}; plug it in again, or start "
+            f"the container with  {CONTAINER_OPTIONS}"
+        )
+    return DeviceError(f"{which}: none found; plug it in with a USB 3 cable that carries data, and see  {LIST_COMMAND}")
 
 
 def running_fault(reason: str) -> DeviceError:
@@ -106,14 +154,3 @@ def one_line(text: str) -> str:
 
 def _says(text: str, phrases: Sequence[str]) -> bool:
     return any(phrase in text for phrase in phrases)
-
-
-def _in_use(device: SeenDevice) -> bool:
-    return _says(device.status, _BUSY) or device.state == "X_LINK_BOOTED"
-
-
-def _movidius_plugged_in(usb_devices: Path) -> bool:
-    try:
-        return any(path.read_text().strip() == MOVIDIUS_VENDOR for path in usb_devices.glob("*/idVendor"))
-    except OSError:
-        return False

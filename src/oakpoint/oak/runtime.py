@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from oakpoint.errors import MissingExtraError
+from oakpoint.runtimes import importing
 
 SETTINGS = {
     "DEPTHAI_TELEMETRY": "0",
@@ -26,13 +26,12 @@ def import_depthai() -> Any:
 
     Raises:
         MissingExtraError: it is not installed.
+        BackendError: it cannot be imported.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    try:
+    with importing("depthai", extra="oak"):
         import depthai
-    except ImportError as error:
-        raise MissingExtraError("depthai", "oak") from error
     return depthai
 
 

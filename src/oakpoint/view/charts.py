@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oakpoint.errors import MissingExtraError
 from oakpoint.files import replacing_file
+from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -167,10 +167,8 @@ def save_lines(
 
 
 def _figure(width_in: float, height_in: float) -> Figure:
-    try:
+    with importing("matplotlib", extra="eval", purpose=", which draws a report's charts,"):
         from matplotlib.figure import Figure as MatplotlibFigure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib, which draws a report's charts,", "eval") from error
     return MatplotlibFigure(figsize=(width_in, height_in), layout="constrained")
 
 

@@ -23,7 +23,7 @@ def test_only_what_is_needed_counts(state: Any) -> None:
 
 
 def test_a_finding_says_what_can_be_meant() -> None:
-    with pytest.raises(ValueError, match="expected one of good, missing, wrong, got 'fine'"):
+    with pytest.raises(ValueError, match="expected one of good, in use, missing, wrong, got 'fine'"):
         finding("fine")
     with pytest.raises(ValueError, match="n: is good, and has a command"):
         finding("good", mend="rm -r /")
