@@ -354,3 +354,35 @@ def test_the_example_runs(small_bundle: Path, clip: Path) -> None:
     assert lines, done.stderr
     assert lines[0].startswith("frame 0: ")
     assert "descriptors (" in lines[0]
+
+
+def test_a_mistake_in_the_example_is_one_line(clip: Path, tmp_path: Path) -> None:
+    example = Path(__file__).resolve().parents[2] / "examples" / "oak_pipeline.py"
+    done = subprocess.run(
+        [sys.executable, str(example), str(tmp_path), str(clip)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"error: {tmp_path}: not a bundle; a camera runs what  oakpoint convert  makes"
+
+
+def test_a_node_that_failed_says_why_in_a_pipeline_of_ones_own(small_bundle: Path) -> None:
+    from oakpoint.errors import BackendError
+    from oakpoint.oak.model import open_stand_in
+    from oakpoint.oak.node import KeypointsNode
+    from oakpoint.oak.replay import host_pipeline
+    from oakpoint.oak.runtime import stop_pipeline
+    from oakpoint.oak.stand_in import ImagesNode
+    from oakpoint.oak.tensors import nn_data_from_tensors
+
+    model, backend = open_stand_in(small_bundle, "openvino")
+    with backend:
+        pipeline = host_pipeline()
+        keypoints = pipeline.create(KeypointsNode).build(pipeline.create(ImagesNode).build(()).out, model)
+        data = keypoints.input.createInputQueue()
+        pipeline.start()
+        keypoints.raise_failure()  # nothing has failed
+        data.send(nn_data_from_tensors({"boxes": np.zeros((1, 4), np.float32)}))
+        pipeline.wait()
+        stop_pipeline(pipeline)
+    with pytest.raises(BackendError, match="expected the tensors semi, desc, got boxes"):
+        keypoints.raise_failure()

@@ -23,7 +23,7 @@ from oakpoint.oak.faults import running_fault
 from oakpoint.oak.feed import Feed
 from oakpoint.oak.host_frames import HostFramesBackend, open_host_frames, open_host_frames_stand_in
 from oakpoint.oak.live import Timing
-from oakpoint.oak.model import DeviceModel, superblob_of
+from oakpoint.oak.model import DeviceModel, has_own_blob, superblob_of
 from oakpoint.oak.options import OakOptions
 from oakpoint.oak.replay import open_replay
 from oakpoint.oak.runtime import import_depthai
@@ -57,10 +57,9 @@ def unpacked(model: DeviceModel, shaves: int | None, folder: Path) -> CameraBlob
         BlobError: the superblob is damaged.
         MissingExtraError: bsdiff4 is not installed.
     """
-    compiled = model.bundle.manifest.shaves
-    if shaves is None or shaves == compiled:
+    if shaves is None or has_own_blob(model, shaves):
         path = model.bundle.path("blob")
-        return CameraBlob(path=path, source=path, shaves=compiled)
+        return CameraBlob(path=path, source=path, shaves=model.bundle.manifest.shaves)
     source = superblob_of(model)
     blobs = blobs_from_superblob(source.read_bytes())
     if shaves not in blobs:

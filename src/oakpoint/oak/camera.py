@@ -12,7 +12,7 @@ from oakpoint.oak.bandwidth import bandwidth_note, bytes_per_frame
 from oakpoint.oak.device import device_facts, open_device
 from oakpoint.oak.faults import one_line, running_fault
 from oakpoint.oak.feed import Feed
-from oakpoint.oak.model import DeviceModel, superblob_of
+from oakpoint.oak.model import DeviceModel, has_own_blob, superblob_of
 from oakpoint.oak.options import OakOptions
 from oakpoint.oak.pipeline_feed import FRAMES_WAITING, PipelineFeed
 from oakpoint.oak.runtime import import_depthai, stop_pipeline
@@ -44,10 +44,10 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
     depthai = depthai or import_depthai()
     from oakpoint.oak.node import KeypointsNode
 
-    resize = _resize_mode(depthai, model)
+    resize = resize_mode(depthai, model)
     give_network = read_network(depthai, model, options)
     with begun_pipeline(depthai, options) as (device, pipeline):
-        network = _add_network_node(depthai, pipeline, give_network, options)
+        network = add_network(depthai, pipeline, give_network, options)
         network.input.setBlocking(False)
         network.input.setMaxSize(1)
         shown = _add_camera(depthai, pipeline, network, resize, model, options)
@@ -101,7 +101,7 @@ def read_network(depthai: Any, model: DeviceModel, options: OakOptions) -> Calla
     """
     manifest = model.bundle.manifest
     try:
-        if options.shaves not in (None, manifest.shaves):
+        if not has_own_blob(model, options.shaves):
             path = superblob_of(model)
             blob = depthai.OpenVINO.SuperBlob(str(path)).getBlobWithNumShaves(options.shaves)
             if blob.numShaves != options.shaves:
@@ -118,12 +118,8 @@ def read_network(depthai: Any, model: DeviceModel, options: OakOptions) -> Calla
     return lambda network: network.setBlob(blob)
 
 
-def add_network(depthai: Any, pipeline: Any, model: DeviceModel, options: OakOptions) -> Any:
-    """Add the ``NeuralNetwork`` node with the network of ``read_network``, whose errors it raises."""
-    return _add_network_node(depthai, pipeline, read_network(depthai, model, options), options)
-
-
-def _add_network_node(depthai: Any, pipeline: Any, give_network: Callable[[Any], None], options: OakOptions) -> Any:
+def add_network(depthai: Any, pipeline: Any, give_network: Callable[[Any], None], options: OakOptions) -> Any:
+    """Add the ``NeuralNetwork`` node with what ``read_network`` gave."""
     network = pipeline.create(depthai.node.NeuralNetwork)
     give_network(network)
     network.setNumInferenceThreads(options.threads)
@@ -160,7 +156,12 @@ def _close(pipeline: Any, device: Any) -> None:
         device.close()
 
 
-def _resize_mode(depthai: Any, model: DeviceModel) -> Any:
+def resize_mode(depthai: Any, model: DeviceModel) -> Any:
+    """The manifest's resize mode as DepthAI's, for ``Camera.requestOutput``.
+
+    Raises:
+        UsageError: one that a camera does not have.
+    """
     name = RESIZE_MODES.get(model.preprocess.resize)
     if name is None:
         known = ", ".join(RESIZE_MODES)

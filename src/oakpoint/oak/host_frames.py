@@ -16,7 +16,7 @@ from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.errors import DeviceError
-from oakpoint.oak.camera import add_network, begun_pipeline
+from oakpoint.oak.camera import add_network, begun_pipeline, read_network
 from oakpoint.oak.device import device_facts
 from oakpoint.oak.faults import running_fault, stalled_fault
 from oakpoint.oak.frames import frame_from_image
@@ -146,8 +146,9 @@ def open_host_frames(model: DeviceModel, options: OakOptions, *, depthai: Any = 
         MissingExtraError, UsageError, DeviceError, BackendError: see ``open_camera``.
     """
     depthai = depthai or import_depthai()
+    give_network = read_network(depthai, model, options)
     with begun_pipeline(depthai, options) as (device, pipeline):
-        network = add_network(depthai, pipeline, model, options)
+        network = add_network(depthai, pipeline, give_network, options)
         frames = network.input.createInputQueue(maxSize=4, blocking=True)
         results = network.out.createOutputQueue(maxSize=4, blocking=True)
         pipeline.start()

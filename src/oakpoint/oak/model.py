@@ -143,6 +143,11 @@ def _check_blob(blob: Blob, size: tuple[int, int], outputs: tuple[TensorSpec, ..
         raise BackendError(f"{name}: expected the outputs {declared}, got {given}; convert again")
 
 
+def has_own_blob(model: DeviceModel, shaves: int | None) -> bool:
+    """Whether the bundle's blob is the one for so many SHAVE cores (None: for any); otherwise its superblob has it."""
+    return shaves in (None, model.bundle.manifest.shaves)
+
+
 def superblob_of(model: DeviceModel) -> Path:
     """The bundle's superblob.
 
