@@ -16,10 +16,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import oakpoint
 from oakpoint.networks.acorn import Acorn
+from oakpoint.networks.registry import load_network
+from oakpoint.networks.weights import read_state, record_of
 
 Command = Callable[..., Any]
 
@@ -49,9 +52,57 @@ def test_distilling_from_the_shipped_acorn_gives_weights_that_convert(
     assert {tensor.dtype for tensor in state.values()} == {torch.float16}
     Acorn().load_state_dict({name: tensor.float() for name, tensor in state.items()})
     record = json.loads((run / "run.json").read_text())
-    assert record["teacher_weights"]["file"] == "acorn.safetensors"
+    assert record["teacher_weights"]["file"] == record["init_weights"]["file"] == "acorn.safetensors"
+    with safe_open(run / "acorn.safetensors", "pt") as file:
+        header = file.metadata()
+    assert header["teacher_licence"] == header["init_licence"] == "Apache-2.0"
+    assert header["init_sha256"] == record["init_weights"]["sha256"]
+    assert "restriction" not in header
     with oakpoint.load("acorn", weights=run / "acorn.safetensors") as extractor:
         assert len(extractor(cv2.imread(str(next(few_images.iterdir())))))
+
+
+@pytest.fixture
+def bound_weights(tmp_path: Path) -> Path:
+    """Weights of acorn that say that their licence binds what learns from them."""
+    path = tmp_path / "bound.safetensors"
+    facts = {"restriction": "its licence binds what learns from it", "licence": "research only"}
+    save_file(Acorn().state_dict(), path, metadata=facts)
+    return path
+
+
+def test_a_licence_that_binds_is_accepted_by_name_and_goes_along(
+    command: Command, tmp_path: Path, bound_weights: Path
+) -> None:
+    run, child = tmp_path / "run", tmp_path / "run" / "acorn.safetensors"
+    arguments = ("train", "--synthetic", 2, "--init", bound_weights, "--out", run, *SMALL)
+    ran = command(*arguments)
+    assert ran.code == 1
+    assert "bound.safetensors: not taken as initial weights: its licence binds" in ran.err
+    assert "--accept-licence" in ran.err
+    assert not run.exists()
+    assert command(*arguments, "--accept-licence").code == 0
+    assert record_of(child, read_state(child)).licence == "research only"
+    assert json.loads((run / "run.json").read_text())["init_weights"]["licence"] == "research only"
+    other = ("train", "--synthetic", 2, "--init", child, "--out", tmp_path / "grandchild", *SMALL)
+    assert "not taken as initial weights: its licence binds" in command(*other).err
+
+
+def test_a_run_goes_on_where_its_weights_have_moved_and_not_with_others(
+    command: Command, few_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = tmp_path / "init.safetensors"
+    save_file(load_network("acorn", None, seed=1).module.state_dict(), init)
+    arguments = ("distill", "--out", tmp_path / "run", "--image-size", "128x96", *SMALL)
+    monkeypatch.chdir(few_images)
+    assert command(*arguments, "--images", ".", "--init", init).code == 0
+    moved = init.rename(tmp_path / "moved.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert command(*arguments, "--images", few_images, "--init", moved).code == 0
+    save_file(load_network("acorn", None, seed=2).module.state_dict(), moved)
+    ran = command(*arguments, "--images", few_images, "--init", moved)
+    assert ran.code == 1
+    assert "holds a run with another init_weights.sha256" in ran.err
 
 
 def test_a_finished_run_is_left_as_it_is_and_goes_on_when_asked_for_more_steps(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.markup import escape
@@ -16,8 +16,9 @@ from oakpoint.errors import MissingExtraError
 from oakpoint.networks.registry import shipped_weights
 
 if TYPE_CHECKING:
-    from oakpoint.training.distillation import Trained, TrainingJob
+    from oakpoint.training.distillation import TeacherOptions, Trained, TrainingJob
     from oakpoint.training.loop import StepReport
+    from oakpoint.training.options import Precision as PrecisionName
     from oakpoint.training.processes import Meeting
 
 SCRATCH = "scratch"
@@ -37,6 +38,9 @@ Processes = Annotated[
     int | None, typer.Option(min=1, help="Default: one for each core, or for each GPU.", show_default=False)
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of weights, views and synthetic images.")]
+AcceptLicence = Annotated[
+    bool, typer.Option(help="Take weights whose licence stands against shipping what learns from them.")
+]
 ValidateEvery = Annotated[int, typer.Option(min=1, help="Steps from one validation and look to the next.")]
 
 
@@ -49,9 +53,7 @@ def distill_command(
     teacher_weights: Annotated[
         Path | None, typer.Option(help="Its weights file. Default: those that come with acorn.", show_default=False)
     ] = None,
-    accept_licence: Annotated[
-        bool, typer.Option(help="Take a teacher whose licence stands against shipping what learns from it.")
-    ] = False,
+    accept_licence: AcceptLicence = False,
     teacher_share: Annotated[
         float,
         typer.Option(
@@ -98,7 +100,8 @@ def distill_command(
     job = _job(
         out_folder=out_folder,
         images=tuple(images),
-        teacher=TeacherOptions(name=teacher, weights=teacher_weights, accept_licence=accept_licence),
+        teacher=TeacherOptions(name=teacher, weights=teacher_weights),
+        accept_licence=accept_licence,
         teacher_share=teacher_share,
         locate=locate,
         student=student,
@@ -121,6 +124,7 @@ def train_command(
     out_folder: Out,
     student: Student = "acorn",
     init: Annotated[str, typer.Option(help="Weights file to start from, or scratch.")] = SCRATCH,
+    accept_licence: AcceptLicence = False,
     synthetic: Annotated[int, typer.Option(min=2, help="Synthetic images, whose corners are known.")] = 2000,
     steps: Steps = 5000,
     pairs: Pairs = 16,
@@ -141,13 +145,10 @@ def train_command(
     _require_torch()
     job = _job(
         out_folder=out_folder,
-        images=(),
-        teacher=None,
         teacher_share=0.0,
-        locate=False,
+        accept_licence=accept_licence,
         student=student,
         init=_start(init, student),
-        image_size=None,
         synthetic=synthetic,
         steps=steps,
         pairs=pairs,
@@ -173,7 +174,27 @@ def _start(init: str | None, student: str) -> Path | None:
     return Path(init) if init is not None else shipped_weights(student)
 
 
-def _job(**asked: Any) -> TrainingJob:
+def _job(
+    *,
+    out_folder: Path,
+    student: str,
+    init: Path | None,
+    accept_licence: bool,
+    images: tuple[Path, ...] = (),
+    teacher: TeacherOptions | None = None,
+    teacher_share: float,
+    locate: bool = False,
+    image_size: tuple[int, int] | None = None,
+    synthetic: int,
+    steps: int,
+    pairs: int,
+    learning_rate: float,
+    view: str,
+    precision: str,
+    device: str | None,
+    seed: int,
+    validate_every: int,
+) -> TrainingJob:
     from oakpoint.training.distillation import TrainingJob
     from oakpoint.training.labelling import DatasetOptions
     from oakpoint.training.labels import LabelOptions
@@ -182,33 +203,27 @@ def _job(**asked: Any) -> TrainingJob:
     from oakpoint.training.positions import PositionOptions
     from oakpoint.training.views import ViewOptions
 
-    size = parse_size(asked["view"])
-    assert size is not None
-    training = TrainingOptions(
-        steps=asked["steps"],
-        pairs=asked["pairs"],
-        learning_rate=asked["learning_rate"],
-        precision=asked["precision"],
-        seed=asked["seed"],
-        views=ViewOptions(size=size),
-        loss=LossOptions(teacher_share=asked["teacher_share"]),
-        validate_every=asked["validate_every"],
-    )
+    view_size = parse_size(view)
+    assert view_size is not None
     return TrainingJob(
-        out=asked["out_folder"],
-        student=asked["student"],
-        init=asked["init"],
-        teacher=asked["teacher"],
-        dataset=DatasetOptions(
-            images=asked["images"],
-            size=asked["image_size"],
-            synthetic=asked["synthetic"],
-            labels=LabelOptions(),
-            seed=asked["seed"],
+        out=out_folder,
+        student=student,
+        init=init,
+        teacher=teacher,
+        dataset=DatasetOptions(images=images, size=image_size, synthetic=synthetic, labels=LabelOptions(), seed=seed),
+        training=TrainingOptions(
+            steps=steps,
+            pairs=pairs,
+            learning_rate=learning_rate,
+            precision=cast("PrecisionName", precision),  # which ones there are, the options say
+            seed=seed,
+            views=ViewOptions(size=view_size),
+            loss=LossOptions(teacher_share=teacher_share),
+            validate_every=validate_every,
         ),
-        training=training,
-        positions=PositionOptions() if asked["locate"] else None,
-        device=asked["device"],
+        positions=PositionOptions() if locate else None,
+        accept_licence=accept_licence,
+        device=device,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,7 @@ from torch import nn
 from oakpoint import __version__
 from oakpoint.errors import UsageError
 from oakpoint.networks.folding import settle_norms
+from oakpoint.networks.registry import shipped_weights
 from oakpoint.networks.student import build_student, deployed, descriptor_dim_of
 from oakpoint.training.checkpoint import check_checkpoint
 from oakpoint.training.dataset import Dataset
@@ -20,9 +22,10 @@ from oakpoint.training.loop import Listener, train
 from oakpoint.training.options import TrainingOptions
 from oakpoint.training.positions import PositionOptions, locate_keypoints
 from oakpoint.training.processes import Meeting, Place, join_processes
+from oakpoint.training.provenance import Source, header_facts, source_of
 from oakpoint.training.run import RunFolder, save_curves, write_weights
 from oakpoint.training.teachers.protocol import Teacher
-from oakpoint.training.teachers.registry import open_teacher, weights_of
+from oakpoint.training.teachers.registry import ROLE, open_teacher, weights_of
 from oakpoint.training.validation import Validation
 from oakpoint.training.views import PairSampler
 from oakpoint.view.picture import write_image
@@ -40,12 +43,10 @@ class TeacherOptions:
     Attributes:
         name: see ``open_teacher``.
         weights: its weights file.
-        accept_licence: take weights whose licence stands against shipping what learns from them.
     """
 
     name: str
     weights: Path | None = None
-    accept_licence: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,8 @@ class TrainingJob:
         positions: how keypoints are moved to where the weights that it starts from find them; None leaves them where
             the teacher says they are.
         training: how it is trained.
+        accept_licence: take weights, as a teacher or to start from, whose licence stands against shipping what learns
+            from them.
         device: ``cpu`` or ``cuda``; None takes a GPU when there is one.
     """
 
@@ -71,6 +74,7 @@ class TrainingJob:
     dataset: DatasetOptions
     training: TrainingOptions
     positions: PositionOptions | None = None
+    accept_licence: bool = False
     device: str | None = None
 
     def __post_init__(self) -> None:
@@ -116,11 +120,12 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
     with join_processes(job.device, meeting) as place:
         # What can be refused is refused before anything is written.
         teacher = _teacher(job, place)
+        sources = _sources(job, teacher)
         student = build_student(job.student, seed=job.training.seed, init=job.init).to(place.device)
         _check_descriptors(job, student, teacher, place)
         check_checkpoint(run.path, student)
         if place.first:
-            _prepare(job, run, teacher, place)
+            _prepare(job, run, teacher, sources, place)
         place.wait()
         dataset = label_dataset(run.dataset, job.dataset, teacher, place, listener.labelled)
         if job.positions is not None:
@@ -145,22 +150,20 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         )
         if judge is None:
             return None
-        _write(job, run, average, dataset)
+        _write(job, run, average, dataset, sources)
         figures = judge.last or judge(average, job.training.steps)  # a run that was finished before
         return Trained(run.weights(job.student), figures)
 
 
-def _prepare(job: TrainingJob, run: RunFolder, teacher: Teacher | None, place: Place) -> None:
+def _prepare(
+    job: TrainingJob, run: RunFolder, teacher: Teacher | None, sources: Mapping[str, Source], place: Place
+) -> None:
     """Begin the run: its record, and its images unless they are there."""
     images = None if Dataset.exists(run.dataset) else gather(job.dataset)
     if images is not None:
         Validation([images[0]])  # says whether they are large enough
-    record = {
-        **_asked(job),
-        "processes": place.world,
-        "teacher_weights": asdict(weights_of(teacher)) if teacher else None,
-    }
-    run.begin(record)
+    weights = {f"{name}_weights": asdict(source.record) for name, source in sources.items()}
+    run.begin({**_asked(job), "processes": place.world, **weights})
     if images is not None:
         create_dataset(run.dataset, images, job.dataset, teacher, place)
 
@@ -202,18 +205,37 @@ class _Judge:
 def _teacher(job: TrainingJob, place: Place) -> Teacher | None:
     if job.teacher is None:
         return None
-    return open_teacher(
-        job.teacher.name, job.teacher.weights, device=place.device, accept_licence=job.teacher.accept_licence
-    )
+    return open_teacher(job.teacher.name, job.teacher.weights, device=place.device, accept_licence=job.accept_licence)
+
+
+def _sources(job: TrainingJob, teacher: Teacher | None) -> dict[str, Source]:
+    """Which weights the run learns from: ``teacher`` and ``init``, where there are such."""
+    sources = {}
+    if job.teacher is not None and teacher is not None:
+        path = job.teacher.weights or shipped_weights(job.teacher.name)
+        sources["teacher"] = (
+            source_of(path, ROLE, accept_licence=job.accept_licence) if path else Source(weights_of(teacher))
+        )
+    if job.init is not None:
+        sources["init"] = source_of(job.init, "initial weights", accept_licence=job.accept_licence)
+    return sources
 
 
 def _asked(job: TrainingJob) -> dict[str, object]:
-    """What decides on the outcome, by name."""
-    asked = asdict(job)
-    return {name: asked[name] for name in ("student", "init", "teacher", "dataset", "positions", "training")}
+    """What decides on the outcome, by name; weights are told by their hashes, wherever they lie."""
+    asked = {name: asdict(getattr(job, name)) for name in ("dataset", "training")}
+    asked["dataset"]["images"] = [path.resolve() for path in job.dataset.images]
+    return {
+        "student": job.student,
+        "teacher": job.teacher.name if job.teacher else None,
+        "positions": asdict(job.positions) if job.positions else None,
+        **asked,
+    }
 
 
-def _write(job: TrainingJob, run: RunFolder, average: nn.Module, dataset: Dataset) -> None:
+def _write(
+    job: TrainingJob, run: RunFolder, average: nn.Module, dataset: Dataset, sources: Mapping[str, Source]
+) -> None:
     network = deployed(average).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     facts = {
         "network": job.student,
@@ -221,6 +243,7 @@ def _write(job: TrainingJob, run: RunFolder, average: nn.Module, dataset: Datase
         "teacher": job.teacher.name if job.teacher else "none",
         "images": str(len(dataset.images)),
         "steps": str(job.training.steps),
+        **header_facts(sources),
     }
     write_weights(network, run.weights(job.student), facts)
     save_curves(run.path)

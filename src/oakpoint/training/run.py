@@ -26,6 +26,9 @@ MAY_CHANGE = {"training.steps", "training.validate_every"}
 """A run may be made longer or shorter; the learning rate falls to 0 at its new end. The number of processes may not
 change: with it, so would the views of a step."""
 
+_WEIGHTS, _HASH = "_weights.", ".sha256"
+"""Of weights, the hash alone says whether they are the same: a file may move, and what is known of it may grow."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -57,7 +60,7 @@ class RunFolder:
         file = self.path / OPTIONS_FILE
         if file.is_file():
             before, now = _flat(self._record(file)), _flat(json.loads(text))
-            differing = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)} - MAY_CHANGE
+            differing = {key for key in before.keys() | now.keys() if _decides(key) and before.get(key) != now.get(key)}
             if differing:
                 raise TrainingError(
                     f"{self.path}: holds a run with another {', '.join(sorted(differing))}; give the same options to "
@@ -84,6 +87,11 @@ class RunFolder:
     def weights(self, network: str) -> Path:
         """Where the weights of a network go."""
         return self.path / f"{network.rpartition(':')[2].lower()}.safetensors"
+
+
+def _decides(key: str) -> bool:
+    """Whether a fact of the record says which run it is."""
+    return key not in MAY_CHANGE and (_WEIGHTS not in key or key.endswith(_HASH))
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
