@@ -182,6 +182,16 @@ def test_a_run_of_other_options_is_not_continued(command: Command, tmp_path: Pat
     assert "holds a run with another dataset.seed, training.seed" in ran.err
 
 
+def test_the_way_out_of_a_loss_that_is_not_finite_can_be_taken(command: Command, tmp_path: Path) -> None:
+    arguments = ("train", "--synthetic", 2, "--student", "small_network:BadInBf16", "--out", tmp_path / "run", *SMALL)
+    ran = command(*arguments, "--precision", "bf16")
+    assert ran.code == 1
+    assert "a lower --learning-rate or with --precision f32 goes on" in ran.err
+    assert command(*arguments, "--precision", "f32", "--learning-rate", 1e-4).code == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())["training"]
+    assert (record["precision"], record["learning_rate"]) == ("f32", 1e-4)
+
+
 @pytest.mark.slow
 def test_a_killed_run_of_two_processes_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     def start(folder: Path) -> subprocess.Popen[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,17 @@ from oakpoint.training.labels import ImageLabels
 LABELLED, LOCATED = 1, 2
 """How far an image has come: its keypoints are known; and where they lie to a fraction of a pixel is, too."""
 
-ARRAYS = ("images", "points", "scores", "descriptors", "levels", "done")
+ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+    "images": (np.uint8, 3),
+    "points": (np.float32, 3),
+    "scores": (np.float32, 2),
+    "descriptors": (np.float16, 3),
+    "levels": (np.uint8, 2),
+    "done": (np.uint8, 1),
+}
+"""Type and rank of each."""
+
+LAST_WRITTEN = "done"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,20 +63,30 @@ class Dataset:
     @classmethod
     def exists(cls, folder: Path) -> bool:
         """Whether a folder holds a data set, labelled or not; the last file that ``create`` writes says so."""
-        return (folder / f"{ARRAYS[-1]}.npy").is_file()
+        return (folder / f"{LAST_WRITTEN}.npy").is_file()
 
     @classmethod
     def open(cls, folder: Path, *, writable: bool = False) -> Dataset:
         """Map the arrays of a folder.
 
         Raises:
-            TrainingError: a file is missing or damaged.
+            TrainingError: a file is missing or damaged, or is of another data set than the others.
         """
-        mode: Literal["r+", "r"] = "r+" if writable else "r"
-        try:
-            return cls(*(np.load(folder / f"{name}.npy", mmap_mode=mode) for name in ARRAYS))
-        except (ValueError, OSError, EOFError) as error:
-            raise TrainingError(f"{folder}: not a whole data set ({error}); choose another --out") from error
+        # To be read first: mapped to be written, a file that is too short would be filled up with zeros.
+        arrays = {name: _mapped(folder / f"{name}.npy", *form) for name, form in ARRAYS.items()}
+        count, rows = len(arrays["images"]), arrays["points"].shape[1]
+        for name, expected in {
+            "points": (count, rows, 2),
+            "scores": (count, rows),
+            "descriptors": (count, rows, arrays["descriptors"].shape[2]),
+            "levels": (count, rows),
+            "done": (count,),
+        }.items():
+            if arrays[name].shape != expected:
+                raise _damaged(folder / f"{name}.npy", f"shape {expected}", f"{arrays[name].shape}")
+        if writable:
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ARRAYS}
+        return cls(**arrays)
 
     def put(self, index: int, labels: ImageLabels) -> None:
         """Keep the labels of an image, in place of earlier ones.
@@ -88,3 +108,24 @@ class Dataset:
         """Put the keypoints of an image, all of its rows, where they were located."""
         self.points[index] = points
         self.done[index] = LOCATED
+
+
+def _mapped(path: Path, dtype: type[np.generic], rank: int) -> NDArray[Any]:
+    """An array file, mapped to be read; as long as its header says."""
+    expected = f"{np.dtype(dtype)} of rank {rank}"
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        raise _damaged(path, expected, " ".join(str(error).split())) from error
+    if not isinstance(array, np.memmap):  # an archive of arrays, say
+        raise _damaged(path, expected, type(array).__name__)
+    if array.dtype != dtype or array.ndim != rank:
+        raise _damaged(path, expected, f"{array.dtype} of rank {array.ndim}")
+    size, whole = path.stat().st_size, array.offset + array.nbytes
+    if size != whole:
+        raise _damaged(path, f"{whole} bytes", str(size))
+    return array
+
+
+def _damaged(path: Path, expected: str, got: str) -> TrainingError:
+    return TrainingError(f"{path}: damaged: expected {expected}, got {got}; choose another --out")

@@ -167,7 +167,7 @@ class _Run:
         raise TrainingError(
             f"step {step}: expected finite losses and gradients, got {told} and a gradient of norm {norm.item():g} on "
             f"images {pairs.images.tolist()}; the batch is in {path}. "
-            "Start again from the last checkpoint with a lower --learning-rate or --precision f32"
+            "The same command with a lower --learning-rate or with --precision f32 goes on from the last checkpoint"
         )
 
 

@@ -22,9 +22,9 @@ LOOKS_FOLDER = "looks"
 DATASET_FOLDER = "dataset"
 
 
-MAY_CHANGE = {"training.steps", "training.validate_every"}
-"""A run may be made longer or shorter; the learning rate falls to 0 at its new end. The number of processes may not
-change: with it, so would the views of a step."""
+MAY_CHANGE = {"training.steps", "training.validate_every", "training.learning_rate", "training.precision"}
+"""A run may be made longer or shorter; the learning rate falls to 0 at its new end. A lower rate or f32 is the way on
+where a loss was not finite. The number of processes may not change: with it, so would the views of a step."""
 
 _WEIGHTS, _HASH = "_weights.", ".sha256"
 """Of weights, the hash alone says whether they are the same: a file may move, and what is known of it may grow."""
