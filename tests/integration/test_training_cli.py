@@ -182,6 +182,18 @@ def test_a_run_of_other_options_is_not_continued(command: Command, tmp_path: Pat
     assert "holds a run with another dataset.seed, training.seed" in ran.err
 
 
+def test_what_is_trained_is_decoded_as_it_was_trained(command: Command, tmp_path: Path) -> None:
+    run, student = tmp_path / "run", "small_network:SmallNetwork"
+    assert command("train", "--synthetic", 2, "--student", student, "--out", run, *SMALL).code == 0
+    weights = run / "smallnetwork.safetensors"
+    converted = ("convert", student, "--weights", weights, "--size", "160x120", "--to", "ir", "--out", tmp_path / "b")
+    command(*converted)  # what was trained for four steps may not pass
+    with oakpoint.load(student, weights=weights) as extractor:
+        assert (extractor.decode.sampling, extractor.decode.subpixel) == ("cell_centres", "soft_argmax")
+    decode = json.loads((tmp_path / "b" / "manifest.json").read_text())["decode"]
+    assert (decode["sampling"], decode["subpixel"], decode["threshold"]) == ("cell_centres", "soft_argmax", 0.005)
+
+
 def test_the_way_out_of_a_loss_that_is_not_finite_can_be_taken(command: Command, tmp_path: Path) -> None:
     arguments = ("train", "--synthetic", 2, "--student", "small_network:BadInBf16", "--out", tmp_path / "run", *SMALL)
     ran = command(*arguments, "--precision", "bf16")

@@ -2,7 +2,7 @@
 
 A network class may offer ``trainable()``, a class method that builds it as it is trained (with batch norms, say), and
 ``deployed()``, which gives the same function as ``load_network`` builds it. One without them is trained and shipped as
-it is.
+it is. A class attribute ``decode_preset`` names the decode options (``features.types.PRESETS``) that it is made for.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from torch import nn
 from oakpoint.errors import UsageError
 from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
 from oakpoint.networks.folding import unfold
-from oakpoint.networks.registry import build_network, network_class
+from oakpoint.networks.registry import build_network, network_class, own_preset
 from oakpoint.networks.weights import load_into, read_state
+
+DISTILLED_PRESET = "distilled"
+"""Decode options of networks that were trained here and do not name their own."""
 
 PROBE_SIZE = (64, 64)
 """(W, H) in pixels of the image on which a network is tried out."""
@@ -55,6 +58,15 @@ def deployed(student: nn.Module) -> nn.Module:
     """The trained network as ``load_network`` builds it, in evaluation mode."""
     make: Callable[[], nn.Module] | None = getattr(student, "deployed", None)
     return student.eval() if make is None else make()
+
+
+def trained_preset(name: str) -> str:
+    """Name of the decode options of a network that was trained here.
+
+    Raises:
+        UsageError: an unknown network, or a class that names unknown options.
+    """
+    return own_preset(network_class(name)) or DISTILLED_PRESET
 
 
 def descriptor_dim_of(name: str, network: nn.Module, device: torch.device | str = "cpu") -> int:

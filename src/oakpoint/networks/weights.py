@@ -19,6 +19,9 @@ from oakpoint.files import sha256_of_file
 
 State = dict[str, torch.Tensor]
 
+DECODE_PRESET = "decode_preset"
+"""Key of a safetensors file's header: the decode options that its weights were trained for."""
+
 RESTRICTION, LICENCE = "restriction", "licence"
 """Keys of a safetensors file's header: what its weights learnt from binds them, and under which licence that is."""
 

@@ -14,7 +14,8 @@ from oakpoint import __version__
 from oakpoint.errors import UsageError
 from oakpoint.networks.folding import settle_norms
 from oakpoint.networks.registry import shipped_weights
-from oakpoint.networks.student import build_student, deployed, descriptor_dim_of
+from oakpoint.networks.student import build_student, deployed, descriptor_dim_of, trained_preset
+from oakpoint.networks.weights import DECODE_PRESET
 from oakpoint.training.checkpoint import check_checkpoint
 from oakpoint.training.dataset import Dataset
 from oakpoint.training.labelling import DatasetOptions, create_dataset, descriptor_dim, gather, label_dataset
@@ -122,7 +123,7 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         teacher = _teacher(job, place)
         sources = _sources(job, teacher)
         student = build_student(job.student, seed=job.training.seed, init=job.init).to(place.device)
-        _check_descriptors(job, student, teacher, place)
+        _check_student(job, student, teacher, place)
         check_checkpoint(run.path, student)
         if place.first:
             _prepare(job, run, teacher, sources, place)
@@ -168,8 +169,9 @@ def _prepare(
         create_dataset(run.dataset, images, job.dataset, teacher, place)
 
 
-def _check_descriptors(job: TrainingJob, student: nn.Module, teacher: Teacher | None, place: Place) -> None:
-    """Refuse a student whose descriptors cannot be compared with the teacher's."""
+def _check_student(job: TrainingJob, student: nn.Module, teacher: Teacher | None, place: Place) -> None:
+    """Refuse a student that names unknown decode options, or whose descriptors cannot be compared with the teacher's."""
+    trained_preset(job.student)
     own = descriptor_dim_of(job.student, student, place.device)
     if teacher is None or job.training.loss.teacher_share == 0:
         return
@@ -239,6 +241,7 @@ def _write(
     network = deployed(average).cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     facts = {
         "network": job.student,
+        DECODE_PRESET: trained_preset(job.student),
         "made_by": f"oakpoint {__version__}",
         "teacher": job.teacher.name if job.teacher else "none",
         "images": str(len(dataset.images)),

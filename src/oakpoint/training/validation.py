@@ -17,13 +17,11 @@ from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_sequence
 from oakpoint.features.decode import decode
 from oakpoint.features.matching import match
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
+from oakpoint.networks.student import DISTILLED_PRESET
 from oakpoint.training.images import grey_tensor
 from oakpoint.view.draw import draw_matches
 
-DECODE = DecodeOptions(
-    threshold=0.005, nms_radius_px=4, border_px=4, max_keypoints=1000, nms="greedy", sampling="cell_centres",
-    subpixel="soft_argmax",
-)  # fmt: skip
+DECODE = DecodeOptions.preset(DISTILLED_PRESET).with_changes(max_keypoints=1000)
 SHOWN_KEYPOINTS = 200
 RIGHT_PX = 3.0
 
