@@ -45,6 +45,7 @@ def test_distilling_from_the_shipped_acorn_gives_weights_that_convert(
     assert ran.code == 0, ran.err
     facts = json.loads(ran.out)
     assert facts["weights"] == str(run / "acorn.safetensors")
+    assert facts["precision"] in ("bf16", "f32")
     assert set(facts["validation"]) == {"repeatability", "localisation_px", "mma_1px", "mma_3px"}
     assert {path.name for path in run.iterdir()} >= {"run.json", "metrics.jsonl", "losses.png", "looks", "dataset"}
     assert cv2.imread(str(run / "looks" / "0000004.png")) is not None
@@ -58,6 +59,8 @@ def test_distilling_from_the_shipped_acorn_gives_weights_that_convert(
     assert header["teacher_licence"] == header["init_licence"] == "Apache-2.0"
     assert header["init_sha256"] == record["init_weights"]["sha256"]
     assert "restriction" not in header
+    assert record["training"]["precision"] == facts["precision"]
+    assert f"training in {facts['precision']} on cpu, 1 process" in ran.err
     with oakpoint.load("acorn", weights=run / "acorn.safetensors") as extractor:
         assert len(extractor(cv2.imread(str(next(few_images.iterdir())))))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from oakpoint.training.distillation import TeacherOptions, Trained, TrainingJob
     from oakpoint.training.loop import StepReport
     from oakpoint.training.options import Precision as PrecisionName
-    from oakpoint.training.processes import Meeting
+    from oakpoint.training.processes import Meeting, Place
 
 SCRATCH = "scratch"
 LOG_EVERY_STEPS = 500
@@ -32,7 +32,13 @@ Steps = Annotated[int, typer.Option(min=1, help="Optimiser steps.")]
 Pairs = Annotated[int, typer.Option(min=1, help="View pairs of a step in each process.")]
 Rate = Annotated[float, typer.Option(min=1e-7, help="Highest learning rate of AdamW.")]
 View = Annotated[str, typer.Option(help="WIDTHxHEIGHT of the views that are trained on.")]
-Precision = Annotated[str, typer.Option(help="Arithmetic of the convolutions: bf16 or f32.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="Arithmetic of the convolutions: bf16 or f32. Default: bf16 on a GPU or a CPU that multiplies in it.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda. Default: a GPU when there is one.", show_default=False)]
 Processes = Annotated[
     int | None, typer.Option(min=1, help="Default: one for each core, or for each GPU.", show_default=False)
@@ -86,7 +92,7 @@ def distill_command(
         ),
     ] = None,
     synthetic: Annotated[int, typer.Option(min=0, help="Synthetic images beside the photographs.")] = 0,
-    precision: Precision = "bf16",
+    precision: Precision = None,
     device: Device = None,
     processes: Processes = None,
     seed: Seed = 0,
@@ -130,7 +136,7 @@ def train_command(
     pairs: Pairs = 16,
     learning_rate: Rate = 3e-3,
     view: View = "256x192",
-    precision: Precision = "bf16",
+    precision: Precision = None,
     device: Device = None,
     processes: Processes = None,
     seed: Seed = 0,
@@ -190,7 +196,7 @@ def _job(
     pairs: int,
     learning_rate: float,
     view: str,
-    precision: str,
+    precision: str | None,
     device: str | None,
     seed: int,
     validate_every: int,
@@ -215,7 +221,7 @@ def _job(
             steps=steps,
             pairs=pairs,
             learning_rate=learning_rate,
-            precision=cast("PrecisionName", precision),  # which ones there are, the options say
+            precision=cast("PrecisionName | None", precision),  # which ones there are, the options say
             seed=seed,
             views=ViewOptions(size=view_size),
             loss=LossOptions(teacher_share=teacher_share),
@@ -234,7 +240,8 @@ def _run(job: TrainingJob, processes: int | None, *, as_json: bool) -> None:
     if trained is None:  # one of torchrun's processes that is not the first
         return
     if as_json:
-        print_json({"weights": str(trained.weights), "validation": trained.figures, "folder": str(job.out)})
+        facts = {"weights": str(trained.weights), "validation": trained.figures, "folder": str(job.out)}
+        print_json({**facts, "precision": trained.precision})
         return
     out.print(f"weights in {trained.weights}; losses and pictures in {job.out}")
     out.print(f"next: oakpoint convert {job.student} --weights {trained.weights} --size 320x200 --out BUNDLE")
@@ -262,6 +269,11 @@ class _Reporter:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def began(self, place: Place, precision: PrecisionName) -> None:
+        """See ``JobListener``."""
+        processes = "1 process" if place.world == 1 else f"{place.world} processes"
+        self._print(f"training in {precision} on {place.device.type}, {processes}")
 
     def labelled(self, done: int, total: int) -> None:
         """See ``JobListener``."""

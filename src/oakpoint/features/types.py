@@ -179,9 +179,8 @@ PRESETS = {
         sampling="cell_centres",
         subpixel="soft_argmax",
     ),
-    # Ours, for whatever else distill and train make: descriptors and soft-argmax as trained; the threshold is the one
-    # that a run's validation is measured at, and that of a teacher's labels (training.labels.LabelOptions). docs/acorn.md
-    # has how acorn's own was chosen.
+    # Ours, for whatever else distill and train make: descriptors and soft-argmax as trained. The threshold is that of a
+    # run's validation and of a teacher's labels (training.labels.LabelOptions); docs/acorn.md has how acorn's was chosen.
     "distilled": DecodeOptions(
         threshold=0.005,
         nms_radius_px=4,

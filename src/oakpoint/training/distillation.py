@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from oakpoint.training.checkpoint import check_checkpoint
 from oakpoint.training.dataset import Dataset
 from oakpoint.training.labelling import DatasetOptions, create_dataset, descriptor_dim, gather, label_dataset
 from oakpoint.training.loop import Listener, train
-from oakpoint.training.options import TrainingOptions
+from oakpoint.training.options import Precision, TrainingOptions
 from oakpoint.training.positions import PositionOptions, locate_keypoints
 from oakpoint.training.processes import Meeting, Place, join_processes
 from oakpoint.training.provenance import Source, header_facts, source_of
@@ -88,6 +88,9 @@ class TrainingJob:
 class JobListener(Listener, Protocol):
     """Hears of a job's progress, on the first process."""
 
+    def began(self, place: Place, precision: Precision) -> None:
+        """Nothing was refused; work begins, in this precision."""
+
     def labelled(self, done: int, total: int) -> None:
         """So many images of all are labelled."""
 
@@ -102,10 +105,12 @@ class Trained:
     Attributes:
         weights: the student's file.
         figures: of the last validation.
+        precision: that was trained in.
     """
 
     weights: Path
     figures: dict[str, float | None]
+    precision: Precision
 
 
 def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) -> Trained | None:
@@ -119,6 +124,9 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
     """
     run = RunFolder(job.out)
     with join_processes(job.device, meeting) as place:
+        job = replace(job, training=job.training.on(place.device))
+        precision = job.training.precision
+        assert precision is not None
         # What can be refused is refused before anything is written.
         teacher = _teacher(job, place)
         sources = _sources(job, teacher)
@@ -126,13 +134,14 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         _check_student(job, student, teacher, place)
         check_checkpoint(run.path, student)
         if place.first:
+            listener.began(place, precision)
             _prepare(job, run, teacher, sources, place)
         place.wait()
         dataset = label_dataset(run.dataset, job.dataset, teacher, place, listener.labelled)
         if job.positions is not None:
             locate_keypoints(
                 Dataset.open(run.dataset, writable=True), student.eval(), job.positions, place,
-                seed=job.dataset.seed, told=listener.located,
+                seed=job.dataset.seed, precision=precision, told=listener.located,
             )  # fmt: skip
         train_on, held_back = split(len(dataset.images))
         sampler = PairSampler(dataset, train_on, job.training.views, place.device)
@@ -153,7 +162,7 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
             return None
         _write(job, run, average, dataset, sources)
         figures = judge.last or judge(average, job.training.steps)  # a run that was finished before
-        return Trained(run.weights(job.student), figures)
+        return Trained(run.weights(job.student), figures, precision)
 
 
 def _prepare(
@@ -170,7 +179,7 @@ def _prepare(
 
 
 def _check_student(job: TrainingJob, student: nn.Module, teacher: Teacher | None, place: Place) -> None:
-    """Refuse a student that names unknown decode options, or whose descriptors cannot be compared with the teacher's."""
+    """Refuse a student with unknown decode options, or with descriptors that cannot be compared with the teacher's."""
     trained_preset(job.student)
     own = descriptor_dim_of(job.student, student, place.device)
     if teacher is None or job.training.loss.teacher_share == 0:

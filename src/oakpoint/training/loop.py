@@ -123,7 +123,7 @@ class _Run:
         place: Place,
     ) -> None:
         self._network, self._average, self._optimiser = network, average, optimiser
-        self._sampler, self._options, self._folder, self._place = sampler, options, folder, place
+        self._sampler, self._options, self._folder, self._place = sampler, options.on(place.device), folder, place
         self._distributed = place.distributed(network)
         self._generator = torch.Generator(place.device)
 
