@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,9 +21,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import oakpoint
+from oakpoint.files import holding_folder
 from oakpoint.networks.acorn import Acorn
 from oakpoint.networks.registry import load_network
 from oakpoint.networks.weights import read_state, record_of
+from oakpoint.training import labelling
+from oakpoint.training.synthetic.images import synthetic_image
 
 Command = Callable[..., Any]
 
@@ -142,6 +146,8 @@ def _saved(content: bytes, folder: Path) -> Path:
         (("distill", "--images", "{images}", "--student", "small_network:WrongOutputs"), "expected semi"),
         (("distill", "--images", "{images}", "--image-size", "64x64"), "too small for views"),
         (("distill", "--images", "{images}", "--teacher", "superpoint"), "--teacher-weights FILE"),
+        (("distill", "--images", "{images}", "--teacher", "small_teacher:Raises"), "cannot be run (ValueError: moon)"),
+        (("distill", "--images", "{images}", "--teacher", "small_teacher:Tuple"), "expected TeacherOutputs, got tuple"),
         (("train", "--student", "nobody", "--synthetic", 2), "expected one of"),
     ],
 )
@@ -155,6 +161,63 @@ def test_mistakes_are_one_line(
     assert len(lines) == 1, ran.err
     assert message in lines[0]
     assert not (tmp_path / "run").exists(), "what is refused leaves nothing"
+
+
+def test_images_without_a_keypoint_are_one_line(command: Command, few_images: Path, tmp_path: Path) -> None:
+    blind = ("--teacher", "small_teacher:Blind", "--teacher-share", 0, "--image-size", "128x96")
+    ran = command("distill", "--images", few_images, *blind, "--out", tmp_path / "run", *SMALL)
+    assert ran.code == 1
+    assert "expected keypoints in the images, got none in all 3" in ran.errors[-1]
+    assert "Traceback" not in ran.err
+
+
+def test_a_folder_that_another_run_is_at_is_left_alone(command: Command, tmp_path: Path) -> None:
+    with holding_folder(tmp_path / "run"):
+        ran = command("train", "--synthetic", 2, "--out", tmp_path / "run", *SMALL)
+        assert ran.code == 1
+        assert len(ran.errors) == 1
+        assert "run: another process is at work there; wait for it to end" in ran.err
+        assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.parametrize("limit", [200_000, 13_000_000])
+def test_a_full_disk_is_one_line(command: Command, tmp_path: Path, limit: int) -> None:
+    """The first limit is too little for the images, the second for the checkpoint of a wide network."""
+    arguments = ("train", "--synthetic", 2, "--student", "small_network:WideNetwork", "--out", tmp_path / "run", *SMALL)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        ran = command(*arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ran.code == 1
+    assert ("dataset" if limit < 1e6 else "checkpoint.pt") + ": cannot be written (" in ran.errors[-1]
+    assert "Traceback" not in ran.err
+    assert command(*arguments).code == 0
+
+
+def test_an_image_is_drawn_once_and_a_killed_run_keeps_those_that_it_drew(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, killed_at = [], [3]
+
+    def draw(size: tuple[int, int], rng: np.random.Generator) -> Any:
+        if len(drawn) == killed_at[0]:
+            raise KeyboardInterrupt
+        drawn.append(size)
+        return synthetic_image(size, rng)
+
+    monkeypatch.setattr(labelling, "synthetic_image", draw)
+    arguments = ("train", "--synthetic", 5, "--out", tmp_path / "run", *SMALL)
+    assert command(*arguments).code == 130
+    assert len(drawn) == 3
+    killed_at[0] = 100
+    ran = command(*arguments)
+    assert ran.code == 0
+    assert "labelled 5 of 5 images" in ran.err
+    assert drawn == 5 * [(640, 480)]
+    images = np.load(tmp_path / "run" / "dataset" / "images.npy")
+    assert all(image.std() > 1 for image in images)
 
 
 def test_a_damaged_record_is_one_line(command: Command, tmp_path: Path) -> None:

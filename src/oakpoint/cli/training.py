@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from oakpoint.training.processes import Meeting, Place
 
 SCRATCH = "scratch"
-LOG_EVERY_STEPS = 500
+SAY_EVERY = 500
+"""Steps or images from one line to the next."""
 
 Student = Annotated[str, typer.Option(help="Network to train: acorn, or package.module:Class.")]
 Out = Annotated[
@@ -261,7 +262,7 @@ class _Reporter:
         self._steps, self._quiet = steps, quiet
         self._progress = progress_bar(TextColumn("{task.fields[figures]}"), quiet=quiet)
         self._task: TaskID | None = None
-        self._what = ""
+        self._what, self._said = "", 0
 
     def __enter__(self) -> _Reporter:
         self._progress.start()
@@ -275,41 +276,46 @@ class _Reporter:
         processes = "1 process" if place.world == 1 else f"{place.world} processes"
         self._print(f"training in {precision} on {place.device.type}, {processes}")
 
+    def gathered(self, count: int) -> None:
+        """See ``JobListener``."""
+        self._show("photographs", count, None, "")
+        self._say_at_times(count, None, f"read {count} photographs")
+
     def labelled(self, done: int, total: int) -> None:
         """See ``JobListener``."""
         self._show("labels", done, total, "")
-        if done % LOG_EVERY_STEPS == 0 or done == total:
-            self._say(f"labelled {done} of {total} images")
+        self._say_at_times(done, total, f"labelled {done} of {total} images")
 
     def located(self, done: int, total: int) -> None:
         """See ``JobListener``."""
         self._show("positions", done, total, "")
-        if done % LOG_EVERY_STEPS == 0 or done == total:
-            self._say(f"located the keypoints of {done} of {total} images")
+        self._say_at_times(done, total, f"located the keypoints of {done} of {total} images")
 
     def stepped(self, report: StepReport) -> None:
         """See ``Listener``."""
         losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
         text = f"{losses}  {report.views_per_s:.0f} images/s"
         self._show("steps", report.step, self._steps, text)
-        if report.step % LOG_EVERY_STEPS == 0 or report.step == self._steps:
-            self._say(f"step {report.step} of {self._steps}: {text}")
+        self._say_at_times(report.step, self._steps, f"step {report.step} of {self._steps}: {text}")
 
     def validated(self, step: int, figures: dict[str, float | None]) -> None:
         """See ``Listener``."""
         text = ", ".join(f"{name} –" if value is None else f"{name} {value:.3f}" for name, value in figures.items())
         self._print(f"step {step}: {text}")
 
-    def _show(self, what: str, done: int, total: int, figures: str) -> None:
+    def _show(self, what: str, done: int, total: int | None, figures: str) -> None:
         if self._what != what or self._task is None:
             if self._task is not None:
                 self._progress.remove_task(self._task)
             self._task, self._what = self._progress.add_task(what, total=total, figures=figures), what
+            self._said = done // SAY_EVERY
         self._progress.update(self._task, completed=done, figures=figures)
 
-    def _say(self, text: str) -> None:
-        """A line where no bar is shown."""
-        if self._progress.disable:
+    def _say_at_times(self, done: int, total: int | None, text: str) -> None:
+        """A line now and then, and at the end, where no bar is shown; counts of several processes skip some."""
+        due = done // SAY_EVERY > self._said or done == total
+        self._said = done // SAY_EVERY
+        if due and self._progress.disable:
             self._print(text)
 
     def _print(self, text: str) -> None:

@@ -180,7 +180,7 @@ PRESETS = {
         subpixel="soft_argmax",
     ),
     # Ours, for whatever else distill and train make: descriptors and soft-argmax as trained. The threshold is that of a
-    # run's validation and of a teacher's labels (training.labels.LabelOptions); docs/acorn.md has how acorn's was chosen.
+    # run's validation and of a teacher's labels (training.labels.LabelOptions); docs/acorn.md: how acorn's was chosen.
     "distilled": DecodeOptions(
         threshold=0.005,
         nms_radius_px=4,

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from oakpoint.errors import UsageError
+from oakpoint.errors import UsageError, first_line
 from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
 from oakpoint.networks.folding import unfold
 from oakpoint.networks.registry import build_network, network_class, own_preset
@@ -82,8 +82,7 @@ def descriptor_dim_of(name: str, network: nn.Module, device: torch.device | str 
             outputs = network.eval()(torch.zeros(1, 1, *reversed(PROBE_SIZE), device=device))
         shapes = [tuple(output.shape) for output in outputs]
     except Exception as error:  # whatever the user's own code raises
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
-        raise UsageError(f"{name}: cannot be run ({type(error).__name__}: {lines[0][:200]})") from error
+        raise UsageError(f"{name}: cannot be run ({type(error).__name__}: {first_line(error)})") from error
     finally:
         network.train(training)
     if len(shapes) != 2 or shapes[0] != (1, LOGIT_CHANNELS, rows, columns) or shapes[1][2:] != (rows, columns):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from oakpoint.errors import WeightsError
-from oakpoint.files import replacing_file
+from oakpoint.files import replacing_file, writing
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
@@ -32,7 +34,11 @@ class Progress:
 def save_checkpoint(
     folder: Path, progress: Progress, network: nn.Module, average: nn.Module, optimiser: Optimizer
 ) -> None:
-    """Write the run's state to ``checkpoint.pt`` of a folder, in place of the one that stands there."""
+    """Write the run's state to ``checkpoint.pt`` of a folder, in place of the one that stands there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     state = {
         "step": progress.step,
         "seconds": progress.seconds,
@@ -40,8 +46,19 @@ def save_checkpoint(
         "average": average.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
-    with replacing_file(folder / CHECKPOINT_FILE) as path:
-        torch.save(state, path)
+    save_tensors(folder / CHECKPOINT_FILE, state)
+
+
+def save_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write a record of tensors and numbers as ``torch.save`` does, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written; torch by itself reports a full disk as an error of its archive.
+    """
+    whole = io.BytesIO()
+    torch.save(content, whole)
+    with writing(path), replacing_file(path) as temporary:
+        temporary.write_bytes(whole.getbuffer())
 
 
 def check_checkpoint(folder: Path, network: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import TrainingError, UsageError
+from oakpoint.files import writing
 from oakpoint.training.labels import ImageLabels
+from oakpoint.training.processes import Place
 
 LABELLED, LOCATED = 1, 2
 """How far an image has come: its keypoints are known; and where they lie to a fraction of a pixel is, too."""
@@ -24,6 +27,9 @@ ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "done": (np.uint8, 1),
 }
 """Type and rank of each."""
+
+Told = Callable[[int, int], None]
+"""Hears how many images of how many are done."""
 
 LAST_WRITTEN = "done"
 
@@ -49,16 +55,23 @@ class Dataset:
     done: NDArray[np.uint8]
 
     @classmethod
-    def create(cls, folder: Path, images: NDArray[np.uint8], *, max_points: int, descriptor_dim: int) -> None:
-        """Write arrays for these images, with no labels yet."""
-        folder.mkdir(parents=True, exist_ok=True)
-        count = len(images)
-        np.save(folder / "images.npy", images)
-        np.save(folder / "points.npy", np.zeros((count, max_points, 2), np.float32))
-        np.save(folder / "scores.npy", np.zeros((count, max_points), np.float32))
-        np.save(folder / "descriptors.npy", np.zeros((count, max_points, descriptor_dim), np.float16))
-        np.save(folder / "levels.npy", np.zeros((count, max_points), np.uint8))
-        np.save(folder / "done.npy", np.zeros(count, np.uint8))
+    def create(
+        cls, folder: Path, images: NDArray[np.uint8], *, max_points: int, descriptor_dim: int, to_come: int = 0
+    ) -> None:
+        """Write arrays for these images and for as many more, black ones, as are ``to_come``, with no labels yet.
+
+        Raises:
+            OutputError: the folder cannot be written, or the disk is full.
+        """
+        count = len(images) + to_come
+        black = np.zeros((to_come, *images.shape[1:]), np.uint8)
+        shapes = {"points": (max_points, 2), "scores": (max_points,), "descriptors": (max_points, descriptor_dim)}
+        shapes |= {"levels": (max_points,), "done": ()}
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / "images.npy", np.concatenate([images, black]) if to_come else images)
+            for name, shape in shapes.items():
+                np.save(folder / f"{name}.npy", np.zeros((count, *shape), ARRAYS[name][0]))
 
     @classmethod
     def exists(cls, folder: Path) -> bool:
@@ -83,13 +96,13 @@ class Dataset:
             "done": (count,),
         }.items():
             if arrays[name].shape != expected:
-                raise _damaged(folder / f"{name}.npy", f"shape {expected}", f"{arrays[name].shape}")
+                raise _damaged(folder / f"{name}.npy", f"shape {expected}", str(arrays[name].shape))
         if writable:
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in ARRAYS}
         return cls(**arrays)
 
-    def put(self, index: int, labels: ImageLabels) -> None:
-        """Keep the labels of an image, in place of earlier ones.
+    def put(self, index: int, labels: ImageLabels, image: NDArray[np.uint8] | None = None) -> None:
+        """Keep the labels of an image, in place of earlier ones, and the image itself where it was still to come.
 
         Raises:
             UsageError: there are more than the arrays have rows.
@@ -97,12 +110,34 @@ class Dataset:
         count, rows = len(labels.points), self.points.shape[1]
         if count > rows:
             raise UsageError(f"labels of image {index}: expected {rows} keypoints or fewer, got {count}")
+        if image is not None:
+            self.images[index] = image
         self.points[index, :count] = labels.points
         self.scores[index, :count] = labels.scores
         self.scores[index, count:] = 0
         self.descriptors[index, :count] = labels.descriptors
         self.levels[index, :count] = labels.levels
         self.done[index] = LABELLED
+
+    def left(self, stage: int, place: Place, told: Told) -> Iterator[int]:
+        """Indices of this process's images that have not come to a stage, until no process has any.
+
+        Args:
+            stage: ``LABELLED`` or ``LOCATED``.
+            place: this process among the others.
+            told: hears, on the first process, how many images of all have come to it.
+        """
+        count = len(self.done)
+        begun = bool((self.done < stage).any())
+        for index in range(place.rank, count, place.world):
+            if self.done[index] < stage:
+                yield index
+                reached = int((self.done >= stage).sum())
+                if place.first and reached < count:
+                    told(reached, count)
+        place.wait()
+        if place.first and begun:
+            told(count, count)
 
     def move(self, index: int, points: NDArray[np.float32]) -> None:
         """Put the keypoints of an image, all of its rows, where they were located."""

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
 from oakpoint import __version__
 from oakpoint.errors import UsageError
+from oakpoint.files import holding_folder
 from oakpoint.networks.folding import settle_norms
 from oakpoint.networks.registry import shipped_weights
 from oakpoint.networks.student import build_student, deployed, descriptor_dim_of, trained_preset
 from oakpoint.networks.weights import DECODE_PRESET
 from oakpoint.training.checkpoint import check_checkpoint
 from oakpoint.training.dataset import Dataset
-from oakpoint.training.labelling import DatasetOptions, create_dataset, descriptor_dim, gather, label_dataset
+from oakpoint.training.labelling import DatasetOptions, create_dataset, gather, label_dataset
 from oakpoint.training.loop import Listener, train
 from oakpoint.training.options import Precision, TrainingOptions
 from oakpoint.training.positions import PositionOptions, locate_keypoints
 from oakpoint.training.processes import Meeting, Place, join_processes
 from oakpoint.training.provenance import Source, header_facts, source_of
 from oakpoint.training.run import RunFolder, save_curves, write_weights
+from oakpoint.training.teachers.probe import probe_teacher
 from oakpoint.training.teachers.protocol import Teacher
 from oakpoint.training.teachers.registry import ROLE, open_teacher, weights_of
 from oakpoint.training.validation import Validation
@@ -83,6 +87,8 @@ class TrainingJob:
             raise UsageError(
                 "locate: random weights find no keypoints; start from trained ones (--init FILE), or leave it out"
             )
+        if self.dataset.images and self.teacher is None:
+            raise UsageError("images: expected a teacher to label them, got none")
 
 
 class JobListener(Listener, Protocol):
@@ -90,6 +96,9 @@ class JobListener(Listener, Protocol):
 
     def began(self, place: Place, precision: Precision) -> None:
         """Nothing was refused; work begins, in this precision."""
+
+    def gathered(self, count: int) -> None:
+        """So many photographs are read; nobody knows of how many."""
 
     def labelled(self, done: int, total: int) -> None:
         """So many images of all are labelled."""
@@ -123,7 +132,7 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         OakpointError: one of its kinds: images, weights, options, or a training that went astray.
     """
     run = RunFolder(job.out)
-    with join_processes(job.device, meeting) as place:
+    with join_processes(job.device, meeting) as place, ExitStack() as held:
         job = replace(job, training=job.training.on(place.device))
         precision = job.training.precision
         assert precision is not None
@@ -131,11 +140,12 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         teacher = _teacher(job, place)
         sources = _sources(job, teacher)
         student = build_student(job.student, seed=job.training.seed, init=job.init).to(place.device)
-        _check_student(job, student, teacher, place)
+        width = _checked_width(job, student, teacher, place)
         check_checkpoint(run.path, student)
         if place.first:
+            held.enter_context(holding_folder(run.path))
+            _prepare(job, run, width, sources, place, listener)
             listener.began(place, precision)
-            _prepare(job, run, teacher, sources, place)
         place.wait()
         dataset = label_dataset(run.dataset, job.dataset, teacher, place, listener.labelled)
         if job.positions is not None:
@@ -166,30 +176,39 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
 
 
 def _prepare(
-    job: TrainingJob, run: RunFolder, teacher: Teacher | None, sources: Mapping[str, Source], place: Place
+    job: TrainingJob,
+    run: RunFolder,
+    descriptor_dim: int,
+    sources: Mapping[str, Source],
+    place: Place,
+    listener: JobListener,
 ) -> None:
     """Begin the run: its record, and its images unless they are there."""
-    images = None if Dataset.exists(run.dataset) else gather(job.dataset)
-    if images is not None:
-        Validation([images[0]])  # says whether they are large enough
+    photographs = None if Dataset.exists(run.dataset) else gather(job.dataset, listener.gathered)
+    if photographs is not None:
+        Validation([np.zeros(photographs.shape[1:], np.uint8)])  # says whether they are large enough
     weights = {f"{name}_weights": asdict(source.record) for name, source in sources.items()}
     run.begin({**_asked(job), "processes": place.world, **weights})
-    if images is not None:
-        create_dataset(run.dataset, images, job.dataset, teacher, place)
+    if photographs is not None:
+        create_dataset(run.dataset, photographs, job.dataset, descriptor_dim=descriptor_dim)
 
 
-def _check_student(job: TrainingJob, student: nn.Module, teacher: Teacher | None, place: Place) -> None:
-    """Refuse a student with unknown decode options, or with descriptors that cannot be compared with the teacher's."""
+def _checked_width(job: TrainingJob, student: nn.Module, teacher: Teacher | None, place: Place) -> int:
+    """Width of the teacher's descriptors, 0 with no teacher; refuses a teacher and a student that do not work.
+
+    A student may name unknown decode options, or have descriptors that cannot be compared with the teacher's.
+    """
     trained_preset(job.student)
     own = descriptor_dim_of(job.student, student, place.device)
-    if teacher is None or job.training.loss.teacher_share == 0:
-        return
-    taught = descriptor_dim(teacher, place.device)
-    if own != taught:
+    if teacher is None:
+        return 0
+    taught = probe_teacher(teacher, place.device)
+    if own != taught and job.training.loss.teacher_share > 0:
         raise UsageError(
             f"teacher {teacher.name}: expected descriptors of {own} values, as {job.student} has, got {taught}; "
             "with --teacher-share 0 it teaches keypoints alone"
         )
+    return taught
 
 
 def split(count: int) -> tuple[torch.Tensor, torch.Tensor]:

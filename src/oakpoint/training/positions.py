@@ -7,7 +7,6 @@ agree on can be found in each of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from oakpoint.features.types import CELL_PX
-from oakpoint.training.dataset import LOCATED, Dataset
+from oakpoint.training.dataset import LOCATED, Dataset, Told
 from oakpoint.training.homographies import ViewRanges, random_homographies, transform, warp
 from oakpoint.training.images import grey_tensor
 from oakpoint.training.labels import FULL
@@ -63,7 +62,7 @@ def locate_keypoints(
     *,
     seed: int,
     precision: Precision,
-    told: Callable[[int, int], None],
+    told: Told,
 ) -> None:
     """Move the keypoints of a labelled data set to where a network finds them, all processes together.
 
@@ -78,14 +77,9 @@ def locate_keypoints(
         precision: of the network's convolutions.
         told: hears, on the first process, of how many images of all the keypoints are located.
     """
-    for index in range(place.rank, len(dataset.images), place.world):
-        if dataset.done[index] == LOCATED:
-            continue
+    for index in dataset.left(LOCATED, place, told):
         generator = torch.Generator(place.device).manual_seed(seed * 1_000_003 + index)
         dataset.move(index, _located_of_image(dataset, index, network, options, generator, precision).cpu().numpy())
-        if place.first:
-            told(int((dataset.done == LOCATED).sum()), len(dataset.done))
-    place.wait()
 
 
 def _located_of_image(

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from oakpoint.errors import MissingExtraError, OutputError, TrainingError
-from oakpoint.files import replacing_file
-from oakpoint.training.loop import METRICS_FILE
+from oakpoint.errors import MissingExtraError, TrainingError
+from oakpoint.files import replacing_file, writing
+from oakpoint.training.metrics import METRICS_FILE, read_metrics
 from oakpoint.view.charts import Axis, save_lines
 
 OPTIONS_FILE = "run.json"
@@ -50,12 +50,10 @@ class RunFolder:
 
         Raises:
             TrainingError: the folder holds a run of other options.
-            OutputError: the folder cannot be made.
+            OutputError: the folder cannot be written.
         """
-        try:
+        with writing(self.path):
             (self.path / LOOKS_FOLDER).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be made ({error.strerror}); choose another --out") from error
         text = json.dumps(asked, indent=2, default=str)
         file = self.path / OPTIONS_FILE
         if file.is_file():
@@ -66,7 +64,7 @@ class RunFolder:
                     f"{self.path}: holds a run with another {', '.join(sorted(differing))}; give the same options to "
                     "continue it, or another --out"
                 )
-        with replacing_file(file) as path:
+        with writing(file), replacing_file(file) as path:
             path.write_text(text + "\n", encoding="utf-8")
 
     def _record(self, file: Path) -> dict[str, Any]:
@@ -108,9 +106,10 @@ def write_weights(network: nn.Module, path: Path, facts: Mapping[str, str]) -> N
     Raises:
         MissingExtraError: safetensors is not installed.
         TrainingError: a weight does not fit FP16.
+        OutputError: the file cannot be written.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError as error:
         raise MissingExtraError("safetensors", "torch") from error
     state = {
@@ -120,8 +119,8 @@ def write_weights(network: nn.Module, path: Path, facts: Mapping[str, str]) -> N
     for name, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):
             raise TrainingError(f"{name}: holds weights beyond FP16 (±65504)")
-    with replacing_file(path) as temporary:
-        save_file(state, temporary, metadata=dict(facts))
+    with writing(path), replacing_file(path) as temporary:
+        temporary.write_bytes(save(state, metadata=dict(facts)))
 
 
 def save_curves(folder: Path) -> None:
@@ -130,7 +129,7 @@ def save_curves(folder: Path) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    records = [json.loads(line) for line in (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+    records = read_metrics(folder / METRICS_FILE)
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for record in records:
         validation = record.get("validation", {})
@@ -144,4 +143,5 @@ def save_curves(folder: Path) -> None:
                     continue
                 panels.setdefault(label, {}).setdefault(name, []).append((record["step"], value))
     if panels:
-        save_lines(folder / CURVES_FILE, panels, x=Axis("step", low=0), title="training")
+        with writing(folder / CURVES_FILE):
+            save_lines(folder / CURVES_FILE, panels, x=Axis("step", low=0), title="training")
