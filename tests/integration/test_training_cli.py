@@ -26,10 +26,12 @@ from oakpoint.networks.acorn import Acorn
 from oakpoint.networks.registry import load_network
 from oakpoint.networks.weights import read_state, record_of
 from oakpoint.training import labelling
+from oakpoint.training.checkpoint import progress_of
 from oakpoint.training.synthetic.images import synthetic_image
 
 Command = Callable[..., Any]
 
+OFTEN_SAVED = Path(__file__).parents[1] / "networks" / "often_saved.py"
 SMALL = ("--steps", 4, "--pairs", 1, "--view", "64x64", "--processes", 1, "--device", "cpu")
 
 
@@ -260,6 +262,15 @@ def test_what_is_trained_is_decoded_as_it_was_trained(command: Command, tmp_path
     assert (decode["sampling"], decode["subpixel"], decode["threshold"]) == ("cell_centres", "soft_argmax", 0.005)
 
 
+def test_a_run_made_shorter_says_how_far_it_came(command: Command, tmp_path: Path) -> None:
+    arguments = ("train", "--synthetic", 2, "--out", tmp_path / "run", "--pairs", 1, "--view", "64x64")
+    for steps in (3, 1):
+        assert command(*arguments, "--processes", 1, "--steps", steps).code == 0
+        with safe_open(tmp_path / "run" / "acorn.safetensors", "pt") as file:
+            assert file.metadata()["steps"] == "3"
+    assert sorted(path.name for path in (tmp_path / "run" / "looks").iterdir()) == ["0000003.png"]
+
+
 def test_the_way_out_of_a_loss_that_is_not_finite_can_be_taken(command: Command, tmp_path: Path) -> None:
     arguments = ("train", "--synthetic", 2, "--student", "small_network:BadInBf16", "--out", tmp_path / "run", *SMALL)
     ran = command(*arguments, "--precision", "bf16")
@@ -275,7 +286,7 @@ def test_a_killed_run_of_two_processes_goes_on_and_ends_the_same(tmp_path: Path)
     def start(folder: Path) -> subprocess.Popen[str]:
         arguments = ["train", "--synthetic", "4", "--steps", "60", "--pairs", "2", "--view", "64x64"]
         return subprocess.Popen(
-            [sys.executable, "-m", "oakpoint", *arguments, "--processes", "2", "--device", "cpu", "--out", str(folder)],
+            [sys.executable, OFTEN_SAVED, *arguments, "--processes", "2", "--device", "cpu", "--out", str(folder)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -286,12 +297,13 @@ def test_a_killed_run_of_two_processes_goes_on_and_ends_the_same(tmp_path: Path)
     output, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, output
     killed = start(tmp_path / "killed")
-    metrics = tmp_path / "killed" / "metrics.jsonl"
+    metrics, checkpoint = (tmp_path / "killed" / name for name in ("metrics.jsonl", "checkpoint.pt"))
     deadline = time.monotonic() + 200
-    while not metrics.is_file() and killed.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    while not checkpoint.is_file() and killed.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
+    assert 0 < progress_of(tmp_path / "killed").step < 60
     again = start(tmp_path / "killed")
     output, _ = again.communicate(timeout=300)
     assert again.returncode == 0, output

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from oakpoint.errors import WeightsError
+from oakpoint.errors import WeightsError, first_line
 from oakpoint.files import replacing_file, writing
+from oakpoint.networks.weights import load_into
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
@@ -71,6 +72,16 @@ def check_checkpoint(folder: Path, network: nn.Module) -> None:
     load_checkpoint(folder, own, copy.deepcopy(own), torch.optim.AdamW(own.parameters()), torch.device("cpu"))
 
 
+def progress_of(folder: Path) -> Progress:
+    """How far the run of a folder has come; with no checkpoint there, nowhere.
+
+    Raises:
+        WeightsError: the checkpoint is damaged.
+    """
+    state = _state(folder / CHECKPOINT_FILE, torch.device("cpu"))
+    return Progress() if state is None else Progress(int(state["step"]), float(state["seconds"]))
+
+
 def load_checkpoint(
     folder: Path, network: nn.Module, average: nn.Module, optimiser: Optimizer, device: torch.device
 ) -> Progress:
@@ -80,16 +91,31 @@ def load_checkpoint(
         WeightsError: the checkpoint is damaged or another network's.
     """
     path = folder / CHECKPOINT_FILE
-    if not path.is_file():
+    state = _state(path, device)
+    if state is None:
         return Progress()
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
+        load_into(network, state["network"], path)
+        load_into(average, state["average"], path)
         optimiser.load_state_dict(state["optimiser"])
-        return Progress(int(state["step"]), float(state["seconds"]))
+    except WeightsError as error:  # names the tensor
+        raise _foreign(str(error).removeprefix(f"{path}: "), path) from error
     except Exception as error:  # whatever a damaged file makes torch raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"{path}: expected a checkpoint of this network, got {reason}; choose another --out"
-        ) from error
+        raise _foreign(first_line(error), path) from error
+    return Progress(int(state["step"]), float(state["seconds"]))
+
+
+def _state(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """What a checkpoint holds, with a step and seconds; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        float(state["step"]), float(state["seconds"])
+    except Exception as error:  # whatever a damaged file makes torch raise
+        raise _foreign(first_line(error), path) from error
+    return state
+
+
+def _foreign(reason: str, path: Path) -> WeightsError:
+    return WeightsError(f"{path}: expected a checkpoint of this network: {reason}; choose another --out")

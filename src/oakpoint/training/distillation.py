@@ -19,7 +19,7 @@ from oakpoint.networks.folding import settle_norms
 from oakpoint.networks.registry import shipped_weights
 from oakpoint.networks.student import build_student, deployed, descriptor_dim_of, trained_preset
 from oakpoint.networks.weights import DECODE_PRESET
-from oakpoint.training.checkpoint import check_checkpoint
+from oakpoint.training.checkpoint import check_checkpoint, progress_of
 from oakpoint.training.dataset import Dataset
 from oakpoint.training.labelling import DatasetOptions, create_dataset, gather, label_dataset
 from oakpoint.training.loop import Listener, train
@@ -171,7 +171,7 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         if judge is None:
             return None
         _write(job, run, average, dataset, sources)
-        figures = judge.last or judge(average, job.training.steps)  # a run that was finished before
+        figures = judge.last or judge(average, progress_of(run.path).step)  # a run that was finished before
         return Trained(run.weights(job.student), figures, precision)
 
 
@@ -273,7 +273,7 @@ def _write(
         "made_by": f"oakpoint {__version__}",
         "teacher": job.teacher.name if job.teacher else "none",
         "images": str(len(dataset.images)),
-        "steps": str(job.training.steps),
+        "steps": str(progress_of(run.path).step),  # more than were asked for, where a run was made shorter
         **header_facts(sources),
     }
     write_weights(network, run.weights(job.student), facts)
