@@ -146,7 +146,7 @@ def _saved(content: bytes, folder: Path) -> Path:
         (("distill", "--images", "{images}", "--init", "nothing.pth"), "no such weights file"),
         (("distill", "--images", "{images}", "--student", "small_network:SmallNetwork"), "expected descriptors of 16"),
         (("distill", "--images", "{images}", "--student", "small_network:WrongOutputs"), "expected semi"),
-        (("distill", "--images", "{images}", "--image-size", "64x64"), "too small for views"),
+        (("distill", "--images", "{images}", "--image-size", "64x64"), "images: 64×64 px is too small for"),
         (("distill", "--images", "{images}", "--teacher", "superpoint"), "--teacher-weights FILE"),
         (("distill", "--images", "{images}", "--teacher", "small_teacher:Raises"), "cannot be run (ValueError: moon)"),
         (("distill", "--images", "{images}", "--teacher", "small_teacher:Tuple"), "expected TeacherOutputs, got tuple"),
@@ -211,7 +211,9 @@ def test_an_image_is_drawn_once_and_a_killed_run_keeps_those_that_it_drew(
 
     monkeypatch.setattr(labelling, "synthetic_image", draw)
     arguments = ("train", "--synthetic", 5, "--out", tmp_path / "run", *SMALL)
-    assert command(*arguments).code == 130
+    interrupted = command(*arguments)
+    assert interrupted.code == 130
+    assert "the same command goes on where this one stopped" in interrupted.err
     assert len(drawn) == 3
     killed_at[0] = 100
     ran = command(*arguments)

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.progress import TaskID, TextColumn
 
-from oakpoint.cli.console import out, print_json, progress_bar
+from oakpoint.cli.console import out, print_json, print_warning, progress_bar
 from oakpoint.cli.options import Json, parse_size
 from oakpoint.errors import MissingExtraError
 from oakpoint.networks.registry import shipped_weights
@@ -237,7 +237,12 @@ def _job(
 def _run(job: TrainingJob, processes: int | None, *, as_json: bool) -> None:
     from oakpoint.training.processes import process_count, run_in_processes
 
-    trained = run_in_processes(_work, job, process_count(job.device, processes))
+    try:
+        trained = run_in_processes(_work, job, process_count(job.device, processes))
+    except KeyboardInterrupt:
+        if job.out.is_dir():
+            print_warning("the same command goes on where this one stopped")
+        raise
     if trained is None:  # one of torchrun's processes that is not the first
         return
     if as_json:

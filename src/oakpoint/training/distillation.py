@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -31,7 +30,7 @@ from oakpoint.training.run import RunFolder, save_curves, write_weights
 from oakpoint.training.teachers.probe import probe_teacher
 from oakpoint.training.teachers.protocol import Teacher
 from oakpoint.training.teachers.registry import ROLE, open_teacher, weights_of
-from oakpoint.training.validation import Validation
+from oakpoint.training.validation import Validation, check_size
 from oakpoint.training.views import PairSampler
 from oakpoint.view.picture import write_image
 
@@ -186,7 +185,7 @@ def _prepare(
     """Begin the run: its record, and its images unless they are there."""
     photographs = None if Dataset.exists(run.dataset) else gather(job.dataset, listener.gathered)
     if photographs is not None:
-        Validation([np.zeros(photographs.shape[1:], np.uint8)])  # says whether they are large enough
+        check_size((photographs.shape[2], photographs.shape[1]))
     weights = {f"{name}_weights": asdict(source.record) for name, source in sources.items()}
     run.begin({**_asked(job), "processes": place.world, **weights})
     if photographs is not None:
