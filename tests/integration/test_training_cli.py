@@ -273,6 +273,20 @@ def test_a_run_made_shorter_says_how_far_it_came(command: Command, tmp_path: Pat
     assert sorted(path.name for path in (tmp_path / "run" / "looks").iterdir()) == ["0000003.png"]
 
 
+def test_the_example_of_the_documentation(
+    command: Command, few_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "teachers.md").read_text()
+    (tmp_path / "mine.py").write_text(page.split("```python\n")[1].split("```")[0])
+    monkeypatch.chdir(tmp_path)
+    own = ("--teacher", "mine:Contrast", "--student", "mine:Small", "--init", "scratch", "--image-size", "128x96")
+    ran = command("distill", "--images", few_images, *own, "--out", "run", *SMALL)
+    assert ran.code == 0, ran.err
+    network = load_network("mine:Small", Path("run/small.safetensors"))
+    assert network.decode_preset == "distilled"
+    assert network.weights.licence == "unknown"
+
+
 def test_the_way_out_of_a_loss_that_is_not_finite_can_be_taken(command: Command, tmp_path: Path) -> None:
     arguments = ("train", "--synthetic", 2, "--student", "small_network:BadInBf16", "--out", tmp_path / "run", *SMALL)
     ran = command(*arguments, "--precision", "bf16")
