@@ -298,6 +298,18 @@ def test_the_way_out_of_a_loss_that_is_not_finite_can_be_taken(command: Command,
 
 
 @pytest.mark.slow
+def test_two_processes_that_are_refused_say_so_in_one_line(tmp_path: Path) -> None:
+    arguments = ["train", "--synthetic", "2", "--processes", "2", "--device", "cpu", "--out", str(tmp_path / "run")]
+    with holding_folder(tmp_path / "run"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "oakpoint", *arguments], capture_output=True, text=True, timeout=120
+        )
+    assert ran.returncode == 1
+    assert len(ran.stderr.strip().splitlines()) == 1, ran.stderr
+    assert "another process is at work there" in ran.stderr
+
+
+@pytest.mark.slow
 def test_a_killed_run_of_two_processes_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     def start(folder: Path) -> subprocess.Popen[str]:
         arguments = ["train", "--synthetic", "4", "--steps", "60", "--pairs", "2", "--view", "64x64"]
