@@ -27,6 +27,12 @@ expected, what came, and what to do next.
 from __future__ import annotations
 
 
+def first_line(error: Exception) -> str:
+    """What a foreign error says first, for a message of one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or ["no reason given"])[0][:200]
+
+
 class OakpointError(Exception):
     """Base of all errors that oakpoint raises for a user to act on."""
 

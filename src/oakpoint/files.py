@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 
@@ -77,6 +78,47 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say in one line that ``path`` could not be written in the block: the disk is full, say.
+
+    Raises:
+        OutputError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def holding_folder(path: Path) -> Iterator[None]:
+    """Make a folder if need be, and keep out whoever else would hold it meanwhile.
+
+    A folder that was made and is left empty is removed again.
+
+    Raises:
+        OutputError: the folder cannot be made, or another process holds it.
+    """
+    made = not path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be made ({error.strerror}); choose another folder") from error
+    try:
+        if _lock(handle) == "held":
+            raise OutputError(f"{path}: another process is at work there; wait for it to end, or choose another folder")
+        try:
+            yield
+        finally:
+            if made:
+                with contextlib.suppress(OSError):  # it is not empty
+                    path.rmdir()
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
 def _marked_as_used(handle: int) -> Iterator[None]:
     """Hold a lock on a temporary folder while it is filled; it goes with the process, however that ends."""
     try:
@@ -88,13 +130,20 @@ def _marked_as_used(handle: int) -> Iterator[None]:
 
 def _try_lock(handle: int) -> bool:
     """Take the lock; False where another process holds it, or where the system has no such locks."""
+    return _lock(handle) == "taken"
+
+
+def _lock(handle: int) -> Literal["taken", "held", "none"]:
+    """Take the lock of a folder; ``held`` where another process has it, ``none`` where the system has no such locks."""
     try:
         import fcntl
 
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "held"
     except (ImportError, OSError):
-        return False
-    return True
+        return "none"
+    return "taken"
 
 
 def _prefix(name: str) -> str:

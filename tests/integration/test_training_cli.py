@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,13 +17,21 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import oakpoint
+from oakpoint.files import holding_folder
 from oakpoint.networks.acorn import Acorn
+from oakpoint.networks.registry import load_network
+from oakpoint.networks.weights import read_state, record_of
+from oakpoint.training import labelling
+from oakpoint.training.checkpoint import progress_of
+from oakpoint.training.synthetic.images import synthetic_image
 
 Command = Callable[..., Any]
 
+OFTEN_SAVED = Path(__file__).parents[1] / "networks" / "often_saved.py"
 SMALL = ("--steps", 4, "--pairs", 1, "--view", "64x64", "--processes", 1, "--device", "cpu")
 
 
@@ -42,6 +51,7 @@ def test_distilling_from_the_shipped_acorn_gives_weights_that_convert(
     assert ran.code == 0, ran.err
     facts = json.loads(ran.out)
     assert facts["weights"] == str(run / "acorn.safetensors")
+    assert facts["precision"] in ("bf16", "f32")
     assert set(facts["validation"]) == {"repeatability", "localisation_px", "mma_1px", "mma_3px"}
     assert {path.name for path in run.iterdir()} >= {"run.json", "metrics.jsonl", "losses.png", "looks", "dataset"}
     assert cv2.imread(str(run / "looks" / "0000004.png")) is not None
@@ -49,9 +59,59 @@ def test_distilling_from_the_shipped_acorn_gives_weights_that_convert(
     assert {tensor.dtype for tensor in state.values()} == {torch.float16}
     Acorn().load_state_dict({name: tensor.float() for name, tensor in state.items()})
     record = json.loads((run / "run.json").read_text())
-    assert record["teacher_weights"]["file"] == "acorn.safetensors"
+    assert record["teacher_weights"]["file"] == record["init_weights"]["file"] == "acorn.safetensors"
+    with safe_open(run / "acorn.safetensors", "pt") as file:
+        header = file.metadata()
+    assert header["teacher_licence"] == header["init_licence"] == "Apache-2.0"
+    assert header["init_sha256"] == record["init_weights"]["sha256"]
+    assert "restriction" not in header
+    assert record["training"]["precision"] == facts["precision"]
+    assert f"training in {facts['precision']} on cpu, 1 process" in ran.err
     with oakpoint.load("acorn", weights=run / "acorn.safetensors") as extractor:
         assert len(extractor(cv2.imread(str(next(few_images.iterdir())))))
+
+
+@pytest.fixture
+def bound_weights(tmp_path: Path) -> Path:
+    """Weights of acorn that say that their licence binds what learns from them."""
+    path = tmp_path / "bound.safetensors"
+    facts = {"restriction": "its licence binds what learns from it", "licence": "research only"}
+    save_file(Acorn().state_dict(), path, metadata=facts)
+    return path
+
+
+def test_a_licence_that_binds_is_accepted_by_name_and_goes_along(
+    command: Command, tmp_path: Path, bound_weights: Path
+) -> None:
+    run, child = tmp_path / "run", tmp_path / "run" / "acorn.safetensors"
+    arguments = ("train", "--synthetic", 2, "--init", bound_weights, "--out", run, *SMALL)
+    ran = command(*arguments)
+    assert ran.code == 1
+    assert "bound.safetensors: not taken as initial weights: its licence binds" in ran.err
+    assert "--accept-licence" in ran.err
+    assert not run.exists()
+    assert command(*arguments, "--accept-licence").code == 0
+    assert record_of(child, read_state(child)).licence == "research only"
+    assert json.loads((run / "run.json").read_text())["init_weights"]["licence"] == "research only"
+    other = ("train", "--synthetic", 2, "--init", child, "--out", tmp_path / "grandchild", *SMALL)
+    assert "not taken as initial weights: its licence binds" in command(*other).err
+
+
+def test_a_run_goes_on_where_its_weights_have_moved_and_not_with_others(
+    command: Command, few_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = tmp_path / "init.safetensors"
+    save_file(load_network("acorn", None, seed=1).module.state_dict(), init)
+    arguments = ("distill", "--out", tmp_path / "run", "--image-size", "128x96", *SMALL)
+    monkeypatch.chdir(few_images)
+    assert command(*arguments, "--images", ".", "--init", init).code == 0
+    moved = init.rename(tmp_path / "moved.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert command(*arguments, "--images", few_images, "--init", moved).code == 0
+    save_file(load_network("acorn", None, seed=2).module.state_dict(), moved)
+    ran = command(*arguments, "--images", few_images, "--init", moved)
+    assert ran.code == 1
+    assert "holds a run with another init_weights.sha256" in ran.err
 
 
 def test_a_finished_run_is_left_as_it_is_and_goes_on_when_asked_for_more_steps(
@@ -86,8 +146,10 @@ def _saved(content: bytes, folder: Path) -> Path:
         (("distill", "--images", "{images}", "--init", "nothing.pth"), "no such weights file"),
         (("distill", "--images", "{images}", "--student", "small_network:SmallNetwork"), "expected descriptors of 16"),
         (("distill", "--images", "{images}", "--student", "small_network:WrongOutputs"), "expected semi"),
-        (("distill", "--images", "{images}", "--image-size", "64x64"), "too small for views"),
+        (("distill", "--images", "{images}", "--image-size", "64x64"), "images: 64×64 px is too small for"),
         (("distill", "--images", "{images}", "--teacher", "superpoint"), "--teacher-weights FILE"),
+        (("distill", "--images", "{images}", "--teacher", "small_teacher:Raises"), "cannot be run (ValueError: moon)"),
+        (("distill", "--images", "{images}", "--teacher", "small_teacher:Tuple"), "expected TeacherOutputs, got tuple"),
         (("train", "--student", "nobody", "--synthetic", 2), "expected one of"),
     ],
 )
@@ -101,6 +163,65 @@ def test_mistakes_are_one_line(
     assert len(lines) == 1, ran.err
     assert message in lines[0]
     assert not (tmp_path / "run").exists(), "what is refused leaves nothing"
+
+
+def test_images_without_a_keypoint_are_one_line(command: Command, few_images: Path, tmp_path: Path) -> None:
+    blind = ("--teacher", "small_teacher:Blind", "--teacher-share", 0, "--image-size", "128x96")
+    ran = command("distill", "--images", few_images, *blind, "--out", tmp_path / "run", *SMALL)
+    assert ran.code == 1
+    assert "expected keypoints in the images, got none in all 3" in ran.errors[-1]
+    assert "Traceback" not in ran.err
+
+
+def test_a_folder_that_another_run_is_at_is_left_alone(command: Command, tmp_path: Path) -> None:
+    with holding_folder(tmp_path / "run"):
+        ran = command("train", "--synthetic", 2, "--out", tmp_path / "run", *SMALL)
+        assert ran.code == 1
+        assert len(ran.errors) == 1
+        assert "run: another process is at work there; wait for it to end" in ran.err
+        assert not list((tmp_path / "run").iterdir())
+
+
+@pytest.mark.parametrize("limit", [200_000, 13_000_000])
+def test_a_full_disk_is_one_line(command: Command, tmp_path: Path, limit: int) -> None:
+    """The first limit is too little for the images, the second for the checkpoint of a wide network."""
+    arguments = ("train", "--synthetic", 2, "--student", "small_network:WideNetwork", "--out", tmp_path / "run", *SMALL)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        ran = command(*arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert ran.code == 1
+    assert ("dataset" if limit < 1e6 else "checkpoint.pt") + ": cannot be written (" in ran.errors[-1]
+    assert "Traceback" not in ran.err
+    assert command(*arguments).code == 0
+
+
+def test_an_image_is_drawn_once_and_a_killed_run_keeps_those_that_it_drew(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, killed_at = [], [3]
+
+    def draw(size: tuple[int, int], rng: np.random.Generator) -> Any:
+        if len(drawn) == killed_at[0]:
+            raise KeyboardInterrupt
+        drawn.append(size)
+        return synthetic_image(size, rng)
+
+    monkeypatch.setattr(labelling, "synthetic_image", draw)
+    arguments = ("train", "--synthetic", 5, "--out", tmp_path / "run", *SMALL)
+    interrupted = command(*arguments)
+    assert interrupted.code == 130
+    assert "the same command goes on where this one stopped" in interrupted.err
+    assert len(drawn) == 3
+    killed_at[0] = 100
+    ran = command(*arguments)
+    assert ran.code == 0
+    assert "labelled 5 of 5 images" in ran.err
+    assert drawn == 5 * [(640, 480)]
+    images = np.load(tmp_path / "run" / "dataset" / "images.npy")
+    assert all(image.std() > 1 for image in images)
 
 
 def test_a_damaged_record_is_one_line(command: Command, tmp_path: Path) -> None:
@@ -131,12 +252,69 @@ def test_a_run_of_other_options_is_not_continued(command: Command, tmp_path: Pat
     assert "holds a run with another dataset.seed, training.seed" in ran.err
 
 
+def test_what_is_trained_is_decoded_as_it_was_trained(command: Command, tmp_path: Path) -> None:
+    run, student = tmp_path / "run", "small_network:SmallNetwork"
+    assert command("train", "--synthetic", 2, "--student", student, "--out", run, *SMALL).code == 0
+    weights = run / "smallnetwork.safetensors"
+    converted = ("convert", student, "--weights", weights, "--size", "160x120", "--to", "ir", "--out", tmp_path / "b")
+    command(*converted)  # what was trained for four steps may not pass
+    with oakpoint.load(student, weights=weights) as extractor:
+        assert (extractor.decode.sampling, extractor.decode.subpixel) == ("cell_centres", "soft_argmax")
+    decode = json.loads((tmp_path / "b" / "manifest.json").read_text())["decode"]
+    assert (decode["sampling"], decode["subpixel"], decode["threshold"]) == ("cell_centres", "soft_argmax", 0.005)
+
+
+def test_a_run_made_shorter_says_how_far_it_came(command: Command, tmp_path: Path) -> None:
+    arguments = ("train", "--synthetic", 2, "--out", tmp_path / "run", "--pairs", 1, "--view", "64x64")
+    for steps in (3, 1):
+        assert command(*arguments, "--processes", 1, "--steps", steps).code == 0
+        with safe_open(tmp_path / "run" / "acorn.safetensors", "pt") as file:
+            assert file.metadata()["steps"] == "3"
+    assert sorted(path.name for path in (tmp_path / "run" / "looks").iterdir()) == ["0000003.png"]
+
+
+def test_the_example_of_the_documentation(
+    command: Command, few_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "teachers.md").read_text()
+    (tmp_path / "mine.py").write_text(page.split("```python\n")[1].split("```")[0])
+    monkeypatch.chdir(tmp_path)
+    own = ("--teacher", "mine:Contrast", "--student", "mine:Small", "--init", "scratch", "--image-size", "128x96")
+    ran = command("distill", "--images", few_images, *own, "--out", "run", *SMALL)
+    assert ran.code == 0, ran.err
+    network = load_network("mine:Small", Path("run/small.safetensors"))
+    assert network.decode_preset == "distilled"
+    assert network.weights.licence == "unknown"
+
+
+def test_the_way_out_of_a_loss_that_is_not_finite_can_be_taken(command: Command, tmp_path: Path) -> None:
+    arguments = ("train", "--synthetic", 2, "--student", "small_network:BadInBf16", "--out", tmp_path / "run", *SMALL)
+    ran = command(*arguments, "--precision", "bf16")
+    assert ran.code == 1
+    assert "a lower --learning-rate or with --precision f32 goes on" in ran.err
+    assert command(*arguments, "--precision", "f32", "--learning-rate", 1e-4).code == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())["training"]
+    assert (record["precision"], record["learning_rate"]) == ("f32", 1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_refused_say_so_in_one_line(tmp_path: Path) -> None:
+    arguments = ["train", "--synthetic", "2", "--processes", "2", "--device", "cpu", "--out", str(tmp_path / "run")]
+    with holding_folder(tmp_path / "run"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "oakpoint", *arguments], capture_output=True, text=True, timeout=120
+        )
+    assert ran.returncode == 1
+    assert len(ran.stderr.strip().splitlines()) == 1, ran.stderr
+    assert "another process is at work there" in ran.stderr
+
+
 @pytest.mark.slow
 def test_a_killed_run_of_two_processes_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     def start(folder: Path) -> subprocess.Popen[str]:
         arguments = ["train", "--synthetic", "4", "--steps", "60", "--pairs", "2", "--view", "64x64"]
         return subprocess.Popen(
-            [sys.executable, "-m", "oakpoint", *arguments, "--processes", "2", "--device", "cpu", "--out", str(folder)],
+            [sys.executable, OFTEN_SAVED, *arguments, "--processes", "2", "--device", "cpu", "--out", str(folder)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -147,12 +325,13 @@ def test_a_killed_run_of_two_processes_goes_on_and_ends_the_same(tmp_path: Path)
     output, _ = whole.communicate(timeout=300)
     assert whole.returncode == 0, output
     killed = start(tmp_path / "killed")
-    metrics = tmp_path / "killed" / "metrics.jsonl"
+    metrics, checkpoint = (tmp_path / "killed" / name for name in ("metrics.jsonl", "checkpoint.pt"))
     deadline = time.monotonic() + 200
-    while not metrics.is_file() and killed.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    while not checkpoint.is_file() and killed.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
+    assert 0 < progress_of(tmp_path / "killed").step < 60
     again = start(tmp_path / "killed")
     output, _ = again.communicate(timeout=300)
     assert again.returncode == 0, output

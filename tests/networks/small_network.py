@@ -126,3 +126,19 @@ class NormDividingNetwork(SmallNetwork):
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         semi, desc = super().forward(image)
         return semi, desc / desc.norm(dim=1, keepdim=True).clamp_min(1e-6)
+
+
+class BadInBf16(SmallNetwork):
+    """Trained in bf16, it says NaN; in f32 it does not."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        semi, desc = super().forward(image)
+        return (semi * torch.nan if semi.dtype == torch.bfloat16 else semi), desc
+
+
+class WideNetwork(SmallNetwork):
+    """With four million weights, so that its checkpoint is larger than its images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(4_000_000))

@@ -42,3 +42,59 @@ class OneOutput(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self.convolution(images)
         return result
+
+
+class Raises(Brightness):
+    """With a mistake in its code."""
+
+    def __call__(self, images: torch.Tensor) -> TeacherOutputs:
+        raise ValueError("moon\nbehind a cloud")
+
+
+class Tuple(Brightness):
+    """Gives what a network gives."""
+
+    def __call__(self, images: torch.Tensor) -> TeacherOutputs:
+        outputs = super().__call__(images)
+        return outputs.scores, outputs.descriptors  # type: ignore[return-value]
+
+
+class HalfScores(Brightness):
+    """Scores every second pixel."""
+
+    def __call__(self, images: torch.Tensor) -> TeacherOutputs:
+        return TeacherOutputs(images[:, :, ::2, ::2], images)
+
+
+class FlatDescriptors(Brightness):
+    """Describes without a batch."""
+
+    def __call__(self, images: torch.Tensor) -> TeacherOutputs:
+        return TeacherOutputs(images, images[0])
+
+
+class Logits(Brightness):
+    """Forgot the sigmoid."""
+
+    def __call__(self, images: torch.Tensor) -> TeacherOutputs:
+        return TeacherOutputs(20 * images - 5, images)
+
+
+class NotFinite(Brightness):
+    """Divides by zero."""
+
+    def __call__(self, images: torch.Tensor) -> TeacherOutputs:
+        return TeacherOutputs(images, images / 0)
+
+
+class NoMultiple(Brightness):
+    """Asks for images of no size."""
+
+    multiple = 0
+
+
+class Blind(Brightness):
+    """Finds nothing."""
+
+    def __call__(self, images: torch.Tensor) -> TeacherOutputs:
+        return TeacherOutputs(0 * images, images)

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.markup import escape
 from rich.progress import TaskID, TextColumn
 
-from oakpoint.cli.console import out, print_json, progress_bar
+from oakpoint.cli.console import out, print_json, print_warning, progress_bar
 from oakpoint.cli.options import Json, parse_size
 from oakpoint.errors import MissingExtraError
 from oakpoint.networks.registry import shipped_weights
 
 if TYPE_CHECKING:
-    from oakpoint.training.distillation import Trained, TrainingJob
+    from oakpoint.training.distillation import TeacherOptions, Trained, TrainingJob
     from oakpoint.training.loop import StepReport
-    from oakpoint.training.processes import Meeting
+    from oakpoint.training.options import Precision as PrecisionName
+    from oakpoint.training.processes import Meeting, Place
 
 SCRATCH = "scratch"
-LOG_EVERY_STEPS = 500
+SAY_EVERY = 500
+"""Steps or images from one line to the next."""
 
 Student = Annotated[str, typer.Option(help="Network to train: acorn, or package.module:Class.")]
 Out = Annotated[
@@ -31,12 +33,21 @@ Steps = Annotated[int, typer.Option(min=1, help="Optimiser steps.")]
 Pairs = Annotated[int, typer.Option(min=1, help="View pairs of a step in each process.")]
 Rate = Annotated[float, typer.Option(min=1e-7, help="Highest learning rate of AdamW.")]
 View = Annotated[str, typer.Option(help="WIDTHxHEIGHT of the views that are trained on.")]
-Precision = Annotated[str, typer.Option(help="Arithmetic of the convolutions: bf16 or f32.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="Arithmetic of the convolutions: bf16 or f32. Default: bf16 on a GPU or a CPU that multiplies in it.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda. Default: a GPU when there is one.", show_default=False)]
 Processes = Annotated[
     int | None, typer.Option(min=1, help="Default: one for each core, or for each GPU.", show_default=False)
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of weights, views and synthetic images.")]
+AcceptLicence = Annotated[
+    bool, typer.Option(help="Take weights whose licence stands against shipping what learns from them.")
+]
 ValidateEvery = Annotated[int, typer.Option(min=1, help="Steps from one validation and look to the next.")]
 
 
@@ -49,9 +60,7 @@ def distill_command(
     teacher_weights: Annotated[
         Path | None, typer.Option(help="Its weights file. Default: those that come with acorn.", show_default=False)
     ] = None,
-    accept_licence: Annotated[
-        bool, typer.Option(help="Take a teacher whose licence stands against shipping what learns from it.")
-    ] = False,
+    accept_licence: AcceptLicence = False,
     teacher_share: Annotated[
         float,
         typer.Option(
@@ -84,7 +93,7 @@ def distill_command(
         ),
     ] = None,
     synthetic: Annotated[int, typer.Option(min=0, help="Synthetic images beside the photographs.")] = 0,
-    precision: Precision = "bf16",
+    precision: Precision = None,
     device: Device = None,
     processes: Processes = None,
     seed: Seed = 0,
@@ -98,7 +107,8 @@ def distill_command(
     job = _job(
         out_folder=out_folder,
         images=tuple(images),
-        teacher=TeacherOptions(name=teacher, weights=teacher_weights, accept_licence=accept_licence),
+        teacher=TeacherOptions(name=teacher, weights=teacher_weights),
+        accept_licence=accept_licence,
         teacher_share=teacher_share,
         locate=locate,
         student=student,
@@ -121,12 +131,13 @@ def train_command(
     out_folder: Out,
     student: Student = "acorn",
     init: Annotated[str, typer.Option(help="Weights file to start from, or scratch.")] = SCRATCH,
+    accept_licence: AcceptLicence = False,
     synthetic: Annotated[int, typer.Option(min=2, help="Synthetic images, whose corners are known.")] = 2000,
     steps: Steps = 5000,
     pairs: Pairs = 16,
     learning_rate: Rate = 3e-3,
     view: View = "256x192",
-    precision: Precision = "bf16",
+    precision: Precision = None,
     device: Device = None,
     processes: Processes = None,
     seed: Seed = 0,
@@ -141,13 +152,10 @@ def train_command(
     _require_torch()
     job = _job(
         out_folder=out_folder,
-        images=(),
-        teacher=None,
         teacher_share=0.0,
-        locate=False,
+        accept_licence=accept_licence,
         student=student,
         init=_start(init, student),
-        image_size=None,
         synthetic=synthetic,
         steps=steps,
         pairs=pairs,
@@ -173,7 +181,27 @@ def _start(init: str | None, student: str) -> Path | None:
     return Path(init) if init is not None else shipped_weights(student)
 
 
-def _job(**asked: Any) -> TrainingJob:
+def _job(
+    *,
+    out_folder: Path,
+    student: str,
+    init: Path | None,
+    accept_licence: bool,
+    images: tuple[Path, ...] = (),
+    teacher: TeacherOptions | None = None,
+    teacher_share: float,
+    locate: bool = False,
+    image_size: tuple[int, int] | None = None,
+    synthetic: int,
+    steps: int,
+    pairs: int,
+    learning_rate: float,
+    view: str,
+    precision: str | None,
+    device: str | None,
+    seed: int,
+    validate_every: int,
+) -> TrainingJob:
     from oakpoint.training.distillation import TrainingJob
     from oakpoint.training.labelling import DatasetOptions
     from oakpoint.training.labels import LabelOptions
@@ -182,44 +210,44 @@ def _job(**asked: Any) -> TrainingJob:
     from oakpoint.training.positions import PositionOptions
     from oakpoint.training.views import ViewOptions
 
-    size = parse_size(asked["view"])
-    assert size is not None
-    training = TrainingOptions(
-        steps=asked["steps"],
-        pairs=asked["pairs"],
-        learning_rate=asked["learning_rate"],
-        precision=asked["precision"],
-        seed=asked["seed"],
-        views=ViewOptions(size=size),
-        loss=LossOptions(teacher_share=asked["teacher_share"]),
-        validate_every=asked["validate_every"],
-    )
+    view_size = parse_size(view)
+    assert view_size is not None
     return TrainingJob(
-        out=asked["out_folder"],
-        student=asked["student"],
-        init=asked["init"],
-        teacher=asked["teacher"],
-        dataset=DatasetOptions(
-            images=asked["images"],
-            size=asked["image_size"],
-            synthetic=asked["synthetic"],
-            labels=LabelOptions(),
-            seed=asked["seed"],
+        out=out_folder,
+        student=student,
+        init=init,
+        teacher=teacher,
+        dataset=DatasetOptions(images=images, size=image_size, synthetic=synthetic, labels=LabelOptions(), seed=seed),
+        training=TrainingOptions(
+            steps=steps,
+            pairs=pairs,
+            learning_rate=learning_rate,
+            precision=cast("PrecisionName | None", precision),  # which ones there are, the options say
+            seed=seed,
+            views=ViewOptions(size=view_size),
+            loss=LossOptions(teacher_share=teacher_share),
+            validate_every=validate_every,
         ),
-        training=training,
-        positions=PositionOptions() if asked["locate"] else None,
-        device=asked["device"],
+        positions=PositionOptions() if locate else None,
+        accept_licence=accept_licence,
+        device=device,
     )
 
 
 def _run(job: TrainingJob, processes: int | None, *, as_json: bool) -> None:
     from oakpoint.training.processes import process_count, run_in_processes
 
-    trained = run_in_processes(_work, job, process_count(job.device, processes))
+    try:
+        trained = run_in_processes(_work, job, process_count(job.device, processes))
+    except KeyboardInterrupt:
+        if job.out.is_dir():
+            print_warning("the same command goes on where this one stopped")
+        raise
     if trained is None:  # one of torchrun's processes that is not the first
         return
     if as_json:
-        print_json({"weights": str(trained.weights), "validation": trained.figures, "folder": str(job.out)})
+        facts = {"weights": str(trained.weights), "validation": trained.figures, "folder": str(job.out)}
+        print_json({**facts, "precision": trained.precision})
         return
     out.print(f"weights in {trained.weights}; losses and pictures in {job.out}")
     out.print(f"next: oakpoint convert {job.student} --weights {trained.weights} --size 320x200 --out BUNDLE")
@@ -239,7 +267,7 @@ class _Reporter:
         self._steps, self._quiet = steps, quiet
         self._progress = progress_bar(TextColumn("{task.fields[figures]}"), quiet=quiet)
         self._task: TaskID | None = None
-        self._what = ""
+        self._what, self._said = "", 0
 
     def __enter__(self) -> _Reporter:
         self._progress.start()
@@ -248,41 +276,51 @@ class _Reporter:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
+    def began(self, place: Place, precision: PrecisionName) -> None:
+        """See ``JobListener``."""
+        processes = "1 process" if place.world == 1 else f"{place.world} processes"
+        self._print(f"training in {precision} on {place.device.type}, {processes}")
+
+    def gathered(self, count: int) -> None:
+        """See ``JobListener``."""
+        self._show("photographs", count, None, "")
+        self._say_at_times(count, None, f"read {count} photographs")
+
     def labelled(self, done: int, total: int) -> None:
         """See ``JobListener``."""
         self._show("labels", done, total, "")
-        if done % LOG_EVERY_STEPS == 0 or done == total:
-            self._say(f"labelled {done} of {total} images")
+        self._say_at_times(done, total, f"labelled {done} of {total} images")
 
     def located(self, done: int, total: int) -> None:
         """See ``JobListener``."""
         self._show("positions", done, total, "")
-        if done % LOG_EVERY_STEPS == 0 or done == total:
-            self._say(f"located the keypoints of {done} of {total} images")
+        self._say_at_times(done, total, f"located the keypoints of {done} of {total} images")
 
     def stepped(self, report: StepReport) -> None:
         """See ``Listener``."""
         losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
         text = f"{losses}  {report.views_per_s:.0f} images/s"
         self._show("steps", report.step, self._steps, text)
-        if report.step % LOG_EVERY_STEPS == 0 or report.step == self._steps:
-            self._say(f"step {report.step} of {self._steps}: {text}")
+        self._say_at_times(report.step, self._steps, f"step {report.step} of {self._steps}: {text}")
 
     def validated(self, step: int, figures: dict[str, float | None]) -> None:
         """See ``Listener``."""
         text = ", ".join(f"{name} –" if value is None else f"{name} {value:.3f}" for name, value in figures.items())
         self._print(f"step {step}: {text}")
 
-    def _show(self, what: str, done: int, total: int, figures: str) -> None:
+    def _show(self, what: str, done: int, total: int | None, figures: str) -> None:
         if self._what != what or self._task is None:
             if self._task is not None:
                 self._progress.remove_task(self._task)
             self._task, self._what = self._progress.add_task(what, total=total, figures=figures), what
+            self._said = done // SAY_EVERY
         self._progress.update(self._task, completed=done, figures=figures)
 
-    def _say(self, text: str) -> None:
-        """A line where no bar is shown."""
-        if self._progress.disable:
+    def _say_at_times(self, done: int, total: int | None, text: str) -> None:
+        """A line now and then, and at the end, where no bar is shown; counts of several processes skip some."""
+        due = done // SAY_EVERY > self._said or done == total
+        self._said = done // SAY_EVERY
+        if due and self._progress.disable:
             self._print(text)
 
     def _print(self, text: str) -> None:

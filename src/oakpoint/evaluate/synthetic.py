@@ -171,7 +171,10 @@ def _view_size(name: str, grey: Image, options: SyntheticOptions) -> tuple[tuple
         min(int(share * height * shrink), options.largest_view[1]),
     )
     if min(size) < SMALLEST_VIEW_PX:
-        raise ImageError(f"{name}: {width}×{height} px is too small for views of {SMALLEST_VIEW_PX} px a side")
+        raise ImageError(
+            f"{name}: {width}×{height} px is too small for synthetic pairs: its views would have {size[0]}×{size[1]} "
+            f"px, expected {SMALLEST_VIEW_PX} or more a side"
+        )
     return size, shrink
 
 

@@ -179,6 +179,17 @@ PRESETS = {
         sampling="cell_centres",
         subpixel="soft_argmax",
     ),
+    # Ours, for whatever else distill and train make: descriptors and soft-argmax as trained. The threshold is that of a
+    # run's validation and of a teacher's labels (training.labels.LabelOptions); docs/acorn.md: how acorn's was chosen.
+    "distilled": DecodeOptions(
+        threshold=0.005,
+        nms_radius_px=4,
+        border_px=4,
+        max_keypoints=None,
+        nms="greedy",
+        sampling="cell_centres",
+        subpixel="soft_argmax",
+    ),
     # What RTAB-Map's depthai driver does on the host: NMS radius 4, threshold 0.01.
     "rtabmap": DecodeOptions(
         threshold=0.01, nms_radius_px=4, border_px=4, max_keypoints=None, nms="greedy", sampling="original"

@@ -28,6 +28,8 @@ class Acorn(nn.Module):
     and ``desc`` (N, 64, H/8, W/8), not normalised. 0.94 G multiply-accumulates at 480×640, where SuperPoint has 26.1 G.
     """
 
+    decode_preset = "acorn"
+
     def __init__(self, *, batch_norm: bool = False) -> None:
         """Build the network.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.errors import UsageError, WeightsError
+from oakpoint.features.types import PRESETS
 from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class NetworkEntry:
 
     Attributes:
         location: of its class.
-        decode_preset: that it was published with.
+        decode_preset: that it was published with; its weights' header and its class may name another.
         weights_hint: where its weights are had.
         shipped: file of the weights that come with oakpoint, in ``networks/shipped``.
     """
@@ -58,7 +59,8 @@ class LoadedNetwork:
         name: as the user gave it.
         module: the torch module, in evaluation mode.
         weights: the record of its weights.
-        decode_preset: name of the decode options that it was published with.
+        decode_preset: name of the decode options that its weights were trained for, or else those that it was published
+            with.
     """
 
     name: str
@@ -96,7 +98,14 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
     """
     entry = NETWORKS.get(name) or NetworkEntry(_checked_location(name), "superpoint")
     with importing("torch", extra="torch"):
-        from oakpoint.networks.weights import initialise_randomly, load_into, read_state, record_of
+        from oakpoint.networks.weights import (
+            DECODE_PRESET,
+            header_of,
+            initialise_randomly,
+            load_into,
+            read_state,
+            record_of,
+        )
     module = build_network(name)
     if seed is None:
         weights = weights or shipped_weights(name)
@@ -104,14 +113,16 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
         raise UsageError(f"{name}: weights are needed: --weights FILE{entry.weights_hint}")
     if weights is not None and seed is not None:
         raise UsageError(f"{name}: expected a weights file or a random initialisation, got both")
+    preset = own_preset(module) or entry.decode_preset
     if weights is not None:
         state = read_state(weights)
         load_into(module, state, weights)
         record = record_of(weights, state)
+        preset = _known_preset(header_of(weights).get(DECODE_PRESET), f"{weights}: {DECODE_PRESET}") or preset
     else:
         assert seed is not None
         record = initialise_randomly(module, seed)
-    return LoadedNetwork(name, module.eval(), record, entry.decode_preset)
+    return LoadedNetwork(name, module.eval(), record, preset)
 
 
 def reload_network(name: str, record: WeightsRecord, weights: Path | None) -> LoadedNetwork:
@@ -155,6 +166,22 @@ def network_class(name: str) -> Any:
         return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:  # whatever the user's own code raises
         raise _unbuildable(location, error) from error
+
+
+def own_preset(network: object) -> str | None:
+    """Name of the decode options that a network or its class says it is made for; None where it says nothing.
+
+    Raises:
+        UsageError: unknown ones.
+    """
+    kind = network if isinstance(network, type) else type(network)
+    return _known_preset(getattr(network, "decode_preset", None), f"{kind.__name__}.decode_preset")
+
+
+def _known_preset(preset: object, where: str) -> str | None:
+    if preset is None or preset in PRESETS:
+        return str(preset) if preset else None
+    raise UsageError(f"{where}: expected one of {', '.join(PRESETS)}, got {preset!r}")
 
 
 def instance_of(name: str) -> object:

@@ -2,7 +2,7 @@
 
 A network class may offer ``trainable()``, a class method that builds it as it is trained (with batch norms, say), and
 ``deployed()``, which gives the same function as ``load_network`` builds it. One without them is trained and shipped as
-it is.
+it is. A class attribute ``decode_preset`` names the decode options (``features.types.PRESETS``) that it is made for.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from oakpoint.errors import UsageError
+from oakpoint.errors import UsageError, first_line
 from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
 from oakpoint.networks.folding import unfold
-from oakpoint.networks.registry import build_network, network_class
+from oakpoint.networks.registry import build_network, network_class, own_preset
 from oakpoint.networks.weights import load_into, read_state
+
+DISTILLED_PRESET = "distilled"
+"""Decode options of networks that were trained here and do not name their own."""
 
 PROBE_SIZE = (64, 64)
 """(W, H) in pixels of the image on which a network is tried out."""
@@ -57,6 +60,15 @@ def deployed(student: nn.Module) -> nn.Module:
     return student.eval() if make is None else make()
 
 
+def trained_preset(name: str) -> str:
+    """Name of the decode options of a network that was trained here.
+
+    Raises:
+        UsageError: an unknown network, or a class that names unknown options.
+    """
+    return own_preset(network_class(name)) or DISTILLED_PRESET
+
+
 def descriptor_dim_of(name: str, network: nn.Module, device: torch.device | str = "cpu") -> int:
     """Width D of the descriptors of a network with the outputs (semi, desc), found by running it on a small image.
 
@@ -70,8 +82,7 @@ def descriptor_dim_of(name: str, network: nn.Module, device: torch.device | str 
             outputs = network.eval()(torch.zeros(1, 1, *reversed(PROBE_SIZE), device=device))
         shapes = [tuple(output.shape) for output in outputs]
     except Exception as error:  # whatever the user's own code raises
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
-        raise UsageError(f"{name}: cannot be run ({type(error).__name__}: {lines[0][:200]})") from error
+        raise UsageError(f"{name}: cannot be run ({type(error).__name__}: {first_line(error)})") from error
     finally:
         network.train(training)
     if len(shapes) != 2 or shapes[0] != (1, LOGIT_CHANNELS, rows, columns) or shapes[1][2:] != (rows, columns):

@@ -14,11 +14,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from oakpoint.bundle.records import WeightsRecord
-from oakpoint.errors import WeightsError
+from oakpoint.errors import UsageError, WeightsError
 from oakpoint.files import sha256_of_file
 from oakpoint.runtimes import importing
 
 State = dict[str, torch.Tensor]
+
+DECODE_PRESET = "decode_preset"
+"""Key of a safetensors file's header: the decode options that its weights were trained for."""
+
+RESTRICTION, LICENCE = "restriction", "licence"
+"""Keys of a safetensors file's header: what its weights learnt from binds them, and under which licence that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,19 +198,59 @@ def batch_norms(module: nn.Module) -> list[tuple[NDArray[np.float64], NDArray[np
     return norms
 
 
+def header_of(path: Path) -> dict[str, str]:
+    """The facts in the header of a safetensors file; none in a file of another kind.
+
+    Raises:
+        MissingExtraError: safetensors is not installed.
+        WeightsError: a damaged file.
+    """
+    if path.suffix != ".safetensors":
+        return {}
+    with importing("safetensors", extra="torch"):
+        from safetensors import SafetensorError, safe_open
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: truncated or damaged, or no safetensors file ({error})") from error
+
+
 def record_of(path: Path, state: State) -> WeightsRecord:
-    """The manifest's record of a weights file; known files are recognised by hash, copies of them by their values."""
-    sha256 = sha256_of_file(path)
+    """The manifest's record of a weights file.
+
+    Known files are recognised by hash, copies of them by their values; what learnt from weights with a restricting
+    licence says so in its header.
+    """
+    sha256, header = sha256_of_file(path), header_of(path)
     known = _recognised(sha256, state)
-    if known is None:
-        return WeightsRecord(file=path.name, sha256=sha256, name="unknown", licence="unknown", origin="unknown")
-    return WeightsRecord(file=path.name, sha256=sha256, name=known.name, licence=known.licence, origin=known.origin)
+    name, licence, origin = (known.name, known.licence, known.origin) if known else ("unknown", "unknown", "unknown")
+    if header.get(RESTRICTION):
+        licence = header.get(LICENCE) or licence
+    return WeightsRecord(file=path.name, sha256=sha256, name=name, licence=licence, origin=origin)
 
 
 def restriction_of(path: Path, state: State) -> str:
     """Why what learns from a weights file must not ship freely; empty where nothing is known against it."""
     known = _recognised(sha256_of_file(path), state)
-    return known.restriction if known else ""
+    return header_of(path).get(RESTRICTION) or (known.restriction if known else "")
+
+
+def check_licence(path: Path, state: State, role: str, *, accepted: bool) -> None:
+    """Refuse weights that must not be learnt from freely, unless their licence is accepted.
+
+    Args:
+        path: of the weights.
+        state: their tensors.
+        role: what they were to be.
+        accepted: take them on nevertheless.
+
+    Raises:
+        UsageError: restricted, and not accepted.
+    """
+    restriction = restriction_of(path, state)
+    if restriction and not accepted:
+        raise UsageError(f"{path}: not taken as {role}: {restriction}; take it on with --accept-licence")
 
 
 def _recognised(sha256: str, state: State) -> KnownWeights | None:

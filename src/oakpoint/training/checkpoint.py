@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from oakpoint.errors import WeightsError
-from oakpoint.files import replacing_file
+from oakpoint.errors import WeightsError, first_line
+from oakpoint.files import replacing_file, writing
+from oakpoint.networks.weights import load_into
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
@@ -32,7 +35,11 @@ class Progress:
 def save_checkpoint(
     folder: Path, progress: Progress, network: nn.Module, average: nn.Module, optimiser: Optimizer
 ) -> None:
-    """Write the run's state to ``checkpoint.pt`` of a folder, in place of the one that stands there."""
+    """Write the run's state to ``checkpoint.pt`` of a folder, in place of the one that stands there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     state = {
         "step": progress.step,
         "seconds": progress.seconds,
@@ -40,8 +47,19 @@ def save_checkpoint(
         "average": average.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
-    with replacing_file(folder / CHECKPOINT_FILE) as path:
-        torch.save(state, path)
+    save_tensors(folder / CHECKPOINT_FILE, state)
+
+
+def save_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write a record of tensors and numbers as ``torch.save`` does, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written; torch by itself reports a full disk as an error of its archive.
+    """
+    whole = io.BytesIO()
+    torch.save(content, whole)
+    with writing(path), replacing_file(path) as temporary:
+        temporary.write_bytes(whole.getbuffer())
 
 
 def check_checkpoint(folder: Path, network: nn.Module) -> None:
@@ -54,6 +72,16 @@ def check_checkpoint(folder: Path, network: nn.Module) -> None:
     load_checkpoint(folder, own, copy.deepcopy(own), torch.optim.AdamW(own.parameters()), torch.device("cpu"))
 
 
+def progress_of(folder: Path) -> Progress:
+    """How far the run of a folder has come; with no checkpoint there, nowhere.
+
+    Raises:
+        WeightsError: the checkpoint is damaged.
+    """
+    state = _state(folder / CHECKPOINT_FILE, torch.device("cpu"))
+    return Progress() if state is None else Progress(int(state["step"]), float(state["seconds"]))
+
+
 def load_checkpoint(
     folder: Path, network: nn.Module, average: nn.Module, optimiser: Optimizer, device: torch.device
 ) -> Progress:
@@ -63,16 +91,31 @@ def load_checkpoint(
         WeightsError: the checkpoint is damaged or another network's.
     """
     path = folder / CHECKPOINT_FILE
-    if not path.is_file():
+    state = _state(path, device)
+    if state is None:
         return Progress()
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
+        load_into(network, state["network"], path)
+        load_into(average, state["average"], path)
         optimiser.load_state_dict(state["optimiser"])
-        return Progress(int(state["step"]), float(state["seconds"]))
+    except WeightsError as error:  # names the tensor
+        raise _foreign(str(error).removeprefix(f"{path}: "), path) from error
     except Exception as error:  # whatever a damaged file makes torch raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"{path}: expected a checkpoint of this network, got {reason}; choose another --out"
-        ) from error
+        raise _foreign(first_line(error), path) from error
+    return Progress(int(state["step"]), float(state["seconds"]))
+
+
+def _state(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """What a checkpoint holds, with a step and seconds; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        float(state["step"]), float(state["seconds"])
+    except Exception as error:  # whatever a damaged file makes torch raise
+        raise _foreign(first_line(error), path) from error
+    return state
+
+
+def _foreign(reason: str, path: Path) -> WeightsError:
+    return WeightsError(f"{path}: expected a checkpoint of this network: {reason}; choose another --out")

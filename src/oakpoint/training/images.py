@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,9 @@ SIDE_MULTIPLE = 32
 """Sides are rounded down to it: most teachers work at 1/32 of the image, too."""
 
 
-def gather_images(places: Sequence[Path], size: tuple[int, int] | None) -> NDArray[np.uint8]:
+def gather_images(
+    places: Sequence[Path], size: tuple[int, int] | None, told: Callable[[int], None] = lambda _: None
+) -> NDArray[np.uint8]:
     """All images of folders (with their subfolders) and frames of videos, uint8 (N, H, W), grey.
 
     The largest centred part of the aspect ratio of ``size`` is cut out and scaled by area averaging. Images of a folder
@@ -33,6 +35,7 @@ def gather_images(places: Sequence[Path], size: tuple[int, int] | None) -> NDArr
     Args:
         places: folders, images or videos.
         size: (W, H) in pixels, multiples of 8; None: that of the first image, or less, see ``default_size``.
+        told: hears after each image how many there are.
 
     Raises:
         ImageError: a place that does not exist, or not one image in all of them.
@@ -42,10 +45,11 @@ def gather_images(places: Sequence[Path], size: tuple[int, int] | None) -> NDArr
     for image in (image for place in places for image in _images_of(place)):
         size = size or default_size((image.shape[1], image.shape[0]))
         preprocess = Preprocess(size=size, resize="crop", interpolation="area", baked=True)
-        gathered.append(preprocess.apply(image)[0][0, 0])
+        gathered.append(preprocess.apply(image)[0][0, 0].astype(np.uint8))
+        told(len(gathered))
     if not gathered:
         raise ImageError(f"{', '.join(map(str, places))}: expected images or videos, got none that can be read")
-    return np.stack(gathered).astype(np.uint8)
+    return np.stack(gathered)
 
 
 def grey_tensor(image: NDArray[np.uint8], device: torch.device) -> torch.Tensor:

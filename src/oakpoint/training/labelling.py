@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oakpoint.errors import UsageError
-from oakpoint.networks.student import PROBE_SIZE
-from oakpoint.training.dataset import Dataset
+from oakpoint.errors import TrainingError, UsageError
+from oakpoint.training.dataset import LABELLED, Dataset, Told
 from oakpoint.training.images import gather_images, grey_tensor
 from oakpoint.training.labels import ImageLabels, LabelOptions, descriptors_at, label_image
 from oakpoint.training.processes import Place
@@ -20,7 +19,6 @@ from oakpoint.training.synthetic.images import synthetic_image, true_labels
 from oakpoint.training.teachers.protocol import Teacher
 
 SYNTHETIC_SIZE = (640, 480)
-Told = Callable[[int, int], None]
 Images = NDArray[np.uint8]
 
 
@@ -43,39 +41,44 @@ class DatasetOptions:
     seed: int = 0
 
 
-def gather(options: DatasetOptions) -> Images:
-    """All images, uint8 (N, H, W): the photographs, then the synthetic ones.
+def gather(options: DatasetOptions, told: Callable[[int], None]) -> Images:
+    """All photographs, uint8 (N, H, W); with none, (0, H, W) of the size that synthetic images will have.
+
+    Args:
+        options: what they are.
+        told: hears after each image how many there are.
 
     Raises:
-        UsageError: fewer than two.
+        UsageError: fewer than two images, synthetic ones included.
         ImageError: a place that cannot be read.
     """
-    parts = [gather_images(options.images, options.size)] if options.images else []
-    if options.synthetic:
-        size = (parts[0].shape[2], parts[0].shape[1]) if parts else options.size or SYNTHETIC_SIZE
-        parts.append(np.stack([_synthetic(size, options.seed, number)[0] for number in range(options.synthetic)]))
-    images = np.concatenate(parts) if parts else np.empty((0, 0, 0), np.uint8)
-    if len(images) < 2:
-        raise UsageError(f"images: expected at least 2, to train on and to validate on, got {len(images)}")
+    width, height = options.size or SYNTHETIC_SIZE
+    images = (
+        gather_images(options.images, options.size, told) if options.images else np.empty((0, height, width), np.uint8)
+    )
+    count = len(images) + options.synthetic
+    if count < 2:
+        raise UsageError(f"images: expected at least 2, to train on and to validate on, got {count}")
     return images
 
 
-def create_dataset(
-    folder: Path, images: Images, options: DatasetOptions, teacher: Teacher | None, place: Place
-) -> None:
-    """Write the arrays of a data set of these images, with no labels yet.
+def create_dataset(folder: Path, photographs: Images, options: DatasetOptions, *, descriptor_dim: int) -> None:
+    """Write the arrays of a data set of these photographs and of the synthetic images, which are still to be drawn.
 
     Raises:
-        UsageError: photographs without a teacher.
+        OutputError: the folder cannot be written.
     """
-    if options.images and teacher is None:
-        raise UsageError("images: expected a teacher to label them, got none")
-    dimension = 0 if teacher is None else descriptor_dim(teacher, place.device)
-    Dataset.create(folder, images, max_points=options.labels.rows, descriptor_dim=dimension)
+    Dataset.create(
+        folder,
+        photographs,
+        max_points=options.labels.rows,
+        descriptor_dim=descriptor_dim,
+        to_come=options.synthetic,
+    )
 
 
 def label_dataset(folder: Path, options: DatasetOptions, teacher: Teacher | None, place: Place, told: Told) -> Dataset:
-    """Label what is not labelled yet, all processes together.
+    """Label what is not labelled yet, all processes together; synthetic images are drawn on the way.
 
     Synthetic images keep their true corners; with a teacher, only the descriptors are its own. Without one there are no
     descriptors.
@@ -86,34 +89,24 @@ def label_dataset(folder: Path, options: DatasetOptions, teacher: Teacher | None
         teacher: on the place's device.
         place: this process among the others.
         told: hears, on the first process, how many images of all are labelled.
+
+    Raises:
+        TrainingError: the data set is damaged, or the teacher found no keypoint in any photograph.
     """
     dataset = Dataset.open(folder, writable=True)
     photographs = len(dataset.images) - options.synthetic
-    mine = range(place.rank, len(dataset.images), place.world)
-    for index in mine:
-        if dataset.done[index]:
-            continue
-        labels = (
-            _photograph_labels(teacher, dataset, index, options, place.device)
-            if index < photographs
-            else _synthetic_labels(teacher, dataset, index, options, place.device)
+    for index in dataset.left(LABELLED, place, told):
+        if index < photographs:
+            dataset.put(index, _photograph_labels(teacher, dataset, index, options, place.device))
+        else:
+            labels, image = _drawn(teacher, dataset, index, options, place.device)
+            dataset.put(index, labels, image)
+    if teacher is not None and photographs and not dataset.scores[:photographs].any():
+        raise TrainingError(
+            f"teacher {teacher.name}: expected keypoints in the images, got none in all {photographs}; give others, or "
+            "another teacher"
         )
-        dataset.put(index, labels)
-        if place.first:
-            told(int(np.count_nonzero(dataset.done)), len(dataset.done))
-    place.wait()
     return Dataset.open(folder)
-
-
-def _synthetic(size: tuple[int, int], seed: int, number: int) -> tuple[Images, NDArray[np.float32]]:
-    return synthetic_image(size, np.random.default_rng([seed, number]))
-
-
-@torch.inference_mode()
-def descriptor_dim(teacher: Teacher, device: torch.device) -> int:
-    """Width of a teacher's descriptors, found by asking it about a small image."""
-    width, height = (-(-side // teacher.multiple) * teacher.multiple for side in PROBE_SIZE)
-    return teacher(torch.zeros(1, 1, height, width, device=device)).descriptors.shape[1]
 
 
 def _photograph_labels(
@@ -125,15 +118,16 @@ def _photograph_labels(
 
 
 @torch.inference_mode()
-def _synthetic_labels(
+def _drawn(
     teacher: Teacher | None, dataset: Dataset, index: int, options: DatasetOptions, device: torch.device
-) -> ImageLabels:
-    """True corners; the teacher's descriptors at them."""
+) -> tuple[ImageLabels, Images]:
+    """A synthetic image with its true corners; the teacher's descriptors at them."""
     number = index - (len(dataset.images) - options.synthetic)
     size = (dataset.images.shape[2], dataset.images.shape[1])
-    points = _synthetic(size, options.seed, number)[1][: options.labels.rows]
+    image, points = synthetic_image(size, np.random.default_rng([options.seed, number]))
+    points = points[: options.labels.rows]
     labels = true_labels(points, descriptor_dim=dataset.descriptors.shape[2])
     if teacher is None or not len(points):
-        return labels
-    outputs = teacher(grey_tensor(dataset.images[index], device))
-    return replace(labels, descriptors=descriptors_at(outputs, torch.from_numpy(points).to(device)))
+        return labels, image
+    outputs = teacher(grey_tensor(image, device))
+    return replace(labels, descriptors=descriptors_at(outputs, torch.from_numpy(points).to(device))), image

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import nn
 
 from oakpoint.errors import TrainingError
-from oakpoint.files import replacing_file
-from oakpoint.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from oakpoint.training.checkpoint import Progress, load_checkpoint, save_checkpoint, save_tensors
 from oakpoint.training.losses import Losses, losses_of
+from oakpoint.training.metrics import METRICS_FILE, append_metrics, drop_metrics_after
 from oakpoint.training.options import TrainingOptions
 from oakpoint.training.processes import Place
 from oakpoint.training.views import PairSampler, ViewPairs
 
-METRICS_FILE = "metrics.jsonl"
 BAD_BATCH_FILE = "bad_batch.pt"
 REPORT_EVERY = 50
 CHECKPOINT_EVERY_S = 30.0
@@ -123,7 +121,7 @@ class _Run:
         place: Place,
     ) -> None:
         self._network, self._average, self._optimiser = network, average, optimiser
-        self._sampler, self._options, self._folder, self._place = sampler, options, folder, place
+        self._sampler, self._options, self._folder, self._place = sampler, options.on(place.device), folder, place
         self._distributed = place.distributed(network)
         self._generator = torch.Generator(place.device)
 
@@ -162,12 +160,12 @@ class _Run:
         path = self._folder / BAD_BATCH_FILE
         if not self._place.first:
             path = path.with_stem(f"{path.stem}_{self._place.rank}")
-        torch.save({"step": step, **pairs.state()}, path)
+        save_tensors(path, {"step": step, **pairs.state()})
         told = ", ".join(f"{name} {value.item():g}" for name, value in losses.by_name().items())
         raise TrainingError(
             f"step {step}: expected finite losses and gradients, got {told} and a gradient of norm {norm.item():g} on "
             f"images {pairs.images.tolist()}; the batch is in {path}. "
-            "Start again from the last checkpoint with a lower --learning-rate or --precision f32"
+            "The same command with a lower --learning-rate or with --precision f32 goes on from the last checkpoint"
         )
 
 
@@ -190,7 +188,7 @@ class _Log:
         self._since, self._since_step = self._begun, progress.step
         self._steps: list[dict[str, torch.Tensor]] = []
         if place.first:
-            _drop_after(self._path, progress.step)
+            drop_metrics_after(self._path, progress.step)
 
     def add(self, losses: Losses) -> None:
         if self._reports:
@@ -203,20 +201,21 @@ class _Log:
         now = time.monotonic()
         means = {name: torch.stack([step[name] for step in self._steps]).mean().item() for name in self._steps[0]}
         rate = self._views * (step - self._since_step) / (now - self._since)
-        self._write(
+        append_metrics(
+            self._path,
             {
                 "step": step,
                 **{f"{name}_loss": value for name, value in means.items()},
                 "learning_rate": learning_rate(step - 1, self._options),
                 "views_per_s": rate,
                 "seconds": self.progress(step).seconds,
-            }
+            },
         )
         self._steps, self._since, self._since_step = [], now, step
         self._listener.stepped(StepReport(step, means, rate))
 
     def validated(self, step: int, figures: dict[str, float | None]) -> None:
-        self._write({"step": step, "validation": figures})
+        append_metrics(self._path, {"step": step, "validation": figures})
         self._since = time.monotonic()
         self._since_step = step
         self._steps = []
@@ -224,17 +223,3 @@ class _Log:
 
     def progress(self, step: int) -> Progress:
         return Progress(step, self._before + time.monotonic() - self._begun)
-
-    def _write(self, record: dict[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
-
-def _drop_after(path: Path, step: int) -> None:
-    """Drop the records of steps past the checkpoint, which will be taken again."""
-    if not path.is_file():
-        return
-    *lines, _half = path.read_text(encoding="utf-8").split("\n")  # a killed run may leave half a line
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    with replacing_file(path) as new:
-        new.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

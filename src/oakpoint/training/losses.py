@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch.nn import functional
 
+from oakpoint.features.refinement import SOFT_ARGMAX_RADIUS_PX
 from oakpoint.features.types import CELL_PX
 from oakpoint.training.homographies import pixel_grid, sample, transform
 from oakpoint.training.views import ViewPairs
@@ -16,9 +17,6 @@ REACH_PX = 2
 
 LABELLED = 0.03
 """Least probability that a keypoint's label leaves at the pixels about it; the tails of others leave less."""
-
-WINDOW_PX = 5
-"""Side of the window of decoding's soft-argmax; see ``features.refinement``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ def found_positions(heatmap: torch.Tensor, near: torch.Tensor) -> tuple[torch.Te
     reach = _offsets(REACH_PX, heatmap.device)
     best = _values(heatmap, start[:, :, None] + reach).argmax(dim=2)
     peak = start + reach[best]
-    window = peak[:, :, None] + _offsets(WINDOW_PX // 2, heatmap.device)
+    window = peak[:, :, None] + _offsets(SOFT_ARGMAX_RADIUS_PX, heatmap.device)
     weights = _values(heatmap, window)
     mass = weights.sum(dim=2)
     return (weights[..., None] * window).sum(dim=2) / mass[..., None].clamp_min(1e-8), mass

@@ -7,7 +7,6 @@ agree on can be found in each of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -15,11 +14,12 @@ from torch import nn
 from torch.nn import functional
 
 from oakpoint.features.types import CELL_PX
-from oakpoint.training.dataset import LOCATED, Dataset
+from oakpoint.training.dataset import LOCATED, Dataset, Told
 from oakpoint.training.homographies import ViewRanges, random_homographies, transform, warp
 from oakpoint.training.images import grey_tensor
 from oakpoint.training.labels import FULL
 from oakpoint.training.losses import REACH_PX, found_positions
+from oakpoint.training.options import Precision
 from oakpoint.training.photometric import PhotometricRanges, augment
 from oakpoint.training.processes import Place
 
@@ -61,7 +61,8 @@ def locate_keypoints(
     place: Place,
     *,
     seed: int,
-    told: Callable[[int, int], None],
+    precision: Precision,
+    told: Told,
 ) -> None:
     """Move the keypoints of a labelled data set to where a network finds them, all processes together.
 
@@ -73,20 +74,21 @@ def locate_keypoints(
         options: how.
         place: this process among the others.
         seed: of the views.
+        precision: of the network's convolutions.
         told: hears, on the first process, of how many images of all the keypoints are located.
     """
-    for index in range(place.rank, len(dataset.images), place.world):
-        if dataset.done[index] == LOCATED:
-            continue
+    for index in dataset.left(LOCATED, place, told):
         generator = torch.Generator(place.device).manual_seed(seed * 1_000_003 + index)
-        dataset.move(index, _located_of_image(dataset, index, network, options, generator).cpu().numpy())
-        if place.first:
-            told(int((dataset.done == LOCATED).sum()), len(dataset.done))
-    place.wait()
+        dataset.move(index, _located_of_image(dataset, index, network, options, generator, precision).cpu().numpy())
 
 
 def _located_of_image(
-    dataset: Dataset, index: int, network: nn.Module, options: PositionOptions, generator: torch.Generator
+    dataset: Dataset,
+    index: int,
+    network: nn.Module,
+    options: PositionOptions,
+    generator: torch.Generator,
+    precision: Precision,
 ) -> torch.Tensor:
     """All points (K, 2) of an image, those of each of its two sizes located in the image at that size."""
     image = grey_tensor(dataset.images[index], generator.device)
@@ -96,16 +98,21 @@ def _located_of_image(
     )
     guessed = (scores > 0) & (scores < KNOWN_SCORE)
     full = guessed & ((levels & FULL) > 0)
-    points[full] = located(network, image, points[full], options, generator)
+    points[full] = located(network, image, points[full], options, generator, precision)
     half = guessed & ~full
     halved = functional.avg_pool2d(image, 2)
-    points[half] = 2 * located(network, halved, (points[half] - 0.5) / 2, options, generator) + 0.5
+    points[half] = 2 * located(network, halved, (points[half] - 0.5) / 2, options, generator, precision) + 0.5
     return points
 
 
 @torch.inference_mode()
 def located(
-    network: nn.Module, image: torch.Tensor, points: torch.Tensor, options: PositionOptions, generator: torch.Generator
+    network: nn.Module,
+    image: torch.Tensor,
+    points: torch.Tensor,
+    options: PositionOptions,
+    generator: torch.Generator,
+    precision: Precision,
 ) -> torch.Tensor:
     """Points (K, 2) of an image (1, 1, H, W), each moved to the mean of where a network finds it in views.
 
@@ -115,6 +122,7 @@ def located(
         points: in its pixels.
         options: how.
         generator: of the image's device.
+        precision: of the network's convolutions.
     """
     if not len(points):
         return points
@@ -127,18 +135,21 @@ def located(
     for homographies in torch.split(view_from_image, VIEWS_AT_ONCE):
         views = warp(image.expand(len(homographies), -1, -1, -1), homographies, size=size)
         views = augment(views, options.photometric, generator)
-        found, sure = _found(network, views, transform(homographies, points.expand(len(homographies), -1, -1)))
+        near = transform(homographies, points.expand(len(homographies), -1, -1))
+        found, sure = _found(network, views, near, precision)
         back = transform(torch.linalg.inv(homographies), found)
-        near = torch.linalg.vector_norm(back - points, dim=-1) < options.reach_px
-        weights = torch.where(near, sure, 0)[..., None]
+        reached = torch.linalg.vector_norm(back - points, dim=-1) < options.reach_px
+        weights = torch.where(reached, sure, 0)[..., None]
         total = total + (weights * back.nan_to_num(posinf=0.0)).sum(dim=0)
         mass = mass + weights.sum(dim=0)
     return total / mass
 
 
-def _found(network: nn.Module, views: torch.Tensor, near: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _found(
+    network: nn.Module, views: torch.Tensor, near: torch.Tensor, precision: Precision
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Where a network finds points (N, K, 2) in views (N, 1, H, W), and how sure it is: 0 to 1, 0 outside a view."""
-    with torch.autocast(views.device.type, torch.bfloat16):
+    with torch.autocast(views.device.type, torch.bfloat16, enabled=precision == "bf16"):
         semi, _ = network(views.contiguous(memory_format=torch.channels_last))
     heatmap = functional.pixel_shuffle(functional.softmax(semi.float(), dim=1)[:, :-1], CELL_PX)[:, 0]
     limit = torch.tensor([views.shape[3], views.shape[2]], device=views.device) - 1 - REACH_PX

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from oakpoint.errors import OakpointError, TrainingError, UsageError
 
 PARTNER_GRACE_S = 5.0
+LAST_WORD_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -168,6 +170,7 @@ def _quietly(work: Work[Argument, Result], argument: Argument, meeting: Meeting)
     except OakpointError:  # the first process says the same
         sys.exit(1)
     except RuntimeError as error:  # the first process only sees that this one is gone
+        time.sleep(LAST_WORD_S)  # or has ended with a line of its own, and is about to end this one
         _log.error("training process %d: %s", meeting.rank, " ".join(str(error).split())[:300])
         sys.exit(1)
 

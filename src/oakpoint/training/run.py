@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from oakpoint.errors import MissingExtraError, OutputError, TrainingError
-from oakpoint.files import replacing_file
-from oakpoint.training.loop import METRICS_FILE
+from oakpoint.errors import TrainingError
+from oakpoint.files import replacing_file, writing
+from oakpoint.runtimes import importing
+from oakpoint.training.metrics import METRICS_FILE, read_metrics
 from oakpoint.view.charts import Axis, save_lines
 
 OPTIONS_FILE = "run.json"
@@ -22,9 +23,12 @@ LOOKS_FOLDER = "looks"
 DATASET_FOLDER = "dataset"
 
 
-MAY_CHANGE = {"training.steps", "training.validate_every"}
-"""A run may be made longer or shorter; the learning rate falls to 0 at its new end. The number of processes may not
-change: with it, so would the views of a step."""
+MAY_CHANGE = {"training.steps", "training.validate_every", "training.learning_rate", "training.precision"}
+"""A run may be made longer or shorter; the learning rate falls to 0 at its new end. A lower rate or f32 is the way on
+where a loss was not finite. The number of processes may not change: with it, so would the views of a step."""
+
+_WEIGHTS, _HASH = "_weights.", ".sha256"
+"""Of weights, the hash alone says whether they are the same: a file may move, and what is known of it may grow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +51,21 @@ class RunFolder:
 
         Raises:
             TrainingError: the folder holds a run of other options.
-            OutputError: the folder cannot be made.
+            OutputError: the folder cannot be written.
         """
-        try:
+        with writing(self.path):
             (self.path / LOOKS_FOLDER).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be made ({error.strerror}); choose another --out") from error
         text = json.dumps(asked, indent=2, default=str)
         file = self.path / OPTIONS_FILE
         if file.is_file():
             before, now = _flat(self._record(file)), _flat(json.loads(text))
-            differing = {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)} - MAY_CHANGE
+            differing = {key for key in before.keys() | now.keys() if _decides(key) and before.get(key) != now.get(key)}
             if differing:
                 raise TrainingError(
                     f"{self.path}: holds a run with another {', '.join(sorted(differing))}; give the same options to "
                     "continue it, or another --out"
                 )
-        with replacing_file(file) as path:
+        with writing(file), replacing_file(file) as path:
             path.write_text(text + "\n", encoding="utf-8")
 
     def _record(self, file: Path) -> dict[str, Any]:
@@ -86,6 +88,11 @@ class RunFolder:
         return self.path / f"{network.rpartition(':')[2].lower()}.safetensors"
 
 
+def _decides(key: str) -> bool:
+    """Whether a fact of the record says which run it is."""
+    return key not in MAY_CHANGE and (_WEIGHTS not in key or key.endswith(_HASH))
+
+
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Values of nested records by their dotted names."""
     flat: dict[str, Any] = {}
@@ -100,11 +107,10 @@ def write_weights(network: nn.Module, path: Path, facts: Mapping[str, str]) -> N
     Raises:
         MissingExtraError: safetensors is not installed.
         TrainingError: a weight does not fit FP16.
+        OutputError: the file cannot be written.
     """
-    try:
-        from safetensors.torch import save_file
-    except ImportError as error:
-        raise MissingExtraError("safetensors", "torch") from error
+    with importing("safetensors", extra="torch"):
+        pass
     state = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in network.state_dict().items()
@@ -112,8 +118,8 @@ def write_weights(network: nn.Module, path: Path, facts: Mapping[str, str]) -> N
     for name, tensor in state.items():
         if not bool(torch.isfinite(tensor).all()):
             raise TrainingError(f"{name}: holds weights beyond FP16 (±65504)")
-    with replacing_file(path) as temporary:
-        save_file(state, temporary, metadata=dict(facts))
+    with writing(path), replacing_file(path) as temporary:
+        temporary.write_bytes(save(state, metadata=dict(facts)))
 
 
 def save_curves(folder: Path) -> None:
@@ -122,7 +128,7 @@ def save_curves(folder: Path) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    records = [json.loads(line) for line in (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+    records = read_metrics(folder / METRICS_FILE)
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for record in records:
         validation = record.get("validation", {})
@@ -136,4 +142,5 @@ def save_curves(folder: Path) -> None:
                     continue
                 panels.setdefault(label, {}).setdefault(name, []).append((record["step"], value))
     if panels:
-        save_lines(folder / CURVES_FILE, panels, x=Axis("step", low=0), title="training")
+        with writing(folder / CURVES_FILE):
+            save_lines(folder / CURVES_FILE, panels, x=Axis("step", low=0), title="training")

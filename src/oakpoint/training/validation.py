@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,13 +17,11 @@ from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_sequence
 from oakpoint.features.decode import decode
 from oakpoint.features.matching import match
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
+from oakpoint.networks.student import DISTILLED_PRESET
 from oakpoint.training.images import grey_tensor
 from oakpoint.view.draw import draw_matches
 
-DECODE = DecodeOptions(
-    threshold=0.005, nms_radius_px=4, border_px=4, max_keypoints=1000, nms="greedy", sampling="cell_centres",
-    subpixel="soft_argmax",
-)  # fmt: skip
+DECODE = DecodeOptions.preset(DISTILLED_PRESET).with_changes(max_keypoints=1000)
 SHOWN_KEYPOINTS = 200
 RIGHT_PX = 3.0
 
@@ -45,12 +43,24 @@ class ValidationPair:
     second_from_first: NDArray[np.float64]
 
 
+_OPTIONS = SyntheticOptions(views=1, largest_view=(320, 240))
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Find out whether images of (W, H) pixels are large enough to validate on.
+
+    Raises:
+        ImageError: they are too small.
+    """
+    _pair("images", np.zeros((size[1], size[0]), np.uint8), _OPTIONS)
+
+
 class Validation:
     """Figures and pictures of a network on pairs that stay the same through a run and over all runs."""
 
     def __init__(self, images: Sequence[Grey], *, seed: int = 0) -> None:
         """Draw a pair of each image (H, W); sides of views are rounded down to multiples of 8."""
-        options = SyntheticOptions(views=1, seed=seed, largest_view=(320, 240))
+        options = replace(_OPTIONS, seed=seed)
         self._pairs = [_pair(str(index), image, options) for index, image in enumerate(images)]
         self._protocols = protocols_by_name(("p1", "p3"), "published")
 

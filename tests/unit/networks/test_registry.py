@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from small_network import SmallNetwork
 
 from oakpoint.errors import UsageError, WeightsError
 from oakpoint.networks.registry import is_network_name, load_network, reload_network
@@ -23,6 +25,29 @@ def test_superpoint_is_known() -> None:
     assert not network.module.training
     semi, desc = network.module(torch.zeros(2, 1, 24, 40))
     assert (semi.shape, desc.shape) == ((2, 65, 3, 5), (2, 256, 3, 5))
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [({"decode_preset": "distilled"}, "distilled"), ({"made_by": "somebody"}, "transformers"), (None, "transformers")],
+)
+def test_weights_are_decoded_as_they_were_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: dict[str, str] | None, expected: str
+) -> None:
+    monkeypatch.setattr(SmallNetwork, "decode_preset", "transformers", raising=False)
+    path = tmp_path / "w.safetensors"
+    save_file(SmallNetwork().state_dict(), path, metadata=header)
+    assert load_network("small_network:SmallNetwork", path).decode_preset == expected
+
+
+@pytest.mark.parametrize("where", ["header", "class"])
+def test_unknown_decode_options_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    path = tmp_path / "w.safetensors"
+    if where == "class":
+        monkeypatch.setattr(SmallNetwork, "decode_preset", "moon", raising=False)
+    save_file(SmallNetwork().state_dict(), path, metadata={"decode_preset": "moon"} if where == "header" else None)
+    with pytest.raises(UsageError, match=r"decode_preset: expected one of superpoint, .*, got 'moon'"):
+        load_network("small_network:SmallNetwork", path)
 
 
 @pytest.mark.parametrize("name", ["nosuch", "", ":", "a:", ":b", "package.module:not-a-name"])

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from oakpoint.training.dataset import LABELLED, LOCATED, Dataset
 from oakpoint.training.labels import FULL, HALF, ImageLabels
+from oakpoint.training.options import Precision
 from oakpoint.training.photometric import PhotometricRanges
 from oakpoint.training.positions import PositionOptions, locate_keypoints, located
 from oakpoint.training.processes import Place
@@ -52,26 +53,26 @@ def distances(points: torch.Tensor | np.ndarray, spots: np.ndarray = SPOTS) -> n
 
 def test_points_move_to_where_the_network_sees_them() -> None:
     astray = SPOTS + np.array([[0.8, -0.6], [-1.0, 0.3], [0.5, 0.9]], np.float32)
-    moved = located(SeesSpots(), tensor(spotted(SPOTS)), torch.from_numpy(astray), OPTIONS, generator())
+    moved = located(SeesSpots(), tensor(spotted(SPOTS)), torch.from_numpy(astray), OPTIONS, generator(), "f32")
     assert distances(astray).min() > 0.9
     assert distances(moved).max() < 0.25
 
 
 def test_what_the_network_does_not_see_stays() -> None:
     points = torch.from_numpy(SPOTS)
-    moved = located(SeesSpots(), torch.zeros(1, 1, SIZE[1], SIZE[0]), points, OPTIONS, generator())
+    moved = located(SeesSpots(), torch.zeros(1, 1, SIZE[1], SIZE[0]), points, OPTIONS, generator(), "f32")
     assert distances(moved).max() < 0.05
 
 
 def test_what_is_found_out_of_reach_does_not_count() -> None:
     far = SPOTS + np.float32(1.2)
     short = replace(OPTIONS, reach_px=0.5)
-    moved = located(SeesSpots(), tensor(spotted(SPOTS)), torch.from_numpy(far), short, generator())
+    moved = located(SeesSpots(), tensor(spotted(SPOTS)), torch.from_numpy(far), short, generator(), "f32")
     assert distances(moved, far).max() < 0.5
 
 
 def test_no_points_are_no_points() -> None:
-    assert located(SeesSpots(), tensor(spotted(SPOTS)), torch.empty(0, 2), OPTIONS, generator()).shape == (0, 2)
+    assert located(SeesSpots(), tensor(spotted(SPOTS)), torch.empty(0, 2), OPTIONS, generator(), "f32").shape == (0, 2)
 
 
 @pytest.fixture
@@ -99,10 +100,24 @@ def test_a_data_set_is_located_at_both_sizes_and_known_corners_stay(dataset: Dat
     before = dataset.points.copy()
     assert dataset.done.tolist() == [LABELLED, LOCATED]
     told: list[tuple[int, int]] = []
-    locate_keypoints(dataset, SeesSpots(), OPTIONS, ALONE, seed=0, told=lambda *counts: told.append(counts))
+    locate_keypoints(
+        dataset, SeesSpots(), OPTIONS, ALONE, seed=0, precision="f32", told=lambda *counts: told.append(counts)
+    )
     assert told == [(2, 2)]
     assert dataset.done.tolist() == [LOCATED, LOCATED]
     assert distances(dataset.points[0, :2], SPOTS[:2]).max() < 0.25
     assert distances(dataset.points[0, 2:3], SPOTS[2:]).max() < 0.5, "a pixel of the half size is two of the image"
     np.testing.assert_array_equal(dataset.points[0, 3:], before[0, 3:])
     np.testing.assert_array_equal(dataset.points[1], before[1])
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("f32", torch.float32)])
+def test_the_network_runs_in_the_precision_asked_for(precision: Precision, dtype: torch.dtype) -> None:
+    class Convolves(SeesSpots):
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            seen.append(functional.conv2d(image, torch.ones(1, 1, 1, 1)).dtype)
+            return super().forward(image)
+
+    seen: list[torch.dtype] = []
+    located(Convolves(), tensor(spotted(SPOTS)), torch.from_numpy(SPOTS), OPTIONS, generator(), precision)
+    assert set(seen) == {dtype}

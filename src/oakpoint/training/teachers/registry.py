@@ -15,7 +15,7 @@ from oakpoint.errors import UsageError, WeightsError
 from oakpoint.features.types import CELL_PX
 from oakpoint.networks.registry import NETWORKS, instance_of, load_network, shipped_weights
 from oakpoint.networks.student import descriptor_dim_of
-from oakpoint.networks.weights import State, load_into, read_state, record_of, restriction_of
+from oakpoint.networks.weights import State, check_licence, load_into, read_state, record_of
 from oakpoint.training.teachers.alike import Alike
 from oakpoint.training.teachers.edgepoint2 import EdgePoint2
 from oakpoint.training.teachers.features import fitted_size, resized
@@ -23,6 +23,8 @@ from oakpoint.training.teachers.protocol import Teacher, TeacherOutputs
 
 Outputs = tuple[torch.Tensor, torch.Tensor]
 Adapt = Callable[[Outputs], TeacherOutputs]
+
+ROLE = "a teacher"
 
 _NAME_DIGITS = 12
 """Digits of a weights file's SHA-256 in a teacher's name: enough to tell any two files apart."""
@@ -111,7 +113,7 @@ def open_teacher(
     if weights is None and shipped_weights(name) is None and name in NETWORKS:
         raise UsageError(f"teacher {name}: weights are needed: --teacher-weights FILE")
     if weights is not None:
-        _check_licence(weights, read_state(weights), accept_licence=accept_licence)
+        check_licence(weights, read_state(weights), ROLE, accepted=accept_licence)
     if name in TEACHERS:
         return _member(name, TEACHERS[name], weights, device)
     network = load_network(name, weights)
@@ -160,7 +162,7 @@ def _own_teacher(
     if isinstance(teacher, nn.Module):
         if weights is not None:
             state = read_state(weights)
-            _check_licence(weights, state, accept_licence=accept_licence)
+            check_licence(weights, state, ROLE, accepted=accept_licence)
             load_into(teacher, state, weights)
         teacher.to(device).eval().requires_grad_(False)
     elif weights is not None:
@@ -171,12 +173,6 @@ def _own_teacher(
 def _is_teacher(made: object) -> TypeGuard[Teacher]:
     multiple = getattr(made, "multiple", None)
     return isinstance(getattr(made, "name", None), str) and isinstance(multiple, int) and callable(made)
-
-
-def _check_licence(path: Path, state: State, *, accept_licence: bool) -> None:
-    restriction = restriction_of(path, state)
-    if restriction and not accept_licence:
-        raise UsageError(f"{path}: not taken as a teacher: {restriction}; take it on with --accept-licence")
 
 
 def _reason(error: Exception) -> str:

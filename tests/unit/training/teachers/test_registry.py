@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from oakpoint.errors import ImageError, UsageError, WeightsError
 from oakpoint.features.heatmap import heatmap_from_logits
@@ -137,6 +138,17 @@ def test_weights_whose_licence_extends_to_derivatives(
     with pytest.raises(UsageError, match=r"small.pth: not taken as a teacher: its licence binds .* --accept-licence"):
         open_teacher(SMALL, small_weights)
     teacher = open_teacher(SMALL, small_weights, accept_licence=True)
+    assert weights_of(teacher).licence == "bound"
+
+
+def test_a_restriction_in_the_header_binds_as_well(tmp_path: Path) -> None:
+    from small_network import SmallNetwork
+
+    bound = {"restriction": "its licence binds what learns", "licence": "bound"}
+    save_file(SmallNetwork().state_dict(), tmp_path / "child.safetensors", metadata=bound)
+    with pytest.raises(UsageError, match=r"not taken as a teacher: its licence binds"):
+        open_teacher(SMALL, tmp_path / "child.safetensors")
+    teacher = open_teacher(SMALL, tmp_path / "child.safetensors", accept_licence=True)
     assert weights_of(teacher).licence == "bound"
 
 
