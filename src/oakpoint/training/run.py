@@ -110,7 +110,7 @@ def write_weights(network: nn.Module, path: Path, facts: Mapping[str, str]) -> N
         OutputError: the file cannot be written.
     """
     with importing("safetensors", extra="torch"):
-        pass
+        from safetensors.torch import save
     state = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in network.state_dict().items()
