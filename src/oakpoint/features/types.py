@@ -171,7 +171,7 @@ PRESETS = {
     ),
     # Ours: trained with descriptors at the centres of their cells; see docs/acorn.md for how the threshold was chosen.
     "acorn": DecodeOptions(
-        threshold=0.015,
+        threshold=0.02,
         nms_radius_px=4,
         border_px=4,
         max_keypoints=None,

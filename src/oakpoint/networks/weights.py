@@ -70,8 +70,8 @@ KNOWN_WEIGHTS = (
     _alike("n", "4e839546e803e19cc3da058c03d6e333e5e38191098e05e44ffbf22122ab4352"),
     _alike("l", "2343e5561d7ec0452e4c20394c6669c4930a67b11f4bf37cc25671e1aeb2cf51"),
     KnownWeights(
-        sha256="389e5a79b3822f4e753e9a50b1f60c338cce1120b840333ccd893c2962645761",
-        fingerprint="8cc5b1e41ce561bd8ed6f1473f65526c1340085a531602c4835a39f0d3d6a386",
+        sha256="e8488095af3e98a303b1028d24ac551900ce78bcdc8ced5341adaade3174361c",
+        fingerprint="e3a5c48231a5e96b5a68d954352b98b2918e919be36bfca09193f01db17d2abd",
         name="acorn",
         licence="Apache-2.0",
         origin="oakpoint, networks/shipped/acorn.md",

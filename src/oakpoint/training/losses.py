@@ -35,9 +35,9 @@ class LossOptions:
     """
 
     descriptor_weight: float = 0.25
-    position_weight: float = 0.8
-    label_share: float = 0.5
-    knee_px: float = 1.0
+    position_weight: float = 1.2
+    label_share: float = 0.3
+    knee_px: float = 0.3
     teacher_share: float = 0.5
     temperature: float = 0.07
     neighbour_px: float = 6.0

@@ -11,7 +11,7 @@ from oakpoint.training.views import PairSampler, ViewOptions, _presence, _shown_
 
 SIZE = (64, 48)
 LIGHT = PhotometricRanges(gamma=1.0, contrast=(1.0, 1.0), brightness=0.0, probability=0.0)
-OPTIONS = ViewOptions(size=SIZE, photometric=LIGHT, pair_points=24)
+OPTIONS = ViewOptions(size=SIZE, photometric=LIGHT, pair_points=24, same_share=0.0)
 CPU = torch.device("cpu")
 
 
