@@ -108,10 +108,19 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Ctrl-C counts, also where the suite runs in the background, whose processes ignore it from birth."""
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """Presses Ctrl-C: does what Python does when the signal comes. The signal itself might come late, and end the tests.
+
+    It counts also where the suite runs in the background, whose processes ignore it from birth.
+    """
+
+    def press() -> None:
+        handler = signal.getsignal(signal.SIGINT)
+        assert callable(handler)
+        handler(signal.SIGINT, None)
+
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
+    yield press
     signal.signal(signal.SIGINT, before)
 
 

@@ -50,8 +50,8 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-    if held:
-        signal.raise_signal(signal.SIGINT)
+    if held and callable(before):
+        before(signal.SIGINT, None)
 
 
 @contextlib.contextmanager

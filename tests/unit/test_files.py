@@ -109,7 +109,7 @@ def test_ctrl_c_is_held_until_the_block_has_ended(ctrl_c):
 
     def interrupted() -> None:
         with interrupts_held():
-            signal.raise_signal(signal.SIGINT)
+            ctrl_c()
             done.append("after")
 
     with pytest.raises(KeyboardInterrupt):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def test_a_second_ctrl_c_while_it_is_finished_waits(tmp_path, name, monkeypatch,
     finish = kind.finish
 
     def interrupted_finish(self):
-        signal.raise_signal(signal.SIGINT)
+        ctrl_c()
         finish(self)
 
     monkeypatch.setattr(kind, "finish", interrupted_finish)
