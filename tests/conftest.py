@@ -109,7 +109,7 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def ctrl_c() -> Iterator[Callable[[], None]]:
-    """Presses Ctrl-C: does what Python does when the signal comes. The signal itself might come late, and end the tests.
+    """Presses Ctrl-C: does what Python does when the signal comes, which itself might come late and end the tests.
 
     It counts also where the suite runs in the background, whose processes ignore it from birth.
     """
