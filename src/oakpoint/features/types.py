@@ -160,6 +160,17 @@ class DecodeOptions:
         return replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 
+_OURS = DecodeOptions(
+    threshold=0.02,
+    nms_radius_px=4,
+    border_px=4,
+    max_keypoints=None,
+    nms="greedy",
+    sampling="cell_centres",
+    subpixel="soft_argmax",
+)
+"""What networks of ours are trained for: descriptors at the centres of their cells, keypoints between pixels."""
+
 PRESETS = {
     # Defaults of the original demo_superpoint.py (--conf_thresh 0.015, --nms_dist 4; border 4 in SuperPointFrontend).
     "superpoint": DecodeOptions(
@@ -169,27 +180,11 @@ PRESETS = {
     "transformers": DecodeOptions(
         threshold=0.005, nms_radius_px=4, border_px=4, max_keypoints=None, nms="maxpool", sampling="superglue"
     ),
-    # Ours: trained with descriptors at the centres of their cells; see docs/acorn.md for how the threshold was chosen.
-    "acorn": DecodeOptions(
-        threshold=0.02,
-        nms_radius_px=4,
-        border_px=4,
-        max_keypoints=None,
-        nms="greedy",
-        sampling="cell_centres",
-        subpixel="soft_argmax",
-    ),
-    # Ours, for whatever else distill and train make: descriptors and soft-argmax as trained. The threshold is that of a
-    # run's validation and of a teacher's labels (training.labels.LabelOptions); docs/acorn.md: how acorn's was chosen.
-    "distilled": DecodeOptions(
-        threshold=0.005,
-        nms_radius_px=4,
-        border_px=4,
-        max_keypoints=None,
-        nms="greedy",
-        sampling="cell_centres",
-        subpixel="soft_argmax",
-    ),
+    # See docs/acorn.md for how the threshold was chosen.
+    "acorn": _OURS,
+    # For whatever else distill and train make. The threshold is that of a run's validation and of a teacher's labels
+    # (training.labels.LabelOptions).
+    "distilled": replace(_OURS, threshold=0.005),
     # What RTAB-Map's depthai driver does on the host: NMS radius 4, threshold 0.01.
     "rtabmap": DecodeOptions(
         threshold=0.01, nms_radius_px=4, border_px=4, max_keypoints=None, nms="greedy", sampling="original"

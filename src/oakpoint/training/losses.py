@@ -91,7 +91,7 @@ def position_loss(semi: torch.Tensor, pairs: ViewPairs, options: LossOptions) ->
     the other size of the image only) are left out; the others count as much as the network is sure of them, since it
     is by that that decoding chooses.
     """
-    heatmap = functional.pixel_shuffle(functional.softmax(semi.float(), dim=1)[:, :-1], CELL_PX)[:, 0]
+    heatmap = heatmap_of(semi)
     found, sure = found_positions(heatmap, pairs.points)
     first, second = found.chunk(2)
     first_from_image, second_from_image = pairs.homographies.chunk(2)
@@ -107,6 +107,11 @@ def position_loss(semi: torch.Tensor, pairs: ViewPairs, options: LossOptions) ->
     weights = torch.sqrt(first_sure * second_sure) * (pairs.valid & labelled)
     distance = (1 - options.label_share) * between + options.label_share * to_label
     return (distance * weights).sum() / weights.sum().clamp_min(1)
+
+
+def heatmap_of(semi: torch.Tensor) -> torch.Tensor:
+    """Heat maps (N, H, W) of logits (N, 65, H/8, W/8): softmax, and each cell spread to its 8×8 pixels."""
+    return functional.pixel_shuffle(functional.softmax(semi.float(), dim=1)[:, :-1], CELL_PX)[:, 0]
 
 
 def found_positions(heatmap: torch.Tensor, near: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

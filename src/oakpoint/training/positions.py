@@ -18,7 +18,7 @@ from oakpoint.training.dataset import LOCATED, Dataset, Told
 from oakpoint.training.homographies import ViewRanges, random_homographies, transform, warp
 from oakpoint.training.images import grey_tensor
 from oakpoint.training.labels import FULL
-from oakpoint.training.losses import REACH_PX, found_positions
+from oakpoint.training.losses import REACH_PX, found_positions, heatmap_of
 from oakpoint.training.options import Precision
 from oakpoint.training.photometric import PhotometricRanges, augment
 from oakpoint.training.processes import Place
@@ -151,7 +151,7 @@ def _found(
     """Where a network finds points (N, K, 2) in views (N, 1, H, W), and how sure it is: 0 to 1, 0 outside a view."""
     with torch.autocast(views.device.type, torch.bfloat16, enabled=precision == "bf16"):
         semi, _ = network(views.contiguous(memory_format=torch.channels_last))
-    heatmap = functional.pixel_shuffle(functional.softmax(semi.float(), dim=1)[:, :-1], CELL_PX)[:, 0]
+    heatmap = heatmap_of(semi)
     limit = torch.tensor([views.shape[3], views.shape[2]], device=views.device) - 1 - REACH_PX
     shown = ((near >= REACH_PX) & (near <= limit)).all(dim=-1)
     found, sure = found_positions(heatmap, torch.where(shown[..., None], near, float(REACH_PX)))
