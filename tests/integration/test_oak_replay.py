@@ -31,6 +31,8 @@ from oakpoint.images.sources import open_source
 
 dai = pytest.importorskip("depthai")
 
+from depthai_stub import start  # noqa: E402
+
 from oakpoint.oak.feed import Feed  # noqa: E402
 from oakpoint.oak.frames import frame_from_image, image_from_frame, shown_from_network  # noqa: E402
 from oakpoint.oak.live import LiveFrame, LiveStatistics, Timing, live_frames  # noqa: E402
@@ -332,7 +334,7 @@ def test_depthais_transformations_say_what_preprocess_says(
     manip.setRunOnHost(True)
     manip.initialConfig.setOutputSize(*size, getattr(dai.ImageManipConfig.ResizeMode, mode))
     frames, out = manip.inputImage.createInputQueue(), manip.out.createOutputQueue()
-    pipeline.start()
+    start(pipeline)
     sensor = frame_from_image(np.zeros((original[1], original[0]), np.uint8))
     frames.send(sensor)
     resized = out.get(timedelta(seconds=30))

@@ -30,6 +30,18 @@ def check_call(real: Any, name: str, keywords: Iterable[str] = ()) -> None:
         assert re.search(rf"\b{keyword}: ", text), f"{real.__name__}.{name} takes no {keyword}: {text[:300]}"
 
 
+def start(pipeline: Any) -> None:
+    """Start a pipeline of the host that has an ``ImageManip``.
+
+    depthai 3.12 writes a node's properties once more when it serialises the started pipeline, while the node's thread
+    copies them; where that changes them, the heap is corrupted (``malloc(): unsorted double linked list corrupted``
+    after some thousand starts, or after one). Serialised once before, they are written with what they hold.
+    """
+    pipeline.build()
+    pipeline.serializeToJson()
+    pipeline.start()
+
+
 @dataclass
 class StubDevice:
     """An opened camera; ``calls`` is what was asked of it."""
@@ -154,7 +166,7 @@ class StubPipeline:
     def start(self) -> None:
         if self._stub.refusal is not None:
             raise RuntimeError(self._stub.refusal)
-        self._pipeline.start()
+        start(self._pipeline)
 
     def stop(self) -> None:
         if isinstance(self._stub.images, Lens):
