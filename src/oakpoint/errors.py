@@ -27,10 +27,10 @@ expected, what came, and what to do next.
 from __future__ import annotations
 
 
-def first_line(error: Exception) -> str:
-    """What a foreign error says first, for a message of one line."""
+def first_line(error: BaseException) -> str:
+    """What a foreign error says first, at most 300 characters of it; its type's name where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or ["no reason given"])[0][:200]
+    return (lines or [type(error).__name__])[0][:300]
 
 
 class OakpointError(Exception):

@@ -91,14 +91,24 @@ def test_the_program_in_a_process_of_its_own_fails_in_one_line(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "arguments", [("fly",), ("convert",), ("run", "a", "b", "--nosuch"), ("convert", "a", "--shaves", "x")]
+    ("arguments", "message"),
+    [
+        (("fly",), "No such command 'fly'; see: oakpoint --help"),
+        (("convert",), "Missing argument 'model'; see: oakpoint convert --help"),
+        (("run", "a", "b", "--nosuch"), "No such option: --nosuch; see: oakpoint run --help"),
+        (("convert", "a", "--shaves", "x"), "Invalid value for '--shaves': "),
+    ],
 )
-def test_what_the_parser_refuses(command: Command, arguments: tuple[str, ...]) -> None:
+def test_what_the_parser_refuses(command: Command, arguments: tuple[str, ...], message: str) -> None:
     ran = command(*arguments)
-    assert ran.code == 2
-    assert ran.out == ""
-    assert "Usage: oakpoint" in ran.err
-    assert "Traceback" not in ran.err
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"error: {message}")
+    assert ran.err.count("\n") == 1
+
+
+def test_nothing_asked_for_gives_the_help(command: Command) -> None:
+    ran = command()
+    assert "Usage: oakpoint" in ran.out + ran.err
 
 
 HEAVY = ("torch", "openvino", "onnxruntime", "depthai", "cv2", "onnx", "h5py", "pydantic", "typer", "skimage")

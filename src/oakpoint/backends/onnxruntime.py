@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.records import TensorSpec
-from oakpoint.errors import BackendError
+from oakpoint.errors import BackendError, first_line
 from oakpoint.runtimes import importing
 
 
@@ -41,7 +41,7 @@ class OnnxRuntimeBackend(Backend):
             model = _at_shape(path, input_shape) if input_shape else str(path)
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise BackendError(f"{path}: ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
+            raise BackendError(f"{path}: ONNX Runtime cannot load it: {first_line(error)}") from error
         self.description = f"onnxruntime {onnxruntime.__version__} CPU"
         self.inputs = tuple(_spec(node, batch=1) for node in self._session.get_inputs())
         self.outputs = tuple(_spec(node, batch=1) for node in self._session.get_outputs())
@@ -51,7 +51,7 @@ class OnnxRuntimeBackend(Backend):
         try:
             results = self._session.run(names, dict(tensors))
         except Exception as error:
-            raise BackendError(f"{self.description}: the run failed: {str(error).splitlines()[0]}") from error
+            raise BackendError(f"{self.description}: the run failed: {first_line(error)}") from error
         return {
             name: np.asarray(result, np.float32) if np.issubdtype(result.dtype, np.floating) else result
             for name, result in zip(names, results, strict=True)

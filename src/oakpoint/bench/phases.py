@@ -62,7 +62,7 @@ class Measured:
         """Why phases failed, each reason once. Outputs that differ are a verdict, and Ctrl-C is neither."""
         reasons = [outcome.reason for outcome in (self.parity, self.speed, self.camera) if isinstance(outcome, Failed)]
         if isinstance(self.camera, CameraFigures) and self.camera.ended is not None:
-            reasons.append(one_line(self.camera.ended))
+            reasons.append(reason_of(self.camera.ended))
         return tuple(reason for reason in dict.fromkeys(reasons) if reason != INTERRUPTED)
 
     @property
@@ -108,7 +108,7 @@ def measure(subject: Subject, listener: Listener, *, seconds: float, frames: int
     return measured
 
 
-def one_line(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Why a phase failed."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
@@ -130,7 +130,7 @@ def _outcome(
     except Exception as error:  # noqa: BLE001  # whatever a firmware brings about, the other phases keep their figures
         if not isinstance(error, OakpointError):
             _log.exception("%s failed", phase)
-        outcome = Failed(one_line(error))
+        outcome = Failed(reason_of(error))
     finally:
         listener.finished(phase, outcome)
     return outcome

@@ -11,7 +11,7 @@ import cv2
 
 import oakpoint
 from oakpoint.bench.camera import CameraFigures, HostFramesSpeed
-from oakpoint.bench.phases import Failed, Measured, Outcome, one_line
+from oakpoint.bench.phases import Failed, Measured, Outcome, reason_of
 from oakpoint.bench.subject import Subject
 from oakpoint.bench.table import table
 from oakpoint.bundle.records import StageReport
@@ -78,7 +78,7 @@ def _facts_of(outcome: Outcome | None) -> dict[str, object] | None:
         case HostFramesSpeed():
             return asdict(outcome)
         case CameraFigures():
-            ended = {} if outcome.ended is None else {"error": one_line(outcome.ended)}
+            ended = {} if outcome.ended is None else {"error": reason_of(outcome.ended)}
             return {**ended, "frames": outcome.frames, "keypoints_mean": outcome.keypoints_mean, **outcome.facts}
 
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import TaskID
 
 from oakpoint.bench.camera import CameraFigures, HostFramesSpeed
-from oakpoint.bench.phases import INTERRUPTED, Failed, Measured, Outcome, Phase, measure, one_line
+from oakpoint.bench.phases import INTERRUPTED, Failed, Measured, Outcome, Phase, measure, reason_of
 from oakpoint.bench.report import check_report_folder, report_facts, write_report
 from oakpoint.bench.subject import open_subject
 from oakpoint.bench.table import table
@@ -145,7 +145,7 @@ def _words(outcome: Outcome) -> str:
             return f"{outcome.rate_fps:.1f} a second, {outcome.latency_ms_median:.1f} ms one at a time"
         case CameraFigures():
             text = f"{outcome.frames} frames, {outcome.keypoints_mean:.0f} keypoints a frame"
-            return text if outcome.ended is None else f"{text}; {_end_words(one_line(outcome.ended))}"
+            return text if outcome.ended is None else f"{text}; {_end_words(reason_of(outcome.ended))}"
         case _:
             return verdict_text(outcome)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,10 @@ from oakpoint import __version__
 from oakpoint.cli.console import out, print_error
 from oakpoint.errors import OakpointError
 
-EXIT_ERROR, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 130, 143
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
+
+# What typer's parser refuses. Recent versions of typer have their own copy of click, older ones click's own class.
+_ParserError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 app = typer.Typer(
     name="oakpoint",
@@ -72,15 +75,29 @@ _register()
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one line and exit code 1, never in a traceback."""
+    """Run the command line; a user's mistake ends in one line, never in a traceback.
+
+    Exit codes: 1 for what cannot be done, 2 for what the command line does not know, 130 after Ctrl-C.
+    """
     # As after Ctrl-C, what is under way is tidied up before the process ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
-        app(prog_name="oakpoint")
+        code = app(prog_name="oakpoint", standalone_mode=False)
     except OakpointError as error:
         print_error(str(error))
         sys.exit(EXIT_ERROR)
-    except SystemExit as end:
-        if end.code == EXIT_INTERRUPTED:  # typer has turned Ctrl-C into this, without a word
-            print_error("interrupted")
-        raise
+    except _ParserError as error:
+        _print_parser_error(error)
+        sys.exit(EXIT_USAGE)
+    if code == EXIT_INTERRUPTED:  # typer has turned Ctrl-C into this, without a word
+        print_error("interrupted")
+    sys.exit(code)
+
+
+def _print_parser_error(error: Any) -> None:
+    """A parser's refusal in one line that says where help is; help itself where nothing was asked for."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return
+    command = error.ctx.command_path if error.ctx is not None else "oakpoint"
+    print_error(f"{' '.join(error.format_message().split()).rstrip('.')}; see: {command} --help")

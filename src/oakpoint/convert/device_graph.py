@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.convert.heads import append_heads
 from oakpoint.convert.lowering import REDUCTIONS, fold_static_shapes, lower_reductions
-from oakpoint.errors import ConversionError
+from oakpoint.errors import ConversionError, first_line
 
 DEVICE_OPSET = 13
 DEVICE_IR_VERSION = 7  # the ONNX file version that goes with opset 13
@@ -75,7 +75,7 @@ def device_graph(
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
         onnx.checker.check_model(model)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
-        raise ConversionError(f"the network has no valid FP16 form for the device: {_first_line(error)}") from error
+        raise ConversionError(f"the network has no valid FP16 form for the device: {first_line(error)}") from error
     _require_static_outputs(model)
     return model
 
@@ -122,7 +122,7 @@ def _read(source: Path) -> onnx.ModelProto:
         model = onnx.load(source)
         onnx.checker.check_model(model)
     except Exception as error:
-        raise ConversionError(f"{source}: not a valid ONNX model ({_first_line(error)})") from error
+        raise ConversionError(f"{source}: not a valid ONNX model ({first_line(error)})") from error
     return model
 
 
@@ -150,7 +150,7 @@ def _at_device_opset(model: onnx.ModelProto) -> onnx.ModelProto:
             del model.graph.value_info[:]
         except RuntimeError as error:
             raise ConversionError(
-                f"opset {opset} cannot be converted to the device's opset {DEVICE_OPSET}: {_first_line(error)}; "
+                f"opset {opset} cannot be converted to the device's opset {DEVICE_OPSET}: {first_line(error)}; "
                 f"export the network at opset {DEVICE_OPSET} or later"
             ) from error
     del model.opset_import[:]
@@ -267,11 +267,6 @@ def _require_static_outputs(model: onnx.ModelProto) -> None:
                 raise ConversionError(
                     f"output {output.name}: its size depends on the input's values; the device needs a fixed one"
                 )
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def _label(node: Any) -> str:

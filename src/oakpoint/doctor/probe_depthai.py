@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from oakpoint.doctor.limited import answer
+from oakpoint.errors import first_line
 from oakpoint.oak.device import seen_device
 from oakpoint.oak.runtime import import_depthai
 
@@ -38,7 +39,7 @@ def _facts(depthai: Any, info: Any, *, connect: bool) -> dict[str, Any]:
                 facts["usb_speed"] = device.getUsbSpeed().name
                 facts["product"] = device.getProductName() or device.getDeviceName()
         except RuntimeError as error:
-            facts["error"] = str(error).splitlines()[0][:200]
+            facts["error"] = first_line(error)
     return facts
 
 

@@ -32,7 +32,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from oakpoint.errors import FeaturesError, OakpointError, OutputError
+from oakpoint.errors import FeaturesError, OakpointError, OutputError, first_line
 from oakpoint.features.types import Features
 from oakpoint.files import replacing_file
 
@@ -209,7 +209,7 @@ def _opened(path: Path, mode: str) -> Iterator[Any]:
 
 
 def _translated(path: Path, mode: str, error: Exception) -> OakpointError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+    reason = first_line(error)
     if mode == "w" or (mode == "r+" and (isinstance(error, PermissionError) or "No space left" in str(error))):
         return OutputError(f"{path}: cannot be written ({reason})")
     if isinstance(error, PermissionError):

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import ImageError
+from oakpoint.errors import ImageError, first_line
 from oakpoint.images.opencv import quiet_opencv
 
 IMAGE_SUFFIXES = (
@@ -59,7 +59,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
         with quiet_opencv():
             pixels: NDArray[np.generic] | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except (cv2.error, MemoryError) as error:
-        raise ImageError(f"{path}: cannot decode this image ({_first_line(error)})") from error
+        raise ImageError(f"{path}: cannot decode this image ({first_line(error)})") from error
     if pixels is None:
         raise ImageError(f"{path}: not an image that can be decoded, or cut short; re-export it as PNG or JPEG")
     _check_pixel_count(path, pixels.shape[1], pixels.shape[0])
@@ -147,8 +147,3 @@ def _natural_order(name: str) -> tuple[list[str | int], str]:
 
 def _raise_unreadable(error: OSError) -> None:
     raise ImageError(f"{error.filename}: cannot be read ({error.strerror})") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
