@@ -2,13 +2,15 @@
 
     python benchmarks/peers.py --peers WEIGHTS_FOLDER --dataset FOLDER [EXTRACTOR…] [--rounds 15] [--json FILE]
     python benchmarks/peers.py --peers WEIGHTS_FOLDER --photographs FOLDER [--views 5] [EXTRACTOR…]
+    python benchmarks/peers.py --peers WEIGHTS_FOLDER --dataset FOLDER --only S48,S48@nms=4,S48@subpixel=quadratic
 
 WEIGHTS_FOLDER holds the authors' state dicts: edgepoint2_T32.pth, _S48, _M64, _E64 (MIT) and alike-n.pth, alike-l.pth
 (BSD-3); those that are there take part. An EXTRACTOR is what ``oakpoint eval`` takes, such as  superpoint@weights=FILE,
 a bundle, or sift. FOLDER has HPatches' layout, where i_… sequences change illumination, v_… viewpoint; or photographs,
 of which synthetic pairs are made.
 
-Peers run in torch at each image's own size with their authors' decoding. Times are of the networks alone, in OpenVINO
+Peers run in torch at each image's own size with their authors' decoding, unless ``--only`` names another threshold, NMS
+or refinement as ``oakpoint eval`` does. Times are of the networks alone, in OpenVINO
 at f32 on one thread at 640×480, all in turn in every round; what counts is the ratio within a round.
 """
 
@@ -46,7 +48,7 @@ from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
 from oakpoint.networks.registry import load_network
 from oakpoint.networks.weights import read_state
 from oakpoint.training.teachers.candidate import TeacherCandidate
-from oakpoint.training.teachers.features import DECODE_PRESETS
+from oakpoint.training.teachers.features import DECODE_PRESETS, TeacherDecode
 from oakpoint.training.teachers.registry import TEACHERS, open_teacher
 
 FILES = {
@@ -147,12 +149,15 @@ def timed(backends: dict[str, Backend], rounds: int) -> dict[str, dict[str, floa
     }
 
 
-def times(peers: dict[str, Path], specifications: Sequence[Specification], rounds: int) -> dict[str, dict[str, float]]:
+def times(
+    peers: Sequence[Specification], specifications: Sequence[Specification], rounds: int
+) -> dict[str, dict[str, float]]:
     """Time every network, and print the times."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         paths = {}
-        for label, weights in peers.items():
+        for label, weights in {peer.model: peer.weights for peer in peers}.items():
+            assert weights is not None, "peers_of has seen to it"
             module = TEACHERS[FAMILIES[label]].family.from_state(read_state(weights))
             paths[label] = exported(module, folder / f"{label}.onnx", ("scores", "descriptors"))
         for specification in specifications:
@@ -168,16 +173,29 @@ def times(peers: dict[str, Path], specifications: Sequence[Specification], round
     return found
 
 
-def candidates_of(peers: dict[str, Path], specifications: Sequence[Specification]) -> list[Candidate]:
+def peers_of(texts: str, folder: Path) -> tuple[Specification, ...]:
+    """The peers that ``--only`` asks for and whose weights are in the folder."""
+    asked = parse_specifications(texts.split(","))
+    unknown = [one.model for one in asked if one.model not in FILES]
+    if unknown:
+        raise SystemExit(f"--only: expected some of {', '.join(FILES)}, got {unknown[0]}")
+    with_files = (replace(one, weights=folder / FILES[one.model]) for one in asked)
+    return tuple(one for one in with_files if one.weights is not None and one.weights.is_file())
+
+
+def decode_of(peer: Specification) -> TeacherDecode:
+    """The authors' decoding with what the specification changes in it."""
+    changes = {"min_score": peer.threshold, "nms_radius_px": peer.nms_radius_px, "subpixel": peer.subpixel}
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    return replace(DECODE_PRESETS[FAMILIES[peer.model]], **given)
+
+
+def candidates_of(peers: Sequence[Specification], specifications: Sequence[Specification]) -> list[Candidate]:
     """Peers, then the others."""
+    cpu = torch.device("cpu")
     found: list[Candidate] = [
-        TeacherCandidate(
-            label,
-            open_teacher(FAMILIES[label], weights),
-            DECODE_PRESETS[FAMILIES[label]],
-            device=torch.device("cpu"),
-        )
-        for label, weights in peers.items()
+        TeacherCandidate(peer.label, open_teacher(FAMILIES[peer.model], peer.weights), decode_of(peer), device=cpu)
+        for peer in peers
     ]
     return found + [open_candidate(one, threads=1, cache=FeatureCache(None)) for one in specifications]
 
@@ -187,7 +205,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("extractors", nargs="*")
     parser.add_argument("--peers", type=Path, required=True, help="folder of the authors' state dicts")
-    parser.add_argument("--only", default=",".join(FILES), help="labels of peers, with commas")
+    parser.add_argument(
+        "--only", default=",".join(FILES), help="peers with commas, each with @threshold=P, @nms=PIXELS, @subpixel=NAME"
+    )
     pairs = parser.add_mutually_exclusive_group(required=True)
     pairs.add_argument("--dataset", type=Path)
     pairs.add_argument("--photographs", type=Path)
@@ -197,9 +217,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    wanted = options.only.split(",")
-    there = {label: options.peers / file for label, file in FILES.items() if label in wanted}
-    peers = {label: path for label, path in there.items() if path.is_file()}
+    peers = peers_of(options.only, options.peers)
     specifications = parse_specifications(options.extractors) if options.extractors or not peers else ()
     told: dict[str, Any] = {}
     if options.protocols:
