@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,3 +68,11 @@ def gloo_threads() -> list[str]:
     """Names of the threads of gloo's process groups that run in this process, where Linux lists them."""
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     return [name for name in names if name.startswith("pt_gloo")]
+
+
+def waiting(folder: Path, meeting: Meeting | None) -> None:
+    """Says which process it is, and then is busy with something in which no process meets another."""
+    assert meeting is not None
+    (folder / f"new_{meeting.rank}").write_text(str(os.getpid()))
+    (folder / f"new_{meeting.rank}").rename(folder / f"pid_{meeting.rank}")
+    time.sleep(600)

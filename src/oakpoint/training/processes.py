@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -165,6 +166,7 @@ def _codes_of_ended(processes: Sequence[multiprocessing.process.BaseProcess]) ->
 def _quietly(work: Work[Argument, Result], argument: Argument, meeting: Meeting) -> None:
     """Do the work of another process; Ctrl-C is for the first one, which ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         work(argument, meeting)
     except OakpointError:  # the first process says the same
@@ -173,6 +175,14 @@ def _quietly(work: Work[Argument, Result], argument: Argument, meeting: Meeting)
         time.sleep(LAST_WORD_S)  # or has ended with a line of its own, and is about to end this one
         _log.error("training process %d: %s", meeting.rank, " ".join(str(error).split())[:300])
         sys.exit(1)
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the first one is gone; one that was killed could not see to it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "the first process started this one"
+    parent.join()
+    os._exit(1)
 
 
 def process_count(device: str | None, asked: int | None) -> int:

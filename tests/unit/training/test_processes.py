@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import torch.multiprocessing
+import two_processes
 from small_network import SmallNetwork
 from two_processes import OPTIONS, in_process, trained
 
@@ -58,3 +64,27 @@ def test_a_bad_batch_of_one_process_stops_both(tmp_path, batches):
     assert "gradient of norm nan" in mine
     assert torch.isnan(torch.load(tmp_path / "bad_batch_1.pt")["views"]).any()
     assert not torch.isnan(torch.load(tmp_path / "bad_batch.pt")["views"]).any()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs Linux's list of processes")
+def test_the_others_end_with_a_first_process_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from two_processes import waiting\n"
+        "from oakpoint.training.processes import run_in_processes\n"
+        f"run_in_processes(waiting, Path({str(tmp_path)!r}), 2)"
+    )
+    folder = Path(two_processes.__file__).parent
+    first = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(folder)})
+    pid = tmp_path / "pid_1"
+    until(lambda: pid.is_file() or first.poll() is not None)
+    assert first.poll() is None
+    first.kill()
+    first.wait()
+    until(lambda: not Path("/proc", pid.read_text(), "fd").is_dir())
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 100
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
