@@ -61,6 +61,17 @@ def test_replay_gives_what_the_host_gives(command: Command, small_bundle: Path, 
     assert frames_of(tmp_path / "t.mp4") == 6
 
 
+@pytest.mark.parametrize(("source", "words"), [("image", ()), ("clip", ("--max-frames", "1"))])
+def test_one_frame_can_be_an_image(
+    command: Command, small_bundle: Path, clip: Path, image_folder: Path, tmp_path: Path, source: str, words: list[str]
+) -> None:
+    taken = {"clip": clip, "image": image_folder / "camera.png"}[source]
+    ran = command("run", small_bundle, taken, *words, "--backend", "depthai-replay", "--save", tmp_path / "t.png")
+    assert (ran.code, ran.errors) == (0, [])
+    assert cv2.imread(str(tmp_path / "t.png")) is not None
+    assert ran.out.startswith("1 frames, ")
+
+
 @pytest.mark.compiler
 def test_replay_of_the_executed_blob(command: Command, small_blob_bundle: Path, clip: Path) -> None:
     ran = command(

@@ -46,8 +46,7 @@ from oakpoint.oak.model import open_device_model
 from oakpoint.view.draw import draw_keypoints, with_status
 from oakpoint.view.picture import write_image
 from oakpoint.view.playback import tracked_frames
-
-STILL_SUFFIXES = (".png", ".jpg", ".jpeg")
+from oakpoint.view.recording import IMAGE_SUFFIXES
 
 
 def run_command(
@@ -60,7 +59,7 @@ def run_command(
     ],
     save: Annotated[
         Path | None,
-        typer.Option(help="Record to .mp4, .gif or a folder of PNG; .png or .jpg for one image.", show_default=False),
+        typer.Option(help="Record to .mp4, .gif or a folder of PNG; one frame to .png or .jpg.", show_default=False),
     ] = None,
     backend: Annotated[
         str | None,
@@ -150,16 +149,16 @@ def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
 
 def _run_on_image(frames: Source, extractor: Extractor, run: Run) -> Followed:
     save = run.save
+    if save is not None and save.suffix.lower() not in IMAGE_SUFFIXES:
+        raise UsageError(
+            f"{save}: expected {', '.join(IMAGE_SUFFIXES)} for one image, got {save.suffix or 'no suffix'}"
+        )
     image = next(iter(frames)).image
     extractor(image)  # the first run loads the model; the second one is timed
     start = time.perf_counter()
     features = extractor(image)
     milliseconds = 1e3 * (time.perf_counter() - start)
     if save is not None:
-        if save.suffix.lower() not in STILL_SUFFIXES:
-            raise UsageError(
-                f"{save}: expected {', '.join(STILL_SUFFIXES)} for one image, got {save.suffix or 'no suffix'}"
-            )
         figures = [f"{len(features)} keypoints", f"{milliseconds:.1f} ms", *([run.notice] if run.notice else [])]
         write_image(save, with_status(draw_keypoints(image, features), figures))
     facts = {"frames": 1, "keypoints_mean": float(len(features)), "milliseconds_median": milliseconds}

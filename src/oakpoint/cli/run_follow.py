@@ -84,7 +84,7 @@ def follow(
     try:
         with contextlib.closing(frames):
             shown = _shown(itertools.islice(frames, run.max_frames), total, status)
-            ended = _record(shown, summary, run, fps, paced=paced)
+            ended = _record(shown, summary, run, fps, paced=paced, single=total == 1)
     except KeyboardInterrupt as interrupt:
         ended = interrupt
     if ended is not None and summary.frames == 0:
@@ -93,11 +93,11 @@ def follow(
 
 
 def _record(
-    frames: Iterator[TrackedFrame], summary: RunSummary, run: Run, fps: float, *, paced: bool
+    frames: Iterator[TrackedFrame], summary: RunSummary, run: Run, fps: float, *, paced: bool, single: bool
 ) -> DeviceLostError | None:
     """Draw and sum up; give the loss of a camera back, so that what was recorded until then is finished."""
     with contextlib.ExitStack() as stack:
-        recording = stack.enter_context(open_recording(run.save, fps=fps)) if run.save else None
+        recording = stack.enter_context(open_recording(run.save, fps=fps, single=single)) if run.save else None
         pace = PacedWriter(recording.write, fps=fps) if recording is not None and paced else None
         try:
             for frame in frames:

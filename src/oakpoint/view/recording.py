@@ -1,4 +1,7 @@
-"""Frames to a video file, an animated GIF or a folder of PNG images, chosen by suffix, put in place when finished."""
+"""Frames to a video file, an animated GIF or a folder of PNG images, chosen by suffix, put in place when finished.
+
+A single frame may become an image file, too.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,11 @@ from oakpoint.errors import ImageError, OutputError, UsageError
 from oakpoint.files import interrupts_held, replacing_file, replacing_folder
 from oakpoint.images.opencv import quiet_opencv
 from oakpoint.view.draw import bgr_from_image
+from oakpoint.view.picture import write_image
 
-RecordingFormat = Literal["mp4", "gif", "folder"]
+RecordingFormat = Literal["mp4", "gif", "folder", "image"]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 GIF_MEMORY_BYTES = 256 << 20
 """Most that the frames of a GIF may take until they are written: 291 of 640×480 px, 10 s at 30 per second.
@@ -91,8 +97,12 @@ class Recording(ABC):
         """Let go of encoders; after it, ``finish`` may be called, but not ``write``."""
 
 
-def recording_format(path: Path) -> RecordingFormat:
+def recording_format(path: Path, *, single: bool = False) -> RecordingFormat:
     """What a recording at ``path`` will be: ``.mp4``, ``.gif``, or without a suffix a folder of PNG images.
+
+    Args:
+        path: where it is to be.
+        single: there will be one frame, which may also be a ``.png`` or ``.jpg``.
 
     Raises:
         UsageError: another suffix.
@@ -100,16 +110,19 @@ def recording_format(path: Path) -> RecordingFormat:
     suffix = path.suffix.lower()
     if suffix in (".mp4", ".gif"):
         return "mp4" if suffix == ".mp4" else "gif"
+    if single and suffix in IMAGE_SUFFIXES:
+        return "image"
     if suffix and not path.is_dir():
+        further = ", or in .png or .jpg" if single else "; one frame (--max-frames 1) can be a .png or .jpg"
         raise UsageError(
-            f"{path}: expected a name that ends in .mp4 or .gif, or has no suffix (a folder of PNG images), "
+            f"{path}: expected a name that ends in .mp4 or .gif, or has no suffix (a folder of PNG images){further}, "
             f"got {path.suffix}"
         )
     return "folder"
 
 
 @contextlib.contextmanager
-def open_recording(path: Path, *, fps: float) -> Iterator[Recording]:
+def open_recording(path: Path, *, fps: float, single: bool = False) -> Iterator[Recording]:
     """Record frames to ``path``, which appears, whole, when the block ends.
 
     After Ctrl-C, too, what was recorded until then is finished and put in place; after any other error nothing is left,
@@ -122,12 +135,13 @@ def open_recording(path: Path, *, fps: float) -> Iterator[Recording]:
     Args:
         path: see ``recording_format``.
         fps: frames per second at which it is to be played; a folder has none, and does not look at it.
+        single: there will be one frame; see ``recording_format``.
 
     Raises:
         UsageError: another suffix, or a frame rate that the format does not have.
         OutputError: ``path`` cannot be written, a folder with other files is in the way, or no frame was recorded.
     """
-    kind = recording_format(path)
+    kind = recording_format(path, single=single)
     if not (math.isfinite(fps) and fps > 0):
         raise UsageError(f"fps: expected a positive number of frames per second, got {fps}")
     if kind == "gif" and fps > GIF_FASTEST_FPS:
@@ -235,10 +249,18 @@ class _FolderRecording(Recording):
         return True
 
 
+@final
+class _ImageRecording(Recording):
+    def _add(self, frame: NDArray[np.uint8]) -> bool:
+        write_image(self._path, frame)
+        return True
+
+
 _RECORDINGS: dict[RecordingFormat, type[Recording]] = {
     "mp4": _Mp4Recording,
     "gif": _GifRecording,
     "folder": _FolderRecording,
+    "image": _ImageRecording,
 }
 
 

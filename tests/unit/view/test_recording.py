@@ -190,6 +190,19 @@ def test_formats_are_told_by_suffix(name, kind):
     assert recording_format(Path(name)) == kind
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.JPG"])
+def test_a_single_frame_may_be_an_image(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(UsageError, match=r"one frame \(--max-frames 1\) can be a \.png or \.jpg, got \." + name[2:]):
+        record(path, frames(1))
+    with open_recording(path, fps=20, single=True) as taken:
+        taken.write(np.full((48, 63, 3), 120, np.uint8))
+    picture = cv2.imread(str(path))
+    assert picture.shape == (48, 63, 3)
+    assert np.abs(picture.astype(int) - 120).max() <= 1
+    assert names_in(tmp_path) == [name]
+
+
 def test_an_unknown_suffix_names_the_known(tmp_path):
     with pytest.raises(UsageError, match=r"\.mp4 or \.gif, or has no suffix .* got \.avi"):
         record(tmp_path / "a.avi", frames(1))
