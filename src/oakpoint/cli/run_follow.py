@@ -130,4 +130,5 @@ def _shown(frames: Iterator[TrackedFrame], length: int | None, status: Callable[
 
 def _figures(frame: TrackedFrame) -> str:
     delay = "" if frame.latency_s is None else f"{1e3 * frame.latency_s:4.0f} ms latency, "
-    return f"{frame.rate_fps:5.1f} fps, {delay}{len(frame.features):4d} keypoints"
+    rate = "" if frame.rate_fps is None else f"{frame.rate_fps:5.1f} fps, "
+    return f"{rate}{delay}{len(frame.features):4d} keypoints"

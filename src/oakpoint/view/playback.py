@@ -30,7 +30,7 @@ class TrackedFrame:
         tracks: which earlier keypoints they continue, row for row.
         seconds: what extraction and tracking took.
         rate_fps: frames per second over the last ``RATE_WINDOW`` frames: of a file extraction and tracking alone, of a
-            camera the rate at which its frames come.
+            camera the rate at which its frames come; None for a camera's first frame.
         latency_s: of a camera, seconds from the capture to the features; None for frames of files.
         time_s: of a camera, when the frame came; None for frames of files.
     """
@@ -39,7 +39,7 @@ class TrackedFrame:
     features: Features
     tracks: Tracks
     seconds: float
-    rate_fps: float
+    rate_fps: float | None
     latency_s: float | None = None
     time_s: float | None = None
 
@@ -74,7 +74,7 @@ def tracked_live_frames(frames: Iterable[LiveFrame], tracker: Tracker) -> Genera
         start = time.perf_counter()
         tracks = tracker.update(frame.features)
         seconds, span_s = time.perf_counter() - start, recent[-1] - recent[0]
-        rate_fps = (len(recent) - 1) / span_s if span_s > 0 else 0.0
+        rate_fps = (len(recent) - 1) / span_s if span_s > 0 else None
         yield TrackedFrame(frame.image, frame.features, tracks, seconds, rate_fps, frame.latency_s, frame.time_s)
 
 
@@ -87,7 +87,8 @@ def picture_of(frame: TrackedFrame, *, notice: str | None = None) -> NDArray[np.
     """
     continued = int((frame.tracks.ages > 1).sum())
     delay = [] if frame.latency_s is None else [f"{1e3 * frame.latency_s:.0f} ms latency"]
-    figures = [f"{frame.rate_fps:.1f} fps", *delay, f"{len(frame.features)} keypoints", f"{continued} tracks"]
+    rate = [] if frame.rate_fps is None else [f"{frame.rate_fps:.1f} fps"]
+    figures = [*rate, *delay, f"{len(frame.features)} keypoints", f"{continued} tracks"]
     canvas = draw_tracks(frame.image, frame.tracks.positions, frame.tracks.ages)
     return with_status(canvas, figures + ([notice] if notice else []))
 
