@@ -27,7 +27,7 @@ from oakpoint.bundle.folder import Bundle, open_bundle
 from oakpoint.chain.descriptor_form import measured_descriptor_scale, measured_descriptor_values
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.heads import HEADS, NEEDS_SCALE, NEEDS_VALUES
+from oakpoint.convert.heads import HEADS, NEEDS_SCALE, NEEDS_VALUES, Heads
 from oakpoint.extractor import dense_outputs
 from oakpoint.features.decode import decode
 from oakpoint.features.types import DecodeOptions
@@ -92,10 +92,8 @@ def measured(bundle: Bundle, heads: str, images: Images, shaves: int) -> tuple[R
             path,
             size=preprocess.size,
             scale=preprocess.scale,
-            heads=heads,
+            heads=Heads(heads, scale, values),
             shaves=shaves,
-            descriptor_scale=scale,
-            descriptor_values=values,
         )
         blob = read_blob(path)
         verifier = StageVerifier(images, preprocess, manifest.decode)

@@ -24,6 +24,7 @@ from oakpoint.bundle.records import Verdict
 from oakpoint.chain.conversion import convert
 from oakpoint.chain.options import TARGETS, ConversionOptions
 from oakpoint.convert.blob_from_onnx import write_blob
+from oakpoint.convert.heads import Heads
 from oakpoint.errors import (
     BundleError,
     CompilerError,
@@ -165,7 +166,7 @@ def test_every_constant_of_the_hardware_stages_is_that_of_the_third_partys_blob(
     if shaves != 6:
         blob = tmp_path / "model.blob"
         source = superpoint_rtabmap_bundle / "model.onnx"
-        write_blob(source, blob, size=(320, 200), scale=1 / 255, heads="rtabmap", shaves=shaves)
+        write_blob(source, blob, size=(320, 200), scale=1 / 255, heads=Heads("rtabmap"), shaves=shaves)
     ours = hardware_constants(blob)
     theirs = hardware_constants(shared / "blobs" / f"superpoint_200x320_{shaves}shave.blob")
     assert len(set(theirs)) >= 12 * 2

@@ -24,6 +24,7 @@ from oakpoint.chain.descriptor_form import measured_descriptor_scale
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
+from oakpoint.convert.heads import Heads
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import ConversionError
 from oakpoint.extractor import default_preprocess
@@ -130,7 +131,7 @@ def test_norms_far_from_superpoints_are_measured_and_scaled(
     verdicts = {}
     for name, chosen in (("measured", scale), ("superpoints", 2.0**-6)):
         blob = tmp_path / f"{name}.blob"
-        write_blob(source, blob, size=SMALL_SIZE, scale=1 / 255, heads="normalised", shaves=4, descriptor_scale=chosen)
+        write_blob(source, blob, size=SMALL_SIZE, scale=1 / 255, heads=Heads("normalised", chosen), shaves=4)
         verdicts[name] = verifier.blob_of_onnx(ModelSource(onnx=source, blob=blob), "normalised").verdict
     assert verdicts == {"measured": Verdict.PASS, "superpoints": Verdict.FAIL}
 

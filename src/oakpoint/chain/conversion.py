@@ -22,7 +22,7 @@ from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.archive_from_blob import write_archive
 from oakpoint.convert.blob_from_onnx import write_blob
 from oakpoint.convert.blobs_by_shaves import compile_for_shaves
-from oakpoint.convert.heads import NEEDS_SCALE, NEEDS_VALUES
+from oakpoint.convert.heads import NEEDS_SCALE, NEEDS_VALUES, Heads
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.onnx_from_torch import write_onnx
@@ -234,25 +234,24 @@ class _Run:
         return f"largest descriptor norm {largest:.4g}, scaled by {scale:g} on the device"
 
     def _write_blob(self) -> str:
-        options, scale = self.options, self.preprocess.scale
+        shaves = self.options.shaves
         tool, inputs, outputs = write_blob(
             self.folder / ONNX_FILE,
             self.folder / BLOB_FILE,
             size=self.size,
-            scale=scale,
-            heads=options.heads,
-            shaves=options.shaves,
-            descriptor_scale=self.descriptor_scale,
-            descriptor_values=self.descriptor_values,
+            scale=self.preprocess.scale,
+            heads=self._heads(),
+            shaves=shaves,
         )
         baked = replace(self.preprocess, baked=True)
-        command = (
-            f"myriad_compile -ip U8 -VPU_NUMBER_OF_SHAVES {options.shaves} -VPU_NUMBER_OF_CMX_SLICES {options.shaves}"
-        )
+        command = f"myriad_compile -ip U8 -VPU_NUMBER_OF_SHAVES {shaves} -VPU_NUMBER_OF_CMX_SLICES {shaves}"
         self._add("blob", (BLOB_FILE,), inputs, outputs, baked, self._hashes("onnx"), tool, command)
         json_tool = write_oak_json(self.folder / JSON_FILE, outputs)
         self._add("oak_json", (JSON_FILE,), inputs, outputs, baked, self._hashes("blob"), json_tool, "write_oak_json")
         return tool
+
+    def _heads(self) -> Heads:
+        return Heads(self.options.heads, self.descriptor_scale, self.descriptor_values)
 
     def make_superblob(self) -> None:
         if "blob" in self.not_made:
@@ -268,9 +267,7 @@ class _Run:
             self.folder / ONNX_FILE,
             size=self.size,
             scale=self.preprocess.scale,
-            heads=self.options.heads,
-            descriptor_scale=self.descriptor_scale,
-            descriptor_values=self.descriptor_values,
+            heads=self._heads(),
             compiled=lambda shaves: self.listener.started(f"superblob: {shaves} shaves done"),
         )
         blobs.update(compiled)

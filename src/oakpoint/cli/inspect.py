@@ -13,6 +13,7 @@ from oakpoint.bundle.folder import is_bundle, open_bundle
 from oakpoint.cli.console import err, out, print_json, print_warning
 from oakpoint.cli.options import Json
 from oakpoint.convert.blobs_by_shaves import ALL_SHAVES, compile_for_shaves
+from oakpoint.convert.heads import Heads
 from oakpoint.errors import BlobError
 from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.cost import ShaveAdvice, advise
@@ -88,9 +89,7 @@ def _advice(path: Path, blob: Blob) -> tuple[ShaveAdvice, ...]:
             bundle.path("onnx"),
             size=bundle.manifest.preprocess.size,
             scale=bundle.manifest.preprocess.scale,
-            heads=bundle.manifest.heads,
-            descriptor_scale=bundle.manifest.descriptor_scale,
-            descriptor_values=bundle.manifest.descriptor_values,
+            heads=Heads.of(bundle.manifest),
             compiled=compiled,
         )
     return advise(Blob.from_bytes(content) for content in blobs.values())

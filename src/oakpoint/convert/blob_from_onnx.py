@@ -9,6 +9,7 @@ import onnx
 
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.convert.device_graph import device_graph, static_shape, tensor_spec
+from oakpoint.convert.heads import Heads
 from oakpoint.myriad.compiler import COMPILER, compile_blob
 
 
@@ -18,10 +19,8 @@ def write_blob(
     *,
     size: tuple[int, int],
     scale: float,
-    heads: str,
+    heads: Heads,
     shaves: int,
-    descriptor_scale: float | None = None,
-    descriptor_values: int | None = None,
     cache: Path | None = None,
 ) -> tuple[str, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Compile a host model for the Myriad X: U8 0–255 in, FP16 (or, packed, S32) out, batch 1.
@@ -31,10 +30,8 @@ def write_blob(
         blob: the file to write.
         size: (W, H) in pixels.
         scale: folded into the first convolution.
-        heads: what the blob puts out, see ``heads``.
+        heads: what the blob puts out.
         shaves: SHAVE cores, 1 to 16.
-        descriptor_scale: for heads that normalise descriptors, see ``heads``.
-        descriptor_values: for heads that reduce them.
         cache: the compiler's cache folder.
 
     Returns:
@@ -43,14 +40,7 @@ def write_blob(
     Raises:
         ConversionError: the network cannot run on the device, or the compiler is not to be had (its two subclasses).
     """
-    model = device_graph(
-        source,
-        size=size,
-        scale=scale,
-        heads=heads,
-        descriptor_scale=descriptor_scale,
-        descriptor_values=descriptor_values,
-    )
+    model = device_graph(source, size=size, scale=scale, heads=heads)
     with tempfile.TemporaryDirectory(prefix="oakpoint-device-") as scratch:
         path = Path(scratch) / "device.onnx"
         onnx.save(model, path)

@@ -11,6 +11,7 @@ from pathlib import Path
 import onnx
 
 from oakpoint.convert.device_graph import device_graph
+from oakpoint.convert.heads import Heads
 from oakpoint.myriad.compiler import MAX_SHAVES, compile_blob
 from oakpoint.myriad.toolchain import ensure_toolchain
 
@@ -22,9 +23,7 @@ def compile_for_shaves(
     *,
     size: tuple[int, int],
     scale: float,
-    heads: str,
-    descriptor_scale: float | None = None,
-    descriptor_values: int | None = None,
+    heads: Heads,
     shaves: Iterable[int] = ALL_SHAVES,
     compiled: Callable[[int], None] = lambda _: None,
 ) -> dict[int, bytes]:
@@ -35,8 +34,6 @@ def compile_for_shaves(
         size: (W, H) in pixels.
         scale: folded into the first convolution.
         heads: what the blobs put out.
-        descriptor_scale: for heads that normalise descriptors, see ``heads``.
-        descriptor_values: for heads that reduce them.
         shaves: the numbers, each 1 to 16.
         compiled: told of each number when its blob is done.
 
@@ -49,15 +46,7 @@ def compile_for_shaves(
     ensure_toolchain()
     with tempfile.TemporaryDirectory(prefix="oakpoint-shaves-") as scratch:
         path = Path(scratch) / "device.onnx"
-        model = device_graph(
-            source,
-            size=size,
-            scale=scale,
-            heads=heads,
-            descriptor_scale=descriptor_scale,
-            descriptor_values=descriptor_values,
-        )
-        onnx.save(model, path)
+        onnx.save(device_graph(source, size=size, scale=scale, heads=heads), path)
 
         def compile_one(number: int) -> bytes:
             blob = Path(scratch) / f"{number}.blob"

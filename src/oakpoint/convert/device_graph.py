@@ -22,7 +22,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from oakpoint.bundle.records import TensorSpec
-from oakpoint.convert.heads import append_heads
+from oakpoint.convert.heads import Heads, append_heads
 from oakpoint.convert.lowering import REDUCTIONS, fold_static_shapes, lower_reductions
 from oakpoint.errors import ConversionError, first_line
 
@@ -40,24 +40,14 @@ _SAME_AT_13 = {
 """Operators whose later versions only widened the types, or added attributes that are refused below when used."""
 
 
-def device_graph(
-    source: Path,
-    *,
-    size: tuple[int, int],
-    scale: float,
-    heads: str,
-    descriptor_scale: float | None = None,
-    descriptor_values: int | None = None,
-) -> onnx.ModelProto:
+def device_graph(source: Path, *, size: tuple[int, int], scale: float, heads: Heads) -> onnx.ModelProto:
     """Make the device graph of a host model.
 
     Args:
         source: the host's ONNX: one float32 input (N, 1, H, W), outputs ``semi`` and ``desc``.
         size: (W, H) in pixels.
         scale: what the pixels 0–255 are multiplied with; folded into the first convolution.
-        heads: what the graph puts out, see ``heads.append_heads``.
-        descriptor_scale: for heads that normalise descriptors, see there.
-        descriptor_values: for heads that reduce them.
+        heads: what the graph puts out.
 
     Returns:
         A checked model: FP16 input (1, 1, H, W) that holds 0–255, FP16 outputs (packed ones int32), opset
@@ -69,7 +59,7 @@ def device_graph(
     """
     model = _prepared(source, size)
     _fold_scale(model, scale)
-    append_heads(model, heads, size=size, descriptor_scale=descriptor_scale, descriptor_values=descriptor_values)
+    append_heads(model, heads, size=size)
     _round_to_fp16(model)
     try:
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
@@ -80,22 +70,13 @@ def device_graph(
     return model
 
 
-def host_graph_with_heads(
-    source: Path,
-    *,
-    size: tuple[int, int],
-    heads: str,
-    descriptor_scale: float | None = None,
-    descriptor_values: int | None = None,
-) -> onnx.ModelProto:
+def host_graph_with_heads(source: Path, *, size: tuple[int, int], heads: Heads) -> onnx.ModelProto:
     """The host's float32 model with the outputs of the device graph: what a runtime gives in the camera's place.
 
     Args:
         source: the host's ONNX, see ``device_graph``.
         size: (W, H) in pixels.
-        heads: what the graph puts out, see ``heads.append_heads``.
-        descriptor_scale: for heads that normalise descriptors, see there.
-        descriptor_values: for heads that reduce them.
+        heads: what the graph puts out.
 
     Returns:
         A model with float32 input (1, 1, H, W) as the host's has it, opset 13.
@@ -104,7 +85,7 @@ def host_graph_with_heads(
         ConversionError: see ``device_graph``.
     """
     model = _prepared(source, size)
-    append_heads(model, heads, size=size, descriptor_scale=descriptor_scale, descriptor_values=descriptor_values)
+    append_heads(model, heads, size=size)
     return model
 
 

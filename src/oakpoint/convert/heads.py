@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from oakpoint.bundle.manifest import Manifest
 from oakpoint.convert.descriptor_basis import project_descriptors
 from oakpoint.convert.descriptor_norm import append_unit_descriptors, scale_descriptors
 from oakpoint.convert.graph_edit import GraphEditor, rename_tensor, set_outputs
@@ -26,15 +28,29 @@ NEEDS_VALUES = ("reduced",)
 """Heads that give fewer values of each descriptor, and need to know how many are enough."""
 
 
-def append_heads(
-    model: onnx.ModelProto,
-    heads: str,
-    *,
-    size: tuple[int, int],
-    descriptor_scale: float | None = None,
-    descriptor_values: int | None = None,
-) -> None:
-    """Append the named heads to a model with the outputs ``semi`` (1, 65, H/8, W/8) and ``desc`` (1, D, H/8, W/8).
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What a device graph is to put out.
+
+    Attributes:
+        name: one of ``HEADS``, see ``append_heads``.
+        descriptor_scale: what the descriptors are multiplied with before anything else, folded into the convolution
+            that they come from; see ``descriptor_norm.scale_for_norms``. None leaves them as they are.
+        descriptor_values: K, for heads ``reduced``.
+    """
+
+    name: str
+    descriptor_scale: float | None = None
+    descriptor_values: int | None = None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Heads:
+        """Those of a bundle."""
+        return cls(manifest.heads, manifest.descriptor_scale, manifest.descriptor_values)
+
+
+def append_heads(model: onnx.ModelProto, heads: Heads, *, size: tuple[int, int]) -> None:
+    """Append heads to a model with the outputs ``semi`` (1, 65, H/8, W/8) and ``desc`` (1, D, H/8, W/8).
 
     ============== =============================================================================================
     ``dense``      both as they are
@@ -50,30 +66,27 @@ def append_heads(
 
     Args:
         model: changed in place; opset 13.
-        heads: one of ``HEADS``.
+        heads: which.
         size: (W, H) in pixels.
-        descriptor_scale: what the descriptors are multiplied with before anything else, folded into the convolution
-            that they come from; see ``descriptor_norm.scale_for_norms``. None leaves them as they are.
-        descriptor_values: K, for heads ``reduced``.
 
     Raises:
         UsageError: unknown heads, or heads of ``NEEDS_SCALE`` or ``NEEDS_VALUES`` without theirs.
         ConversionError: the model lacks the two outputs, or cannot have these heads.
     """
-    if heads not in HEADS:
-        raise UsageError(f"heads: expected one of {', '.join(HEADS)}, got {heads!r}")
+    if heads.name not in HEADS:
+        raise UsageError(f"heads: expected one of {', '.join(HEADS)}, got {heads.name!r}")
     names = {output.name for output in model.graph.output}
     if {SEMI, DESC} - names:
         raise ConversionError(f"expected the outputs {SEMI} and {DESC}, got {', '.join(sorted(names))}")
-    if heads in NEEDS_SCALE and descriptor_scale is None:
-        raise UsageError(f"heads {heads}: expected a descriptor_scale from the network's measured norms, got none")
-    if heads in NEEDS_VALUES:
-        if descriptor_values is None:
-            raise UsageError(f"heads {heads}: expected descriptor_values, measured on the network, got none")
-        project_descriptors(model.graph, DESC, descriptor_values)
-    if descriptor_scale is not None:
-        scale_descriptors(model.graph, DESC, descriptor_scale)
-    HEADS[heads](model.graph, size)
+    if heads.name in NEEDS_SCALE and heads.descriptor_scale is None:
+        raise UsageError(f"heads {heads.name}: expected a descriptor_scale from the network's measured norms, got none")
+    if heads.name in NEEDS_VALUES:
+        if heads.descriptor_values is None:
+            raise UsageError(f"heads {heads.name}: expected descriptor_values, measured on the network, got none")
+        project_descriptors(model.graph, DESC, heads.descriptor_values)
+    if heads.descriptor_scale is not None:
+        scale_descriptors(model.graph, DESC, heads.descriptor_scale)
+    HEADS[heads.name](model.graph, size)
 
 
 def _dense(graph: onnx.GraphProto, size: tuple[int, int]) -> None:

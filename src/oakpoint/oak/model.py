@@ -16,6 +16,7 @@ from oakpoint.backends.openvino import OpenVinoBackend
 from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
 from oakpoint.bundle.records import ArtifactKind, TensorSpec
 from oakpoint.convert.device_graph import host_graph_with_heads
+from oakpoint.convert.heads import Heads
 from oakpoint.errors import BackendError, BlobError, BundleError, UsageError
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
@@ -108,13 +109,7 @@ def _on_cpu(bundle: Bundle) -> tuple[Preprocess, OpenVinoBackend]:
     manifest = bundle.manifest
     if manifest.has("blob") and manifest.heads != "dense":
         preprocess = manifest.artifact("onnx").preprocess
-        model = host_graph_with_heads(
-            bundle.path("onnx"),
-            size=preprocess.size,
-            heads=manifest.heads,
-            descriptor_scale=manifest.descriptor_scale,
-            descriptor_values=manifest.descriptor_values,
-        )
+        model = host_graph_with_heads(bundle.path("onnx"), size=preprocess.size, heads=Heads.of(manifest))
         with tempfile.TemporaryDirectory(prefix="oakpoint-stand-in-") as folder:
             path = Path(folder) / "model.onnx"
             onnx.save(model, path)

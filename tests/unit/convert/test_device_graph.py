@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from oakpoint.convert.descriptor_basis import descriptor_basis
 from oakpoint.convert.device_graph import device_graph
-from oakpoint.convert.heads import HEADS
+from oakpoint.convert.heads import HEADS, Heads
 from oakpoint.errors import ConversionError
 from oakpoint.extractor import dense_outputs
 from oakpoint.features.decode import heatmap_of
@@ -88,7 +88,7 @@ def run(model: onnx.ModelProto | Path, image: np.ndarray) -> dict[str, np.ndarra
 
 
 def device(path: Path, heads: str = "dense") -> onnx.ModelProto:
-    return device_graph(path, size=SIZE, scale=1 / 255, heads=heads, descriptor_scale=1.0, descriptor_values=2)
+    return device_graph(path, size=SIZE, scale=1 / 255, heads=Heads(heads, 1.0, 2))
 
 
 def assert_same_on_pixels(path: Path, pixels: np.ndarray) -> onnx.ModelProto:
@@ -352,9 +352,7 @@ Change = Callable[[onnx.ModelProto], object]
 
 @pytest.mark.parametrize("heads", HEADS)
 def test_the_small_network_as_torch_exports_it(small_onnx: Path, rng: np.random.Generator, heads: str) -> None:
-    model = device_graph(
-        small_onnx, size=(160, 120), scale=1 / 255, heads=heads, descriptor_scale=1.0, descriptor_values=16
-    )
+    model = device_graph(small_onnx, size=(160, 120), scale=1 / 255, heads=Heads(heads, 1.0, 16))
     pixels = rng.integers(0, 256, (1, 1, 120, 160)).astype(np.float32)
     expected, got = run(small_onnx, pixels / np.float32(255)), run(in_float32(model), pixels)
     reference, outputs = dense_outputs(expected), dense_outputs(got)

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from oakpoint.convert.heads import HEADS, append_heads
+from oakpoint.convert.heads import HEADS, Heads, append_heads
 from oakpoint.errors import ConversionError, UsageError
 from oakpoint.features.heatmap import heatmap_from_logits
 from oakpoint.features.sampling import unit_norm
@@ -40,14 +40,14 @@ def run(network: onnx.ModelProto, tensors: dict[str, np.ndarray]) -> dict[str, n
 def test_dense_heads_leave_the_network_as_it_is() -> None:
     network = model()
     before = network.SerializeToString()
-    append_heads(network, "dense", size=SIZE)
+    append_heads(network, Heads("dense"), size=SIZE)
     assert network.SerializeToString() == before
 
 
 @pytest.mark.parametrize("heads", ["heatmap", "normalised"])
 def test_heatmap_and_descriptors_in_the_networks_own_order(rng: np.random.Generator, heads: str) -> None:
     network = model()
-    append_heads(network, heads, size=SIZE, descriptor_scale=1.0)
+    append_heads(network, Heads(heads, 1.0), size=SIZE)
     logits = rng.normal(0, 3, (1, 65, 3, 5)).astype(np.float32)
     descriptors = rng.normal(0, 4, (1, 6, 3, 5)).astype(np.float32)
     got = run(network, {"in_semi": logits, "in_desc": descriptors})
@@ -59,18 +59,18 @@ def test_heatmap_and_descriptors_in_the_networks_own_order(rng: np.random.Genera
 
 def test_normalising_needs_a_scale() -> None:
     with pytest.raises(UsageError, match="heads normalised: expected a descriptor_scale from the network's measured"):
-        append_heads(model(), "normalised", size=SIZE)
+        append_heads(model(), Heads("normalised"), size=SIZE)
 
 
 def test_reducing_needs_to_know_how_far() -> None:
     with pytest.raises(UsageError, match="heads reduced: expected descriptor_values, measured on the network"):
-        append_heads(model(), "reduced", size=SIZE)
+        append_heads(model(), Heads("reduced"), size=SIZE)
 
 
 @pytest.mark.parametrize("spread", [0.1, 3.0, 40.0])
 def test_rtabmaps_heads_are_the_reference_in_numpy(rng: np.random.Generator, spread: float) -> None:
     network = model()
-    append_heads(network, "rtabmap", size=SIZE)
+    append_heads(network, Heads("rtabmap"), size=SIZE)
     logits = rng.normal(0, spread, (1, 65, 3, 5)).astype(np.float32)
     descriptors = rng.normal(0, 1, (1, 6, 3, 5)).astype(np.float32)
     got = run(network, {"in_semi": logits, "in_desc": descriptors})
@@ -81,7 +81,7 @@ def test_rtabmaps_heads_are_the_reference_in_numpy(rng: np.random.Generator, spr
 
 def test_each_channel_of_a_cell_goes_to_its_pixel() -> None:
     network = model()
-    append_heads(network, "rtabmap", size=SIZE)
+    append_heads(network, Heads("rtabmap"), size=SIZE)
     logits = np.zeros((1, 65, 3, 5), np.float32)
     logits[0, 8 * 3 + 6, 2, 1] = 50  # row 3, column 6 of the cell in row 2, column 1
     heatmap = run(network, {"in_semi": logits, "in_desc": np.zeros((1, 6, 3, 5), np.float32)})["heatmap"][0]
@@ -91,10 +91,10 @@ def test_each_channel_of_a_cell_goes_to_its_pixel() -> None:
 
 def test_unknown_heads_list_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"heads: expected one of dense, heatmap, .*rtabmap, got 'all'"):
-        append_heads(model(), "all", size=SIZE)
+        append_heads(model(), Heads("all"), size=SIZE)
 
 
 @pytest.mark.parametrize("heads", HEADS)
 def test_a_network_without_the_two_outputs(heads: str) -> None:
     with pytest.raises(ConversionError, match="expected the outputs semi and desc, got logits, semi"):
-        append_heads(model(("semi", "logits")), heads, size=SIZE)
+        append_heads(model(("semi", "logits")), Heads(heads), size=SIZE)
