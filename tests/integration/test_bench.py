@@ -177,17 +177,20 @@ Bench = Callable[..., tuple[Any, dict[str, Any]]]
 
 
 @pytest.fixture
+def stub(executed: tuple[DeviceModel, Backend], two: dict[str, Image]) -> StubDepthai:
+    return StubDepthai(executed[1], executed[0].preprocess, cycle([two["camera"][150:270, 100:260]]))
+
+
+@pytest.fixture
 def bench(
     command: Callable[..., Any],
-    executed: tuple[DeviceModel, Backend],
+    stub: StubDepthai,
     small_blob_bundle: Path,
     image_folder: Path,
-    two: dict[str, Image],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Bench:
     """``bench --device oak`` on two images: what it said, and its report."""
-    stub = StubDepthai(executed[1], executed[0].preprocess, cycle([two["camera"][150:270, 100:260]]))
     for place in ("oak.camera", "oak.host_frames", "bench.subject"):
         monkeypatch.setattr(f"oakpoint.{place}.import_depthai", lambda: stub)
 
@@ -206,6 +209,13 @@ def test_a_camera_is_measured_against_the_rate_asked_for(bench: Bench) -> None:
     assert (ran.code, ran.errors, facts["measured_on"], facts["parity"]["verdict"]) == (0, [], "camera", "pass")
     assert "| measured on | OAK-D-LITE, USB SUPER |" in facts["table"]
     assert " of 12 a second asked for |" in facts["table"]
+
+
+def test_all_phases_are_measured_on_one_camera(bench: Bench, stub: StubDepthai) -> None:
+    bench()
+    first, *others = [[info.deviceId for info in device.arguments] for device in stub.opened]
+    assert (first, len(others)) == ([], 3)
+    assert all(asked == ["14442C10D13EABCE00"] for asked in others)
 
 
 def test_a_camera_that_is_lost_leaves_what_was_measured_before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,23 @@ def test_what_is_asked_of_the_camera(executed: tuple[DeviceModel, Backend], stub
     assert depthai.opened[0].calls == [("setMaxReconnectionAttempts", 0)], "DepthAI's own would go on in silence"
 
 
+def test_the_latest_frame_and_the_latest_result_win(
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image]
+) -> None:
+    depthai = stub()
+    depthai.images = itertools.cycle(images)  # as fast as they are taken, unlike a Lens
+    with open_camera(executed[0], OakOptions(), depthai=depthai) as feed:
+        assert (depthai.networks[0].input.getBlocking(), depthai.networks[0].input.getMaxSize()) == (False, 1)
+        numbers, statistics = [], LiveStatistics()
+        for frame in live_frames(feed, statistics, Timing(stall_s=60, pair_wait_s=60)):
+            numbers.append(frame.sequence)
+            if len(numbers) == 4:
+                break
+            time.sleep(0.3)  # a host slower than the network
+    assert statistics.dropped + statistics.skipped > 0
+    assert numbers[-1] - numbers[0] > 3, "a queue of results would have kept them all"
+
+
 def test_keypoints_are_mapped_to_the_preview(
     executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image]
 ) -> None:
@@ -237,7 +256,8 @@ def test_an_extractor_on_the_camera(
          "in use by another program"),
         ({"platform": "RVC4"}, "expected an RVC2 (OAK-1, OAK-D, OAK-D Lite), on which a Myriad X blob runs, got RVC4"),
         ({"sockets": ["CAM_B", "CAM_C"]}, "no sensor on socket CAM_A; it has CAM_B, CAM_C"),
-        ({"refusal": "Invalid sensor resolution"}, "refused the pipeline (Invalid sensor resolution)"),
+        ({"refusal": "Invalid sensor resolution"}, "refused the pipeline (Invalid sensor resolution); try "),
+        ({"lost": "Couldn't read data from stream: '__rpc_main' (X_LINK_ERROR)"}, "lost while it was running"),
         ({"refusal": "Couldn't write data to stream: '__pipeline'"}, "lost while it was running"),
     ],
 )  # fmt: skip

@@ -96,6 +96,9 @@ def test_replay_of_the_executed_blob(command: Command, small_blob_bundle: Path, 
         (("oak", "--backend", "openvino"), "runs the network on the camera (--backend depthai), not on openvino"),
         (("CLIP", "--backend", "tpu"), "openvino, myriad_simulator, depthai, depthai-replay, got 'tpu'"),
         (("CLIP", "--fps", "10"), "--fps: counts with the source oak only"),
+        (("CLIP", "--fps", "0"), "--fps: counts with the source oak only"),
+        (("CLIP", "--shaves", "0"), "--shaves: counts with the source oak or --backend depthai only"),
+        (("CLIP", "--backend", "depthai", "--nn-threads", "1"), "--nn-threads: counts with the source oak only"),
         (("CLIP", "--usb2"), "--usb2: counts with the source oak or --backend depthai only"),
         (("CLIP", "--reconnect"), "--reconnect: counts with the source oak only"),
         (("CLIP", "--stand-in", "openvino"), "--stand-in: counts with --backend depthai-replay only"),
@@ -221,11 +224,25 @@ def test_loss_and_ctrl_c_leave_a_finished_video_and_the_facts(
     (feed,) = cameras(FakeFeed(5, end))
     ran = command("run", small_bundle, "oak", "--save", tmp_path / "t.mp4", "--fps", "30", "--json")
     assert ran.code == code
-    assert ran.errors[-1] == ("error: OAK camera: lost" if code == 1 else "error: interrupted")
+    lost = "error: OAK camera: lost; --reconnect opens a lost camera again"
+    assert ran.errors[-1] == (lost if code == 1 else "error: interrupted")
     assert json.loads(ran.out)["frames"] == 5
     assert frames_of(tmp_path / "t.mp4") >= 1
     assert [path.name for path in tmp_path.iterdir()] == ["t.mp4"]
     assert feed.closed
+
+
+def test_the_video_is_finished_before_the_camera_is_closed(
+    command: Command, cameras: Cameras, small_bundle: Path, tmp_path: Path
+) -> None:
+    """Closing may take a camera long, or for ever."""
+    path, there = tmp_path / "t.mp4", []
+    for end in (DeviceLostError("lost"), KeyboardInterrupt()):
+        (feed,) = cameras(FakeFeed(5, end))
+        feed.close = lambda: there.append(path.is_file())  # type: ignore[method-assign]
+        command("run", small_bundle, "oak", "--save", path)
+        path.unlink()
+    assert there == [True, True]
 
 
 def test_a_camera_lost_before_its_first_frame_leaves_nothing(

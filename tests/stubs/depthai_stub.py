@@ -50,6 +50,7 @@ class StubDevice:
     platform: str = "RVC2"
     sockets: Sequence[str] = ("CAM_A", "CAM_B", "CAM_C")
     usb_speed: str = "SUPER"
+    lost: str | None = None
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     closed: int = 0
 
@@ -74,6 +75,8 @@ class StubDevice:
         return getattr(dai.UsbSpeed, self.usb_speed)
 
     def getConnectedCameras(self) -> list[Any]:
+        if self.lost is not None:
+            raise RuntimeError(self.lost)
         return [getattr(dai.CameraBoardSocket, name) for name in self.sockets]
 
     def getCameraSensorNames(self) -> dict[Any, str]:
@@ -146,6 +149,7 @@ class StubNetwork:
     def __init__(self, stub: StubDepthai, pipeline: Any) -> None:
         self._stub = stub
         self._node = pipeline.create(NetworkStandIn).build(stub.backend, stub.preprocess)
+        stub.networks.append(self)
         self.input, self.out, self.passthrough = self._node.input, self._node.out, self._node.passthrough
 
     def __getattr__(self, name: str) -> Callable[..., None]:
@@ -185,6 +189,7 @@ class StubDepthai:
         calls: what was asked of the stubs, in order.
         pipelines: the pipelines that were made.
         opened: the devices that were opened.
+        networks: the networks that were made.
     """
 
     def __init__(
@@ -203,6 +208,7 @@ class StubDepthai:
         self.calls: list[tuple[Any, ...]] = []
         self.pipelines: list[StubPipeline] = []
         self.opened: list[StubDevice] = []
+        self.networks: list[StubNetwork] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(dai, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -140,7 +140,10 @@ def open_subject(
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oakpoint-bench-")))
         blob = unpacked(model, None if options is None else options.shaves, folder)
-        yield Subject(model, blob, options, photographs, _device_facts(options), stack)
+        facts = _device_facts(options)
+        if options is not None and options.device is None:  # all phases on one camera, where there are several
+            options = replace(options, device=str(facts["id"]) or None)
+        yield Subject(model, blob, options, photographs, facts, stack)
 
 
 def _device_facts(options: OakOptions | None) -> dict[str, object]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Generator
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from oakpoint.cli.console import print_warning
 from oakpoint.cli.run_follow import FOLDER_FPS, Followed, Run, follow
-from oakpoint.errors import DeviceError
+from oakpoint.errors import DeviceError, DeviceLostError
 from oakpoint.images.sources import open_source
 from oakpoint.oak.camera import open_camera, same_camera
 from oakpoint.oak.feed import Feed
-from oakpoint.oak.live import LiveFrame, LiveStatistics, Timing, reconnecting_frames
+from oakpoint.oak.live import LiveStatistics, ReconnectingFrames, Timing
 from oakpoint.oak.model import STAND_INS, open_device_model, open_stand_in
 from oakpoint.oak.options import OakOptions
 from oakpoint.oak.replay import open_replay
@@ -30,7 +31,7 @@ def run_camera(
     """
     model = open_device_model(bundle, **decode_changes)
     statistics, opened = LiveStatistics(), _Opened()
-    frames = reconnecting_frames(
+    frames = ReconnectingFrames(
         same_camera(lambda chosen: open_camera(model, chosen), options),
         statistics,
         Timing(),
@@ -38,7 +39,10 @@ def run_camera(
         opened=opened,
         waiting=_tell_of_waiting,
     )
-    return _follow(frames, statistics, opened, run, fps=options.fps, paced=True)
+    followed = _follow(frames, statistics, opened, run, fps=options.fps, paced=True)
+    if isinstance(followed.ended, DeviceLostError) and not reconnect:
+        return replace(followed, ended=DeviceLostError(f"{followed.ended}; --reconnect opens a lost camera again"))
+    return followed
 
 
 def run_replay(bundle: str, source: str, stand_in: str | None, run: Run, *, decode_changes: dict[str, Any]) -> Followed:
@@ -46,7 +50,7 @@ def run_replay(bundle: str, source: str, stand_in: str | None, run: Run, *, deco
     model, backend = open_stand_in(bundle, stand_in or STAND_INS[0], **decode_changes)
     statistics, opened = LiveStatistics(), _Opened()
     with backend, open_source(source) as images:
-        frames = reconnecting_frames(
+        frames = ReconnectingFrames(
             lambda: open_replay((image.image for image in images), model, backend),
             statistics,
             Timing(stall_s=None, pair_wait_s=math.inf),
@@ -82,7 +86,7 @@ def _tell_of_waiting(error: DeviceError, seconds: float) -> None:
 
 
 def _follow(
-    frames: Generator[LiveFrame, None, None],
+    frames: ReconnectingFrames,
     statistics: LiveStatistics,
     opened: _Opened,
     run: Run,
@@ -92,8 +96,10 @@ def _follow(
     length: int | None = None,
 ) -> Followed:
     tracked = tracked_live_frames(frames, run.tracker)
-    with contextlib.closing(frames):  # gives the camera back
-        followed = follow(tracked, run, fps=fps, paced=paced, length=length, status=lambda: _counts(statistics.facts()))
+    with contextlib.closing(frames):  # gives the camera back, after the recording is finished
+        followed = follow(
+            tracked, run, fps=fps, paced=paced, length=length, status=lambda: _counts(statistics.counts())
+        )
     facts = followed.facts | statistics.facts()
     del facts["milliseconds_median"]  # of the host's extraction, which there is none of here
     facts |= {"device": opened.facts, "backend": opened.description, "notes": list(opened.notes)}
@@ -108,7 +114,7 @@ _COUNTS = {
 }
 
 
-def _counts(facts: dict[str, Any]) -> str:
+def _counts(facts: Mapping[str, Any]) -> str:
     """What was left out, and how often the camera was opened again, if it was."""
     return ", ".join(f"{facts[name]} {word}" for name, word in _COUNTS.items() if facts[name] or name != "reconnects")
 

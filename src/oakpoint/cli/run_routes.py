@@ -37,7 +37,10 @@ Fps = Annotated[float | None, _option("Frames per second of the sensor. Default:
 Preview = Annotated[
     str | None, _option("WIDTHxHEIGHT of the colour frames to show. Default: the network's own grey input.")
 ]
-NnThreads = Annotated[int | None, _option("Inference threads, 1 or 2, one neural compute engine each. Default: 2.")]
+NnThreads = Annotated[
+    int | None,
+    _option("Inference threads, one neural compute engine each, for the camera's frames: 1 or 2 (default)."),
+]
 Shaves = Annotated[int | None, _option("SHAVEs, of the bundle's superblob. Default: the bundle's blob.")]
 Camera = Annotated[str | None, _option("Id, USB name or IP address, where there are several cameras.")]
 Usb2 = Annotated[bool, _option("Keep the connection at USB 2.", "--usb2")]
@@ -94,7 +97,8 @@ class CameraRequest:
         """
         words = words or _WORDS
         for field in fields(self):
-            if getattr(self, field.name) not in (None, False) and field.name not in _COUNTS[route]:
+            value = getattr(self, field.name)
+            if value is not None and value is not False and field.name not in _COUNTS[route]:
                 option = field.name.replace("_", "-")
                 where = [word for name, word in words.items() if field.name in _COUNTS[name]]
                 raise UsageError(f"--{option}: counts with {' or '.join(where)} only")
@@ -116,10 +120,10 @@ class CameraRequest:
         return OakOptions(**{name: value for name, value in given.items() if value is not None}, usb2=self.usb2)  # type: ignore[arg-type]
 
 
-_CHIP = {"nn_threads", "shaves", "camera", "usb2"}
+_CHIP = {"shaves", "camera", "usb2"}  # one frame at a time: a second inference thread would have nothing to do
 _COUNTS: dict[Route, set[str]] = {
     "host": set(),
-    "camera": _CHIP | {"socket", "fps", "preview", "reconnect"},
+    "camera": _CHIP | {"nn_threads", "socket", "fps", "preview", "reconnect"},
     "chip": _CHIP,
     "replay": {"stand_in"},
 }

@@ -46,7 +46,7 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
 
     resize = resize_mode(depthai, model)
     give_network = read_network(depthai, model, options)
-    with begun_pipeline(depthai, options) as (device, pipeline):
+    with begun_pipeline(depthai, options, advice="other --fps, --preview or --socket") as (device, pipeline):
         network = add_network(depthai, pipeline, give_network, options)
         network.input.setBlocking(False)
         network.input.setMaxSize(1)
@@ -128,8 +128,13 @@ def add_network(depthai: Any, pipeline: Any, give_network: Callable[[Any], None]
 
 
 @contextmanager
-def begun_pipeline(depthai: Any, options: OakOptions) -> Iterator[tuple[Any, Any]]:
+def begun_pipeline(depthai: Any, options: OakOptions, *, advice: str) -> Iterator[tuple[Any, Any]]:
     """A camera and an empty pipeline on it, to be filled and started; both are the caller's when the block ends well.
+
+    Args:
+        depthai: the module.
+        options: which camera.
+        advice: what to try where the camera refuses the pipeline.
 
     Raises:
         DeviceError: see ``open_device``, and whatever depthai says against the pipeline; the camera is given back.
@@ -141,7 +146,7 @@ def begun_pipeline(depthai: Any, options: OakOptions) -> Iterator[tuple[Any, Any
         yield device, pipeline
     except RuntimeError as error:
         _close(pipeline, device)
-        raise running_fault(str(error)) from error
+        raise running_fault(str(error), advice=advice) from error
     except BaseException:
         _close(pipeline, device)
         raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from oakpoint.errors import DeviceError
-from oakpoint.oak.faults import SeenDevice, opening_fault
+from oakpoint.oak.faults import SeenDevice, opening_fault, running_fault
 from oakpoint.oak.options import OakOptions
 
 
@@ -18,7 +18,8 @@ def open_device(depthai: Any, options: OakOptions) -> Any:
     DepthAI's own reconnection is switched off: it would go on in silence.
 
     Raises:
-        DeviceError: no such camera, not permitted, in use, or not an RVC2 with the socket that was asked for.
+        DeviceError: no such camera, not permitted, in use, lost at once, or not an RVC2 with the socket that was asked
+            for.
     """
     arguments = []
     if options.device is not None:
@@ -28,14 +29,25 @@ def open_device(depthai: Any, options: OakOptions) -> Any:
     try:
         device = depthai.Device(*arguments)
     except RuntimeError as error:
-        raise opening_fault(str(error), wanted=options.device, seen=seen_devices(depthai)) from error
+        raise opening_fault(str(error), wanted=options.device, seen=_seen_now(depthai)) from error
     try:
-        _check(depthai, device, options)
         device.setMaxReconnectionAttempts(0)
+        _check(depthai, device, options)
+    except RuntimeError as error:
+        device.close()
+        raise running_fault(str(error)) from error
     except BaseException:
         device.close()
         raise
     return device
+
+
+def _seen_now(depthai: Any) -> list[SeenDevice]:
+    """The cameras that a search lists; none where the search fails as well."""
+    try:
+        return seen_devices(depthai)
+    except RuntimeError:
+        return []
 
 
 def seen_devices(depthai: Any) -> list[SeenDevice]:

@@ -131,19 +131,31 @@ def _not_found(which: str, places: UsbPlaces) -> DeviceError:
     return DeviceError(f"{which}: none found; plug it in with a USB 3 cable that carries data, and see  {LIST_COMMAND}")
 
 
-def running_fault(reason: str) -> DeviceError:
-    """Why a camera that was opened failed: lost, or refused what was asked of it."""
+def running_fault(reason: str, *, advice: str = "other options, or the cable of a USB 3 port") -> DeviceError:
+    """Why a camera that was opened failed: lost, or refused what was asked of it.
+
+    Args:
+        reason: depthai's own words.
+        advice: what to try where it refused.
+    """
     if _says(reason, _LOST):
-        return DeviceLostError(
-            f"OAK camera: lost while it was running ({one_line(reason)}); check cable and power, or use --reconnect"
-        )
-    return DeviceError(f"OAK camera: refused the pipeline ({one_line(reason)}); try other --fps, --preview or --socket")
+        return DeviceLostError(f"OAK camera: lost while it was running ({one_line(reason)}); check cable and power")
+    return DeviceError(f"OAK camera: refused the pipeline ({one_line(reason)}); try {advice}")
 
 
 def stalled_fault(seconds: float) -> DeviceLostError:
     """A camera that is connected and sends nothing."""
     return DeviceLostError(
-        f"OAK camera: expected results, nothing came for {seconds:g} s; plug it in again, try --usb2, or --reconnect"
+        f"OAK camera: expected results, nothing came for {seconds:g} s; plug it in again, try --usb2, or see with "
+        "DEPTHAI_LEVEL=warn what its firmware says"
+    )
+
+
+def unpaired_fault(seconds: float) -> DeviceLostError:
+    """A camera that sends results, and none of the frames that they belong to."""
+    return DeviceLostError(
+        f"OAK camera: results come, but for {seconds:g} s none of the frames to show them on; run without --preview, "
+        "or with a lower --fps"
     )
 
 

@@ -147,7 +147,7 @@ def open_host_frames(model: DeviceModel, options: OakOptions, *, depthai: Any = 
     """
     depthai = depthai or import_depthai()
     give_network = read_network(depthai, model, options)
-    with begun_pipeline(depthai, options) as (device, pipeline):
+    with begun_pipeline(depthai, options, advice="--usb2, or a bundle for fewer --shaves") as (device, pipeline):
         network = add_network(depthai, pipeline, give_network, options)
         frames = network.input.createInputQueue(maxSize=4, blocking=True)
         results = network.out.createOutputQueue(maxSize=4, blocking=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import DeviceError
 from oakpoint.features.types import Features
-from oakpoint.oak.faults import stalled_fault
+from oakpoint.oak.faults import stalled_fault, unpaired_fault
 from oakpoint.oak.feed import Feed, Result, ShownFrame
 from oakpoint.oak.pairing import Pairing
 
@@ -54,7 +56,8 @@ class LiveStatistics:
         frames: frames that came out with their features.
         dropped: results left out because the host was slower than they came.
         lost: results whose frame never came.
-        skipped: frames that the network did not take because it was slower than the camera.
+        skipped: frames that the network did not take because it was slower than the camera; and what a host that
+            stands still for longer than its queue of results holds (``node.WAITING``) never hears of.
         reconnects: how often the camera was opened again.
         latencies_s: from capture to features, of each frame.
         seconds: from the first frame to the last one, pauses between connections left out.
@@ -66,7 +69,7 @@ class LiveStatistics:
     lost: int = 0
     skipped: int = 0
     reconnects: int = 0
-    latencies_s: list[float] = field(default_factory=list)
+    latencies_s: array[float] = field(default_factory=lambda: array("d"))
     seconds: float = 0.0
     intervals: int = 0
 
@@ -77,6 +80,12 @@ class LiveStatistics:
             "rate_fps": self.intervals / self.seconds if self.seconds > 0 else None,
             "latency_ms_median": float(np.median(latencies)) if len(latencies) else None,
             "latency_ms_p95": float(np.percentile(latencies, 95)) if len(latencies) else None,
+            **self.counts(),
+        }
+
+    def counts(self) -> dict[str, int]:
+        """What was left out, and how often the camera was opened again; at hand at any time of a long run."""
+        return {
             "results_dropped_by_host": self.dropped,
             "frames_lost": self.lost,
             "frames_skipped_by_network": self.skipped,
@@ -91,7 +100,8 @@ class Timing:
     Attributes:
         clock: seconds, monotonic.
         sleep: waits for seconds.
-        stall_s: see ``STALL_S``; None waits for ever, for stand-ins that compute as long as they need.
+        stall_s: see ``STALL_S``, for results as for frames to show them on; None waits for ever, for stand-ins that
+            compute as long as they need.
         pair_wait_s: see ``PAIR_WAIT_S``.
     """
 
@@ -105,12 +115,12 @@ def live_frames(feed: Feed, statistics: LiveStatistics, timing: Timing) -> Itera
     """Frames with their features until the feed ends.
 
     Raises:
-        DeviceLostError: the camera is gone, or sends nothing any more.
+        DeviceLostError: the camera is gone, or sends no results or no frames any more.
         OakpointError: a node failed.
     """
     pairing: Pairing[ShownFrame] = Pairing()
     tally = _Tally(statistics)
-    last_heard = timing.clock()
+    last_heard = last_paired = timing.clock()
     last_frame: float | None = None
     while True:
         result = feed.next_result(POLL_S)
@@ -126,6 +136,8 @@ def live_frames(feed: Feed, statistics: LiveStatistics, timing: Timing) -> Itera
         shown = _frame_of(result, feed, pairing, timing)
         if shown is None:
             statistics.lost += 1
+            if timing.stall_s is not None and timing.clock() - last_paired > timing.stall_s:
+                raise unpaired_fault(timing.stall_s)
             continue
         frame = LiveFrame(shown.image(), result.features_in(shown), result.sequence, result.latency_s, last_heard)
         statistics.frames += 1
@@ -135,51 +147,82 @@ def live_frames(feed: Feed, statistics: LiveStatistics, timing: Timing) -> Itera
             statistics.intervals += 1
         last_frame = last_heard
         yield frame
+        last_paired = timing.clock()
 
 
-def reconnecting_frames(
-    open_feed: Callable[[], Feed],
-    statistics: LiveStatistics,
-    timing: Timing,
-    *,
-    reconnect: bool,
-    opened: Callable[[Feed], None],
-    waiting: Callable[[DeviceError, float], None],
-) -> Generator[LiveFrame, None, None]:
+@final
+class ReconnectingFrames(Iterator[LiveFrame]):
     """As ``live_frames``; when the camera is lost it is opened again, after 1, 2, 4, … and at most 30 s.
 
-    A camera that cannot be opened at first is an error whether to reconnect or not: that is a mistake to mend.
-
-    Args:
-        open_feed: opens the camera.
-        statistics: is added to.
-        timing: clock and limits.
-        reconnect: whether to open a lost camera again.
-        opened: is told of every feed that was opened.
-        waiting: is told why the camera is opened again, and in how many seconds.
-
-    Raises:
-        DeviceError: it cannot be opened, or was lost and is not to be opened again.
-        OakpointError: see ``live_frames``.
+    A camera that gives no frame at first is an error whether to reconnect or not: that is a mistake to mend. After an
+    error the camera stays open until ``close``, so that a recording can be finished before, however long the camera
+    takes to close.
     """
-    pause_s, was_open = 1.0, False
-    while True:
-        try:
-            with open_feed() as feed:
-                opened(feed)
-                statistics.reconnects += was_open
-                was_open = True
-                for frame in live_frames(feed, statistics, timing):
-                    pause_s = 1.0
-                    yield frame
-        except DeviceError as error:  # noqa: PERF203  # once for each connection
-            if not (reconnect and was_open):
-                raise
-            waiting(error, pause_s)
-            timing.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_BACK_OFF_S)
-        else:
-            return
+
+    def __init__(
+        self,
+        open_feed: Callable[[], Feed],
+        statistics: LiveStatistics,
+        timing: Timing,
+        *,
+        reconnect: bool,
+        opened: Callable[[Feed], None],
+        waiting: Callable[[DeviceError, float], None],
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            open_feed: opens the camera.
+            statistics: is added to.
+            timing: clock and limits.
+            reconnect: whether to open a lost camera again.
+            opened: is told of every feed that was opened.
+            waiting: is told why the camera is opened again, and in how many seconds.
+        """
+        self._open_feed = open_feed
+        self._statistics = statistics
+        self._timing = timing
+        self._reconnect = reconnect
+        self._opened = opened
+        self._waiting = waiting
+        self._feed: Feed | None = None
+        self._frames: Iterator[LiveFrame] | None = None
+        self._came = False
+        self._pause_s = 1.0
+
+    def __next__(self) -> LiveFrame:
+        """The next frame.
+
+        Raises:
+            DeviceError: it cannot be opened, or was lost and is not to be opened again.
+            OakpointError: see ``live_frames``.
+        """
+        while True:
+            try:
+                frame = next(self._frames or self._open())
+            except DeviceError as error:  # noqa: PERF203  # once for each connection
+                if not (self._reconnect and self._came):
+                    raise
+                self.close()
+                self._waiting(error, self._pause_s)
+                self._timing.sleep(self._pause_s)
+                self._pause_s = min(2 * self._pause_s, LONGEST_BACK_OFF_S)
+            else:
+                self._came, self._pause_s = True, 1.0
+                return frame
+
+    def close(self) -> None:
+        """Give the camera back."""
+        feed, self._feed, self._frames = self._feed, None, None
+        if feed is not None:
+            feed.close()
+
+    def _open(self) -> Iterator[LiveFrame]:
+        self._feed = self._open_feed()
+        self._opened(self._feed)
+        self._statistics.reconnects += self._came
+        self._frames = live_frames(self._feed, self._statistics, self._timing)
+        return self._frames
 
 
 class _Tally:

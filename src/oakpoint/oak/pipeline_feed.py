@@ -129,6 +129,5 @@ class PipelineFeed(Feed):
         if isinstance(fault, DeviceLostError):
             return fault
         return DeviceLostError(
-            f"{self.description}: lost while it was running ({one_line(reason)}); check cable and power, or use "
-            "--reconnect"
+            f"{self.description}: lost while it was running ({one_line(reason)}); check cable and power"
         )

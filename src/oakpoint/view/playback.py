@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections import deque
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ class RunSummary:
     tracked: int = 0
     tracks: int = 0
     oldest: int = 0
-    seconds: list[float] = field(default_factory=list)
+    seconds: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, frame: TrackedFrame) -> None:
         """Count one frame."""

@@ -159,11 +159,13 @@ def open_recording(path: Path, *, fps: float, single: bool = False) -> Iterator[
             yield recording
         except KeyboardInterrupt as interrupt:
             interrupted = interrupt
-        finally:
+        except BaseException:
             recording.release()
-        if recording.frames_written == 0:
-            raise interrupted or OutputError(f"{path}: no frame was recorded, nothing is written")
+            raise
         with interrupts_held():  # a second Ctrl-C would destroy what the first one asked for
+            recording.release()
+            if recording.frames_written == 0:
+                raise interrupted or OutputError(f"{path}: no frame was recorded, nothing is written")
             recording.finish()
             if kind == "folder":
                 _check_replaceable(path)

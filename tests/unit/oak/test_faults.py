@@ -102,7 +102,7 @@ def test_no_rule_helps_whom_the_container_refuses(usb: StubUsb, monkeypatch: pyt
 def test_running_faults_tell_loss_from_refusal(reason: str, lost: bool) -> None:
     fault = running_fault(reason)
     assert isinstance(fault, DeviceLostError) is lost
-    assert ("--reconnect" in str(fault)) is lost
+    assert ("check cable and power" in str(fault)) is lost
     assert reason[:20] in str(fault)
 
 

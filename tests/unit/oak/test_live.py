@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from oakpoint.errors import BackendError, DeviceError, DeviceLostError
 from oakpoint.features.types import Features
 from oakpoint.oak.feed import Feed, Result, ShownFrame
-from oakpoint.oak.live import LiveFrame, LiveStatistics, Timing, live_frames, reconnecting_frames
+from oakpoint.oak.live import LiveFrame, LiveStatistics, ReconnectingFrames, Timing, live_frames
 
 FEATURES = Features(np.zeros((1, 2), np.float32), np.ones(1, np.float32), np.ones((1, 1), np.float32), (8, 8))
 
@@ -148,6 +149,20 @@ def test_silence_is_a_loss(clock: Clock) -> None:
     assert clock.now == pytest.approx(15, abs=0.5)
 
 
+def test_results_whose_frames_never_come_are_a_loss(clock: Clock) -> None:
+    with pytest.raises(DeviceLostError, match=r"for 15 s none of the frames to show them on; run without --preview"):
+        played(clock, [((0,), result(0, 0)), *(((), result(k, k)) for k in range(1, 100))])
+    assert clock.now == pytest.approx(16, abs=1)
+
+
+def test_a_host_that_stood_still_is_not_a_loss(clock: Clock) -> None:
+    steps: list[Step] = [((0,), result(0, 0)), ((2,), result(1, 1)), ((), result(2, 2))]
+    frames = live_frames(ScriptedFeed(clock, steps), LiveStatistics(), Timing(clock=clock))
+    assert next(frames).sequence == 0
+    clock.now += 60
+    assert [frame.sequence for frame in frames] == [2]
+
+
 def test_a_stand_in_may_compute_as_long_as_it_needs(clock: Clock) -> None:
     steps: list[Step] = [((), None)] * 1000 + [((0,), result(0, 0))]
     timing = Timing(clock=clock, stall_s=None)
@@ -173,7 +188,7 @@ class Camera:
         return outcome
 
     def run(self, clock: Clock, statistics: LiveStatistics, *, reconnect: bool) -> Any:
-        return reconnecting_frames(
+        return ReconnectingFrames(
             self.open,
             statistics,
             Timing(clock=clock, sleep=clock.sleep),
@@ -193,6 +208,9 @@ def test_a_lost_camera_is_an_error_unless_reconnection_is_asked_for(clock: Clock
     assert next(frames).sequence == 0
     with pytest.raises(DeviceLostError, match="lost"):
         next(frames)
+    assert feed.closed == 0, "a recording is finished first"
+    frames.close()
+    frames.close()
     assert feed.closed == 1
 
 
@@ -203,7 +221,8 @@ def test_it_is_opened_again_with_growing_pauses(clock: Clock) -> None:
     last = make(((7,), result(7, 0)))
     camera = Camera(first, gone, gone, gone, gone, gone, second, last)
     statistics = LiveStatistics()
-    numbers = [f.sequence for f in camera.run(clock, statistics, reconnect=True)]
+    with contextlib.closing(camera.run(clock, statistics, reconnect=True)) as run:
+        numbers = [f.sequence for f in run]
     assert numbers == [0, 0, 7]
     assert clock.slept == [1, 2, 4, 8, 16, 30, 1], "doubling up to 30 s, and from the start after a frame came"
     assert camera.told[:2] == ["lost 1", "none found 2"]
@@ -217,11 +236,19 @@ def test_a_camera_that_cannot_be_opened_at_first_is_an_error_at_once(clock: Cloc
     assert clock.slept == []
 
 
+def test_a_camera_that_gives_no_frame_at_first_is_not_opened_again(clock: Clock) -> None:
+    feed = ScriptedFeed(clock, [], silent=True)
+    with pytest.raises(DeviceLostError, match="nothing came"):
+        next(Camera(feed).run(clock, LiveStatistics(), reconnect=True))
+    assert clock.slept == []
+
+
 def test_a_fault_that_is_not_the_cameras_is_not_tried_again(clock: Clock) -> None:
     feed = ScriptedFeed(clock, [((0,), result(0, 0)), ((), BackendError("wrong tensors"))])
+    camera = Camera(feed)
     with pytest.raises(BackendError, match="wrong tensors"):
-        list(Camera(feed).run(clock, LiveStatistics(), reconnect=True))
-    assert feed.closed == 1
+        list(camera.run(clock, LiveStatistics(), reconnect=True))
+    assert (camera.opened, clock.slept) == (1, [])
 
 
 def test_leaving_early_gives_the_camera_back(clock: Clock) -> None:

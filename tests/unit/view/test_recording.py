@@ -48,15 +48,16 @@ def test_what_is_recorded_plays_back(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_second_ctrl_c_while_it_is_finished_waits(tmp_path, name, monkeypatch, ctrl_c):
+@pytest.mark.parametrize("step", ["release", "finish"])
+def test_a_second_ctrl_c_while_it_is_finished_waits(tmp_path, name, step, monkeypatch, ctrl_c):
     kind = recording._RECORDINGS[recording_format(tmp_path / name)]
-    finish = kind.finish
+    uninterrupted = getattr(kind, step)
 
-    def interrupted_finish(self):
+    def interrupted(self):
         ctrl_c()
-        finish(self)
+        uninterrupted(self)
 
-    monkeypatch.setattr(kind, "finish", interrupted_finish)
+    monkeypatch.setattr(kind, step, interrupted)
     with pytest.raises(KeyboardInterrupt):
         record(tmp_path / name, frames(3), then=KeyboardInterrupt)
     assert len(levels(tmp_path / name)) == 3
