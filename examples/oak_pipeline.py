@@ -15,15 +15,15 @@ from typing import Any
 from oakpoint.errors import OakpointError
 from oakpoint.oak.camera import resize_mode
 from oakpoint.oak.model import open_device_model, open_stand_in
-from oakpoint.oak.node import KeypointsNode
+from oakpoint.oak.node import GuardedNode, KeypointsNode
 from oakpoint.oak.runtime import import_depthai
 from oakpoint.oak.stand_in import CameraStandIn, NetworkStandIn
 
 dai = import_depthai()  # as  import depthai as dai,  without its reports to the network
 
 
-def with_camera(bundle: str) -> tuple[Any, Any, KeypointsNode]:
-    """A pipeline on a camera, its queue of keypoints, and the node that fills it."""
+def with_camera(bundle: str) -> tuple[Any, Any, list[GuardedNode]]:
+    """A pipeline on a camera, its queue of keypoints, and the nodes that keep what went wrong in them."""
     model = open_device_model(bundle)
     pipeline = dai.Pipeline()
     camera = pipeline.create(dai.node.Camera).build(dai.CameraBoardSocket.CAM_A)
@@ -33,10 +33,10 @@ def with_camera(bundle: str) -> tuple[Any, Any, KeypointsNode]:
     network = pipeline.create(dai.node.NeuralNetwork).build(frames, archive)
     keypoints = pipeline.create(KeypointsNode).build(network.out, model)
     queue = keypoints.out.createOutputQueue()
-    return pipeline, queue, keypoints
+    return pipeline, queue, [keypoints]
 
 
-def without_camera(bundle: str, video: str) -> tuple[Any, Any, KeypointsNode]:
+def without_camera(bundle: str, video: str) -> tuple[Any, Any, list[GuardedNode]]:
     """The same with DepthAI's own replay of a video; stand-ins take the places of camera and network."""
     model, backend = open_stand_in(bundle, "openvino")
     pipeline = dai.Pipeline(createImplicitDevice=False)
@@ -50,12 +50,12 @@ def without_camera(bundle: str, video: str) -> tuple[Any, Any, KeypointsNode]:
     camera.network.link(network.input)
     keypoints = pipeline.create(KeypointsNode).build(network.out, model)
     queue = keypoints.out.createOutputQueue()
-    return pipeline, queue, keypoints
+    return pipeline, queue, [camera, network, keypoints]
 
 
 def main(bundle: str, video: str | None = None) -> None:
     """Print what comes until the pipeline ends."""
-    pipeline, queue, keypoints = with_camera(bundle) if video is None else without_camera(bundle, video)
+    pipeline, queue, nodes = with_camera(bundle) if video is None else without_camera(bundle, video)
     with pipeline:
         pipeline.start()
         while pipeline.isRunning():
@@ -68,7 +68,8 @@ def main(bundle: str, video: str | None = None) -> None:
                 f"frame {message.getSequenceNum()}: {len(message.keypoints)} keypoints, the best at {best}, "
                 f"descriptors {message.descriptors.shape}, {1e3 * message.latency_s:.0f} ms"
             )
-    keypoints.raise_failure()
+    for node in nodes:
+        node.raise_failure()
 
 
 if __name__ == "__main__":
@@ -76,5 +77,5 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
-    except OakpointError as error:
+    except (OakpointError, RuntimeError) as error:  # depthai's own are RuntimeErrors: no camera, say
         sys.exit(f"error: {error}")

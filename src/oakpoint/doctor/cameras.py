@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -27,7 +27,10 @@ from oakpoint.oak.usb import (
 )
 
 TOPIC = "camera"
-SEARCH_LIMIT_S, CONNECT_LIMIT_S = 20.0, 60.0
+SEARCH_LIMIT_S, CONNECT_LIMIT_S = 20.0, 30.0
+"""For the search, and for the start of each camera."""
+
+PROBE = "oakpoint.doctor.probe_depthai"
 
 INSTALL, REINSTALL = "pip install 'oakpoint[oak]'", "pip install --force-reinstall depthai"
 CONNECT = "oakpoint doctor --connect"
@@ -89,10 +92,18 @@ class DepthAiInProcess:
 
     def cameras(self, *, connect: bool) -> tuple[Camera, ...]:
         """See ``DepthAi``."""
-        limit_s = CONNECT_LIMIT_S if connect else SEARCH_LIMIT_S
-        found = run_probe("oakpoint.doctor.probe_depthai", *(["connect"] if connect else []), limit_s=limit_s)
-        known = {field.name for field in fields(Camera)}
-        return tuple(Camera(**{k: v for k, v in facts.items() if k in known}) for facts in found["cameras"])
+        cameras = tuple(Camera(**facts) for facts in run_probe(PROBE, limit_s=SEARCH_LIMIT_S))
+        return tuple(_started(camera) for camera in cameras) if connect else cameras
+
+
+def _started(camera: Camera) -> Camera:
+    """A camera that is free, started in a process of its own: one that hangs takes no other's answer with it."""
+    if not camera.permitted or camera.in_use or camera.state != "UNBOOTED":
+        return camera
+    try:
+        return replace(camera, **run_probe(PROBE, camera.name, limit_s=CONNECT_LIMIT_S))
+    except ProbeError as error:
+        return replace(camera, error=str(error))
 
 
 def examine_cameras(depthai: DepthAi, *, connect: bool = False, places: UsbPlaces | None = None) -> list[Finding]:

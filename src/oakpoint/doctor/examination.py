@@ -10,6 +10,7 @@ from oakpoint.doctor.compiler import examine_compiler
 from oakpoint.doctor.display import examine_display
 from oakpoint.doctor.findings import Finding
 from oakpoint.doctor.inference import examine_inference
+from oakpoint.doctor.limited import end_running
 from oakpoint.doctor.packages import examine_packages
 
 
@@ -29,4 +30,9 @@ def examine(*, connect: bool = False, depthai: DepthAi | None = None) -> tuple[F
         examine_display,
     )
     with ThreadPoolExecutor(len(parts)) as pool:
-        return tuple(finding for part in [pool.submit(part) for part in parts] for finding in part.result())
+        running = [pool.submit(part) for part in parts]
+        try:
+            return tuple(finding for part in running for finding in part.result())
+        except BaseException:
+            end_running()  # or Ctrl-C would wait for what hangs
+            raise

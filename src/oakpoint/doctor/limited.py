@@ -54,12 +54,24 @@ def run_limited(command: Sequence[str], *, limit_s: float, environment: Mapping[
         except OSError as error:
             return Ended(127, f"{command[0]}: {error.strerror or error}")
         code: int | None = None
+        _running.add(process)
         try:
             code = process.wait(limit_s)
         except subprocess.TimeoutExpired:
             _kill(process)
+        finally:
+            _running.discard(process)
         output.seek(0)
         return Ended(code, output.read())
+
+
+def end_running() -> None:
+    """Kill what runs in other threads: a program in a session of its own does not hear Ctrl-C."""
+    for process in tuple(_running):
+        _kill(process)
+
+
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

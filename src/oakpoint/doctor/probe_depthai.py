@@ -1,6 +1,6 @@
-"""The cameras that DepthAI finds, asked in a process of their own; with ``connect``, the free ones are started.
+"""The cameras that DepthAI finds, asked in a process of their own; with a camera's name, what it says when it runs.
 
-A camera that is started runs DepthAI's firmware until this process ends; one that another program uses is left alone.
+A camera that is started runs DepthAI's firmware until this process ends.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from oakpoint.oak.runtime import import_depthai
 
 
 def main() -> None:
-    """Answer with the version and a list of cameras, in use or not, as ``cameras.Camera`` has them."""
+    """Answer with a list of cameras, in use or not, or with one that was started, as ``cameras.Camera`` has them."""
     depthai = import_depthai()
-    connect = "connect" in sys.argv[1:]
-    cameras = [_facts(depthai, info, connect=connect) for info in depthai.Device.getAllConnectedDevices()]
-    answer({"version": depthai.__version__, "cameras": cameras})
+    if sys.argv[1:]:
+        answer(_started(depthai, sys.argv[1]))
+    else:
+        answer([_facts(info) for info in depthai.Device.getAllConnectedDevices()])
 
 
-def _facts(depthai: Any, info: Any, *, connect: bool) -> dict[str, Any]:
+def _facts(info: Any) -> dict[str, Any]:
     seen = seen_device(info)
-    facts = {
+    return {
         "id": seen.id,
         "name": seen.name,
         "link": info.protocol.name.removeprefix("X_LINK_"),
@@ -33,14 +34,19 @@ def _facts(depthai: Any, info: Any, *, connect: bool) -> dict[str, Any]:
         "permitted": seen.permitted,
         "in_use": seen.in_use,
     }
-    if connect and seen.free and facts["state"] == "UNBOOTED":
-        try:
-            with depthai.Device(info) as device:
-                facts["usb_speed"] = device.getUsbSpeed().name
-                facts["product"] = device.getProductName() or device.getDeviceName()
-        except RuntimeError as error:
-            facts["error"] = first_line(error)
-    return facts
+
+
+def _started(depthai: Any, name: str) -> dict[str, Any]:
+    """What only a camera that runs can say, or why it does not run."""
+    try:
+        infos = [info for info in depthai.Device.getAllConnectedDevices() if info.name == name]
+        if not infos:
+            return {"error": "not found any more"}
+        with depthai.Device(infos[0]) as device:
+            product = device.getProductName() or device.getDeviceName()
+            return {"usb_speed": device.getUsbSpeed().name, "product": product}
+    except RuntimeError as error:
+        return {"error": first_line(error)}
 
 
 if __name__ == "__main__":

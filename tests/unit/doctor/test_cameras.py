@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -221,22 +220,52 @@ def described(*, connect: bool, **changes: Any) -> dict[str, Any]:
     info = SimpleNamespace(
         deviceId="1944301", name="1.2", **{key: SimpleNamespace(name=value) for key, value in enum.items()}
     )
-    return probe_depthai._facts(SimpleNamespace(Device=Device), info, connect=connect)
+    Device.getAllConnectedDevices = staticmethod(lambda: [info])  # type: ignore[attr-defined]
+    package = SimpleNamespace(Device=Device)
+    return probe_depthai._started(package, "1.2") if connect else probe_depthai._facts(info)
 
 
-def test_the_probe_starts_a_camera_only_when_asked_and_when_it_is_free() -> None:
+def test_what_the_probe_says_of_a_camera() -> None:
     plain = {"id": "1944301", "name": "1.2", "link": "USB_VSC", "state": "UNBOOTED", "chip": "MYRIAD_X"}
     assert described(connect=False) == plain | {"permitted": True, "in_use": False}
-    started = described(connect=True)
-    assert (started["usb_speed"], started["product"]) == ("HIGH", "OAK-D-LITE")
-    busy = described(connect=True, state="X_LINK_BOOTED")
-    assert busy["in_use"] is True
-    assert "usb_speed" not in busy
-    closed = described(connect=True, status="X_LINK_INSUFFICIENT_PERMISSIONS")
-    assert closed["permitted"] is False
-    assert "usb_speed" not in closed
-    assert described(connect=True, crash="yes")["error"] == "Failed to boot device!"
-    assert set(started) <= {field.name for field in fields(Camera)}
+    assert described(connect=False, state="X_LINK_BOOTED")["in_use"] is True
+    assert described(connect=False, status="X_LINK_INSUFFICIENT_PERMISSIONS")["permitted"] is False
+    assert described(connect=True) == {"usb_speed": "HIGH", "product": "OAK-D-LITE"}
+    assert described(connect=True, crash="yes") == {"error": "Failed to boot device!"}
+
+
+PROBED = {"id": "a", "name": "1.2", "link": "USB_VSC", "state": "UNBOOTED", "chip": "MYRIAD_X"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "started"),
+    [({}, True), ({"permitted": False}, False), ({"in_use": True}, False), ({"state": "X"}, False)],
+)
+def test_only_a_free_camera_is_started(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], started: bool) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def probe(_: str, *arguments: str, limit_s: float) -> Any:
+        asked.append(arguments)
+        return {"usb_speed": "SUPER"} if arguments else [PROBED | changes]
+
+    monkeypatch.setattr("oakpoint.doctor.cameras.run_probe", probe)
+    (camera,) = DepthAiInProcess().cameras(connect=True)
+    assert asked == [(), ("1.2",)] if started else [()]
+    assert camera.usb_speed == ("SUPER" if started else "")
+
+
+def test_a_camera_that_hangs_leaves_the_others_their_answers(monkeypatch: pytest.MonkeyPatch, usb: StubUsb) -> None:
+    def probe(_: str, *arguments: str, limit_s: float) -> Any:
+        if arguments == ("1.2",):
+            raise ProbeError(f"gave no answer within {limit_s:.0f} s")
+        return {"usb_speed": "SUPER"} if arguments else [PROBED, PROBED | {"name": "1.3"}]
+
+    monkeypatch.setattr("oakpoint.doctor.cameras.run_probe", probe)
+    seam = DepthAiInProcess()
+    monkeypatch.setattr(seam, "is_installed", lambda: True)
+    first, second, *_ = examine_cameras(seam, connect=True, places=usb.places)
+    assert (first.state, second.state) == ("wrong", "good")
+    assert "gave no answer within 30 s; plug it in again" in first.text
 
 
 PACKAGE = """

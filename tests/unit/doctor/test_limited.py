@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from oakpoint.doctor import limited
-from oakpoint.doctor.limited import Ended, ProbeError, run_limited, run_probe
+from oakpoint.doctor.limited import Ended, ProbeError, end_running, run_limited, run_probe
 
 
 def python(code: str) -> list[str]:
@@ -24,6 +27,18 @@ def test_a_program_that_hangs_and_has_children_is_ended_in_time() -> None:
     start = time.monotonic()
     assert run_limited(python(code), limit_s=0.5).code is None
     assert time.monotonic() - start < 60
+
+
+def test_ctrl_c_ends_a_program_that_hangs(tmp_path: Path) -> None:
+    """As in the doctor: the program runs for a thread, and Ctrl-C reaches the main one alone."""
+    started = tmp_path / "started"
+    code = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(600)"
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(run_limited, python(code), limit_s=300)
+        while not started.is_file():
+            time.sleep(0.01)
+        end_running()
+        assert ended.result(60).code == -signal.SIGKILL
 
 
 def test_a_program_that_is_not_there() -> None:
