@@ -253,7 +253,29 @@ def test_a_run_of_other_options_is_not_continued(command: Command, tmp_path: Pat
     assert command(*arguments).code == 0
     ran = command(*arguments, "--seed", 5)
     assert ran.code == 1
-    assert "holds a run with another dataset.seed, training.seed" in ran.err
+    message = (
+        "holds a run with another dataset.seed (it was 0, now it is 5), training.seed (it was 0, now it is 5); give"
+    )
+    assert message in ran.err
+
+
+def test_fewer_pairs_and_processes_go_on(command: Command, tmp_path: Path) -> None:
+    arguments = ("train", "--synthetic", 2, "--out", tmp_path / "run", "--view", "64x64", "--device", "cpu")
+    assert command(*arguments, "--steps", 2, "--pairs", 2, "--processes", 1).code == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"processes": 2}))  # as after a run of two
+    assert command(*arguments, "--steps", 4, "--pairs", 1, "--processes", 1).code == 0
+    assert progress_of(tmp_path / "run").step == 4
+
+
+def test_before_its_first_checkpoint_a_run_may_be_trained_otherwise(command: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert command("train", "--synthetic", 2, "--out", run, *SMALL).code == 0
+    labelled = (run / "dataset" / "points.npy").stat().st_mtime_ns
+    (run / "checkpoint.pt").unlink()
+    ran = command("train", "--synthetic", 2, "--out", run, *SMALL[:4], "--view", "96x64", *SMALL[6:])
+    assert ran.code == 0, ran.err
+    assert (run / "dataset" / "points.npy").stat().st_mtime_ns == labelled, "the labels are not made again"
 
 
 def test_what_is_trained_is_decoded_as_it_was_trained(command: Command, tmp_path: Path) -> None:

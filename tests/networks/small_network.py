@@ -142,3 +142,26 @@ class WideNetwork(SmallNetwork):
     def __init__(self) -> None:
         super().__init__()
         self.unused = nn.Parameter(torch.zeros(4_000_000))
+
+
+class DeployedOtherwise(SmallNetwork):
+    """Ships other weights than it has."""
+
+    def deployed(self) -> SmallNetwork:
+        result = SmallNetwork()
+        result.load_state_dict({name: 2 * value for name, value in self.state_dict().items()})
+        return result.eval()
+
+
+class DeployedNot(SmallNetwork):
+    """Cannot be shipped."""
+
+    def deployed(self) -> SmallNetwork:
+        raise NotImplementedError("forgotten")
+
+
+class DeployedAnother(SmallNetwork):
+    """Ships a network that its class does not build."""
+
+    def deployed(self) -> nn.Module:
+        return nn.Conv2d(1, 1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -256,7 +257,8 @@ def _run(job: TrainingJob, processes: int | None, *, as_json: bool) -> None:
 def _work(job: TrainingJob, meeting: Meeting | None) -> Trained | None:
     from oakpoint.training.distillation import run_job
 
-    with _Reporter(job.training.steps, quiet=meeting is not None and meeting.rank > 0) as reporter:
+    rank = meeting.rank if meeting is not None else int(os.environ.get("RANK", 0))  # of torchrun
+    with _Reporter(job.training.steps, quiet=rank > 0) as reporter:
         return run_job(job, meeting, reporter)
 
 

@@ -31,18 +31,23 @@ def folded(module: nn.Module) -> nn.Sequential:
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    factor, shift = 1 / torch.sqrt(norm.running_var + norm.eps), torch.zeros_like(norm.running_mean)
+    if norm.affine:
+        factor, shift = norm.weight * factor, norm.bias
     result = nn.Conv2d(
         convolution.in_channels,
         convolution.out_channels,
         convolution.kernel_size,  # type: ignore[arg-type]
         convolution.stride,  # type: ignore[arg-type]
         convolution.padding,  # type: ignore[arg-type]
+        convolution.dilation,  # type: ignore[arg-type]
+        convolution.groups,
+        padding_mode=convolution.padding_mode,
     )
     bias = 0 if convolution.bias is None else convolution.bias
     result.weight.copy_(convolution.weight * factor[:, None, None, None])
     assert result.bias is not None
-    result.bias.copy_(norm.bias + (bias - norm.running_mean) * factor)
+    result.bias.copy_(shift + (bias - norm.running_mean) * factor)
     return result
 
 
@@ -93,13 +98,13 @@ def _learns_more_than(module: nn.Module, parts: Sequence[nn.Module]) -> bool:
 
 
 def _norms_behind(module: nn.Module) -> dict[nn.Conv2d, nn.BatchNorm2d]:
-    """The batch norm right behind a convolution, for those that have one."""
+    """The batch norm right behind a convolution, for those that have one that learns."""
     return {
         before: after
         for part in module.modules()
         if isinstance(part, nn.Sequential)
         for before, after in pairwise(part)
-        if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d)
+        if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d) and after.affine
     }
 
 
@@ -122,7 +127,9 @@ def settle_norms(network: nn.Module, images: torch.Tensor) -> None:
 @contextmanager
 def _settled_on_the_way(network: nn.Module) -> Iterator[None]:
     handles = [
-        part.register_forward_pre_hook(_settle) for part in network.modules() if isinstance(part, nn.BatchNorm2d)
+        part.register_forward_pre_hook(_settle)
+        for part in network.modules()
+        if isinstance(part, nn.BatchNorm2d) and part.affine
     ]
     try:
         yield

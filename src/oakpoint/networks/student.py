@@ -7,6 +7,7 @@ it is. A class attribute ``decode_preset`` names the decode options (``features.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,9 @@ DISTILLED_PRESET = "distilled"
 
 PROBE_SIZE = (64, 64)
 """(W, H) in pixels of the image on which a network is tried out."""
+
+DEPLOYED_ERROR = 1e-3
+"""How far ``deployed()`` may be from what is trained, of the largest output: rounding of folded batch norms."""
 
 
 def build_student(name: str, *, seed: int, init: Path | None = None) -> nn.Module:
@@ -67,6 +71,42 @@ def trained_preset(name: str) -> str:
         UsageError: an unknown network, or a class that names unknown options.
     """
     return own_preset(network_class(name)) or DISTILLED_PRESET
+
+
+def check_deployed(name: str, student: nn.Module) -> None:
+    """Refuse a student whose ``deployed()`` is not what ``name`` builds, or computes something else.
+
+    Args:
+        name: of the student's class.
+        student: not changed.
+
+    Raises:
+        UsageError: it could be trained, and nothing of use would come out.
+    """
+    image = torch.rand(1, 1, *reversed(PROBE_SIZE), generator=torch.Generator().manual_seed(0))
+    own = copy.deepcopy(student).cpu().eval()
+    try:
+        shipped = build_network(name)
+        with torch.inference_mode():
+            expected = own(image)
+            load_into(shipped, deployed(own).state_dict(), Path(name))
+            found = shipped.eval()(image)
+    except Exception as error:  # whatever the user's own code raises
+        raise UsageError(f"{name}: deployed() gives no {name} ({first_line(error)})") from error
+    for ours, theirs in zip(expected, found, strict=True):
+        if float((ours - theirs).abs().max()) > DEPLOYED_ERROR * max(1.0, float(ours.abs().max())):
+            raise UsageError(f"{name}: expected deployed() to compute what is trained, got another function")
+
+
+def freeze_unused(student: nn.Module, device: torch.device | str) -> None:
+    """Take parameters that (semi, desc) do not depend on out of the training; several processes would wait for them."""
+    training = student.training
+    semi, desc = student.eval()(torch.zeros(1, 1, *reversed(PROBE_SIZE), device=device))
+    (semi.sum() + desc.sum()).backward()
+    for parameter in student.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+    student.train(training)
 
 
 def descriptor_dim_of(name: str, network: nn.Module, device: torch.device | str = "cpu") -> int:

@@ -69,7 +69,7 @@ def check_checkpoint(folder: Path, network: nn.Module) -> None:
         WeightsError: the checkpoint is damaged or another network's.
     """
     own = copy.deepcopy(network)
-    load_checkpoint(folder, own, copy.deepcopy(own), torch.optim.AdamW(own.parameters()), torch.device("cpu"))
+    load_checkpoint(folder, own, copy.deepcopy(own), torch.optim.AdamW(own.parameters()))
 
 
 def progress_of(folder: Path) -> Progress:
@@ -78,20 +78,18 @@ def progress_of(folder: Path) -> Progress:
     Raises:
         WeightsError: the checkpoint is damaged.
     """
-    state = _state(folder / CHECKPOINT_FILE, torch.device("cpu"))
+    state = _state(folder / CHECKPOINT_FILE)
     return Progress() if state is None else Progress(int(state["step"]), float(state["seconds"]))
 
 
-def load_checkpoint(
-    folder: Path, network: nn.Module, average: nn.Module, optimiser: Optimizer, device: torch.device
-) -> Progress:
+def load_checkpoint(folder: Path, network: nn.Module, average: nn.Module, optimiser: Optimizer) -> Progress:
     """Take up the state that a folder holds; with none there, nothing is changed.
 
     Raises:
         WeightsError: the checkpoint is damaged or another network's.
     """
     path = folder / CHECKPOINT_FILE
-    state = _state(path, device)
+    state = _state(path)
     if state is None:
         return Progress()
     try:
@@ -105,12 +103,15 @@ def load_checkpoint(
     return Progress(int(state["step"]), float(state["seconds"]))
 
 
-def _state(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """What a checkpoint holds, with a step and seconds; None where there is none."""
+def _state(path: Path) -> dict[str, Any] | None:
+    """What a checkpoint holds, on the CPU, with a step and seconds; None where there is none.
+
+    An optimiser takes its moments to its parameters' device by itself, and its counters of steps belong on the CPU.
+    """
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         float(state["step"]), float(state["seconds"])
     except Exception as error:  # whatever a damaged file makes torch raise
         raise _foreign(first_line(error), path) from error

@@ -16,7 +16,14 @@ from oakpoint.errors import UsageError
 from oakpoint.files import holding_folder
 from oakpoint.networks.folding import settle_norms
 from oakpoint.networks.registry import shipped_weights
-from oakpoint.networks.student import build_student, deployed, descriptor_dim_of, trained_preset
+from oakpoint.networks.student import (
+    build_student,
+    check_deployed,
+    deployed,
+    descriptor_dim_of,
+    freeze_unused,
+    trained_preset,
+)
 from oakpoint.networks.weights import DECODE_PRESET
 from oakpoint.training.checkpoint import check_checkpoint, progress_of
 from oakpoint.training.dataset import Dataset
@@ -140,6 +147,8 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         sources = _sources(job, teacher)
         student = build_student(job.student, seed=job.training.seed, init=job.init).to(place.device)
         width = _checked_width(job, student, teacher, place)
+        check_deployed(job.student, student)
+        freeze_unused(student, place.device)
         check_checkpoint(run.path, student)
         if place.first:
             held.enter_context(holding_folder(run.path))

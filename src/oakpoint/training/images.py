@@ -69,7 +69,7 @@ def _images_of(place: Path) -> Iterator[NDArray[np.uint8]]:
     with open_source(str(place if place.is_absolute() else Path.cwd() / place), recursive=True) as source:
         step = 1
         if source.kind == "video" and source.length:
-            step = max(1, source.length // MAX_VIDEO_FRAMES)
+            step = -(-source.length // MAX_VIDEO_FRAMES)
         for number, frame in enumerate(source):
             if number % step == 0:
                 yield frame.image

@@ -81,11 +81,11 @@ def train(
 
     Raises:
         TrainingError: a loss or a gradient is not finite; the batch is kept in ``bad_batch.pt``, another process's in
-            ``bad_batch_1.pt`` and so on. The network is as it was before the step.
+            ``bad_batch_1.pt`` and so on. No weight has changed in the step, statistics of batch norms have.
     """
     average = copy.deepcopy(network).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
-    progress = load_checkpoint(folder, network, average, optimiser, place.device)
+    progress = load_checkpoint(folder, network, average, optimiser)
     run = _Run(network.train(), average, optimiser, sampler, options, folder, place)
     log = _Log(folder, progress, options, place, listener)
     saved = time.monotonic()
@@ -137,7 +137,7 @@ class _Run:
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), options.gradient_norm)
-        if not bool(torch.isfinite(loss + norm)):  # of all processes, whose gradients are averaged: all of them stop
+        if place.any(not bool(torch.isfinite(loss + norm))):  # one is enough: gradients are averaged
             self._give_up(step, pairs, losses, norm)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(step, options)
@@ -157,16 +157,23 @@ class _Run:
                 value.copy_(own[name])
 
     def _give_up(self, step: int, pairs: ViewPairs, losses: Losses, norm: torch.Tensor) -> None:
-        path = self._folder / BAD_BATCH_FILE
-        if not self._place.first:
-            path = path.with_stem(f"{path.stem}_{self._place.rank}")
-        save_tensors(path, {"step": step, **pairs.state()})
-        told = ", ".join(f"{name} {value.item():g}" for name, value in losses.by_name().items())
+        """Keep the batches that gave it, of all processes, and stop all of them."""
+        place, own = self._place, losses.by_name()
+        guilty = place.any(not all(bool(torch.isfinite(value)) for value in own.values())) or [*range(place.world)]
+        if place.rank in guilty:
+            save_tensors(self._bad_batch(place.rank), {"step": step, **pairs.state()})
+        place.wait()  # the first one ends the others
+        told = ", ".join(f"{name} {value.item():g}" for name, value in own.items())
+        where = f" on images {pairs.images.tolist()}" if place.rank in guilty else " (another process's were not)"
         raise TrainingError(
-            f"step {step}: expected finite losses and gradients, got {told} and a gradient of norm {norm.item():g} on "
-            f"images {pairs.images.tolist()}; the batch is in {path}. "
+            f"step {step}: expected finite losses and gradients, got {told} and a gradient of norm {norm.item():g}"
+            f"{where}; the batch is in {', '.join(str(self._bad_batch(rank)) for rank in guilty)}. "
             "The same command with a lower --learning-rate or with --precision f32 goes on from the last checkpoint"
         )
+
+    def _bad_batch(self, rank: int) -> Path:
+        path = self._folder / BAD_BATCH_FILE
+        return path.with_stem(f"{path.stem}_{rank}") if rank else path
 
 
 def learning_rate(step: int, options: TrainingOptions) -> float:

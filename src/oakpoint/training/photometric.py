@@ -49,7 +49,7 @@ class PhotometricRanges:
     blur_px: float = 1.4
     motion_px: float = 6.0
     jpeg_quality: tuple[float, float] = (15, 90)
-    probability: float = 0.4
+    probability: float = 0.3
 
 
 def augment(views: torch.Tensor, ranges: PhotometricRanges, generator: torch.Generator) -> torch.Tensor:

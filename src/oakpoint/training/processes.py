@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import multiprocessing
 import os
@@ -14,15 +15,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from oakpoint.errors import OakpointError, TrainingError, UsageError
+from oakpoint.errors import OakpointError, TrainingError, UsageError, first_line
+
+LONGEST_WAIT = timedelta(hours=12)
+"""For another process: the first one may read videos for hours while the others wait."""
 
 PARTNER_GRACE_S = 5.0
 LAST_WORD_S = 1.0
@@ -57,7 +62,20 @@ class Place:
         if self.world == 1:
             return module
         ids = [self.device.index] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=ids, forward_sync_buffers=False)
+        # Its name since torch 2.13; before, it was a part of what ``broadcast_buffers`` does.
+        known = inspect.signature(DistributedDataParallel).parameters
+        own_statistics = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {own_statistics: False}
+        return DistributedDataParallel(module, device_ids=ids, **options)
+
+    def any(self, flag: bool) -> list[int]:
+        """Ranks of the processes in which a flag is set; all processes ask together."""
+        if self.world == 1:
+            return [0] if flag else []
+        flags = torch.zeros(self.world, device=self.device)
+        flags[self.rank] = flag
+        torch.distributed.all_reduce(flags)
+        return [int(rank) for rank in torch.nonzero(flags)[:, 0]]
 
     def wait(self) -> None:
         """Go on when all processes have come here."""
@@ -94,6 +112,8 @@ def join_processes(device: str | None, meeting: Meeting | None) -> Iterator[Plac
     rank = meeting.rank if meeting else int(os.environ.get("RANK", 0))
     world = meeting.world if meeting else int(os.environ.get("WORLD_SIZE", 1))
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if kind == "cuda":
+        _check_gpus(int(os.environ.get("LOCAL_WORLD_SIZE", world)) if meeting is None else world)
     local_rank = meeting.rank if meeting else int(os.environ.get("LOCAL_RANK", 0))
     place = Place(rank, world, torch.device(kind, local_rank) if kind == "cuda" else torch.device(kind))
     if kind == "cuda":
@@ -111,6 +131,7 @@ def join_processes(device: str | None, meeting: Meeting | None) -> Iterator[Plac
         init_method=meeting.file.as_uri() if meeting else None,
         rank=rank,
         world_size=world,
+        timeout=LONGEST_WAIT,
     )
     try:
         yield place
@@ -128,9 +149,15 @@ def run_in_processes(work: Work[Argument, Result], argument: Argument, processes
 
     Returns:
         What the work gives in this process.
+
+    Raises:
+        TrainingError: another process is gone, or memory is short.
     """
     if processes == 1:
-        return work(argument, None)
+        try:
+            return work(argument, None)
+        except RuntimeError as error:
+            raise _translated(error) from error
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="oakpoint-meeting-") as folder:
         file = Path(folder) / "meeting"
@@ -142,18 +169,35 @@ def run_in_processes(work: Work[Argument, Result], argument: Argument, processes
             other.start()
         try:
             return work(argument, Meeting(0, processes, file))
-        except RuntimeError as error:  # gloo's and NCCL's word for a partner that is gone
-            codes = _codes_of_ended(others)
-            if not codes:
-                raise
+        except RuntimeError as error:
+            if not _says_partner_is_gone(error):
+                raise _translated(error) from error
+            codes = ", ".join(map(str, _codes_of_ended(others))) or "unknown"
             raise TrainingError(
-                f"another training process ended (exit code {', '.join(map(str, codes))}); is memory short? The same "
-                "command goes on from the last checkpoint, --processes 1 needs less"
+                f"another training process ended (exit code {codes}); is memory short? The same command goes on from "
+                "the last checkpoint, with --processes 1 or fewer --pairs it needs less"
             ) from error
         finally:
             for other in others:
                 other.terminate()
                 other.join()
+
+
+def _says_partner_is_gone(error: RuntimeError) -> bool:
+    """Whether this is gloo's or NCCL's word for a process that it waits for in vain."""
+    return isinstance(error, torch.distributed.DistError) or any(word in str(error) for word in ("gloo", "NCCL"))
+
+
+def _translated(error: RuntimeError) -> Exception:
+    """What a user can act on, or the error itself."""
+    if _says_partner_is_gone(error):
+        return TrainingError(f"another training process ended ({first_line(error)})")
+    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return TrainingError(
+            f"memory is short ({first_line(error)}); the same command with fewer --pairs goes on from the last "
+            "checkpoint"
+        )
+    return error
 
 
 def _codes_of_ended(processes: Sequence[multiprocessing.process.BaseProcess]) -> list[int]:
@@ -189,16 +233,27 @@ def process_count(device: str | None, asked: int | None) -> int:
     """How many processes to start: as many as asked, or one for each core or GPU; one where ``torchrun`` has done so.
 
     Raises:
-        UsageError: a device that is unknown or not there.
+        UsageError: a device that is unknown or not there, or more processes than GPUs.
     """
     if device not in (None, "cpu", "cuda"):
         raise UsageError(f"device: expected cpu or cuda, got {device!r}")
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device: expected a GPU that torch can use, got none; run with --device cpu")
+    on_gpu = device == "cuda" or (device is None and torch.cuda.is_available())
     if "RANK" in os.environ:
         return 1
-    on_gpu = device == "cuda" or (device is None and torch.cuda.is_available())
-    return asked or (torch.cuda.device_count() if on_gpu else cores())
+    count = asked or (torch.cuda.device_count() if on_gpu else cores())
+    if on_gpu:
+        _check_gpus(count)
+    return count
+
+
+def _check_gpus(processes: int) -> None:
+    """Refuse more processes of this machine than it has GPUs; they would wait for each other."""
+    if processes > (there := torch.cuda.device_count()):
+        raise UsageError(
+            f"processes: expected one for each GPU, {there} here, at most, got {processes}; or run with --device cpu"
+        )
 
 
 def cores() -> int:

@@ -14,6 +14,7 @@ from torch import nn
 from oakpoint.errors import TrainingError
 from oakpoint.files import replacing_file, writing
 from oakpoint.runtimes import importing
+from oakpoint.training.checkpoint import CHECKPOINT_FILE
 from oakpoint.training.metrics import METRICS_FILE, read_metrics
 from oakpoint.view.charts import Axis, save_lines
 
@@ -23,9 +24,12 @@ LOOKS_FOLDER = "looks"
 DATASET_FOLDER = "dataset"
 
 
-MAY_CHANGE = {"training.steps", "training.validate_every", "training.learning_rate", "training.precision"}
+MAY_CHANGE = {
+    "processes", "training.pairs", "training.steps", "training.validate_every", "training.learning_rate",
+    "training.precision",
+}  # fmt: skip
 """A run may be made longer or shorter; the learning rate falls to 0 at its new end. A lower rate or f32 is the way on
-where a loss was not finite. The number of processes may not change: with it, so would the views of a step."""
+where a loss was not finite, fewer processes or pairs where memory was short: its views are others from there on."""
 
 _WEIGHTS, _HASH = "_weights.", ".sha256"
 """Of weights, the hash alone says whether they are the same: a file may move, and what is known of it may grow."""
@@ -59,11 +63,16 @@ class RunFolder:
         file = self.path / OPTIONS_FILE
         if file.is_file():
             before, now = _flat(self._record(file)), _flat(json.loads(text))
-            differing = {key for key in before.keys() | now.keys() if _decides(key) and before.get(key) != now.get(key)}
+            begun = (self.path / CHECKPOINT_FILE).is_file()
+            differing = [
+                f"{key} (it was {before.get(key)}, now it is {now.get(key)})"
+                for key in sorted(before.keys() | now.keys())
+                if _decides(key, begun=begun) and before.get(key) != now.get(key)
+            ]
             if differing:
                 raise TrainingError(
-                    f"{self.path}: holds a run with another {', '.join(sorted(differing))}; give the same options to "
-                    "continue it, or another --out"
+                    f"{self.path}: holds a run with another {', '.join(differing)}; give the same options to continue "
+                    "it, or another --out"
                 )
         with writing(file), replacing_file(file) as path:
             path.write_text(text + "\n", encoding="utf-8")
@@ -88,8 +97,10 @@ class RunFolder:
         return self.path / f"{network.rpartition(':')[2].lower()}.safetensors"
 
 
-def _decides(key: str) -> bool:
-    """Whether a fact of the record says which run it is."""
+def _decides(key: str, *, begun: bool) -> bool:
+    """Whether a fact of the record says which run it is; before its first checkpoint, only what its labels hang on."""
+    if not begun and key.startswith("training."):
+        return False
     return key not in MAY_CHANGE and (_WEIGHTS not in key or key.endswith(_HASH))
 
 

@@ -40,7 +40,7 @@ class ViewOptions:
     size: tuple[int, int] = (256, 192)
     ranges: ViewRanges = field(default_factory=ViewRanges)
     photometric: PhotometricRanges = field(default_factory=PhotometricRanges)
-    same_share: float = 0.15
+    same_share: float = 0.3
     pair_points: int = 128
     label_sigma_px: float = 0.5
     score_power: float = 0.5

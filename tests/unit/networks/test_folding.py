@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -40,6 +41,26 @@ def test_what_was_folded_comes_out_again_with_the_same_function(bias: bool) -> N
     assert unfold(network, folded(original))
     with torch.inference_mode():
         torch.testing.assert_close(network(IMAGES), original(IMAGES), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        {"groups": 8},
+        {"dilation": 2},
+        {"padding": 1, "padding_mode": "reflect"},
+        {"stride": (2, 1), "padding": (0, 1)},
+    ],
+)
+@pytest.mark.parametrize("affine", [True, False])
+def test_every_kind_of_convolution_is_folded(convolution: dict[str, Any], affine: bool) -> None:
+    torch.manual_seed(4)
+    norm = nn.BatchNorm2d(8, affine=affine)
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3, **convolution), norm).eval()
+    nn.init.uniform_(norm.running_mean, -0.5, 0.5)
+    nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(network)(IMAGES), network(IMAGES), rtol=1e-4, atol=1e-5)
 
 
 def test_norms_settle_on_images_and_the_function_stays() -> None:

@@ -44,15 +44,27 @@ def test_images_are_grey_and_cut_in_the_middle(tmp_path):
     assert np.unique(gather_images([tmp_path], (64, 64))).tolist() == [29]  # 0.114 of blue
 
 
+def video_of(path, count):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 64))
+    for number in range(count):
+        writer.write(np.full((64, 64, 3), 20 * number, np.uint8))
+    writer.release()
+    return path
+
+
 def test_subfolders_and_videos_count(tmp_path):
     (tmp_path / "deeper").mkdir()
     written(tmp_path / "deeper", a=(64, 64))
-    video = tmp_path / "v.avi"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 64))
-    for grey in range(0, 200, 20):
-        writer.write(np.full((64, 64, 3), grey, np.uint8))
-    writer.release()
-    assert len(gather_images([tmp_path / "deeper", video], None)) == 11
+    assert len(gather_images([tmp_path / "deeper", video_of(tmp_path / "v.avi", 10)], None)) == 11
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(3, [0, 4, 8]), (5, [0, 2, 4, 6, 8]), (9, [0, 2, 4, 6, 8]), (10, range(10))]
+)
+def test_frames_of_a_video_are_spread_over_all_of_it(tmp_path, monkeypatch, most, expected):
+    monkeypatch.setattr("oakpoint.training.images.MAX_VIDEO_FRAMES", most)
+    found = gather_images([video_of(tmp_path / "v.avi", 10)], None)
+    assert np.rint(found.mean(axis=(1, 2)) / 20).tolist() == list(expected)
 
 
 def test_an_unreadable_image_is_left_out_and_none_at_all_is_an_error(tmp_path):

@@ -23,11 +23,18 @@ def test_bf16_is_for_cpus_that_multiply_in_it(
     assert TrainingOptions(steps=1, precision="f32").on(CPU).precision == "f32"
 
 
-def test_a_torch_that_does_not_say_gets_f32_and_a_gpu_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torch_that_does_not_say_gets_f32(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ASKED:
         monkeypatch.delattr(torch.cpu, name, raising=False)
     assert default_precision(CPU) == "f32"
-    assert default_precision(torch.device("cuda")) == "bf16"
+
+
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "f32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_a_gpu_gets_bf16_where_it_multiplies_in_it(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert default_precision(torch.device("cuda")) == precision
 
 
 def test_an_unknown_precision_is_refused() -> None:

@@ -17,7 +17,8 @@ import two_processes
 from small_network import SmallNetwork
 from two_processes import OPTIONS, in_process, trained
 
-from oakpoint.training.processes import Place
+from oakpoint.errors import TrainingError, UsageError
+from oakpoint.training.processes import Place, process_count, run_in_processes
 from oakpoint.training.views import ViewPairs
 
 BAD_STEP = 2
@@ -61,9 +62,44 @@ def test_a_bad_batch_of_one_process_stops_both(tmp_path, batches):
     mine, others = ((tmp_path / f"error_{rank}.txt").read_text() for rank in (0, 1))
     assert f"step {BAD_STEP}: expected finite losses and gradients, got detector nan" in others
     assert f"step {BAD_STEP}" in mine
-    assert "gradient of norm nan" in mine
+    assert "gradient of norm nan (another process's were not); the batch is in" in mine
+    assert "bad_batch_1.pt" in mine
     assert torch.isnan(torch.load(tmp_path / "bad_batch_1.pt")["views"]).any()
-    assert not torch.isnan(torch.load(tmp_path / "bad_batch.pt")["views"]).any()
+    assert not (tmp_path / "bad_batch.pt").exists()
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert process_count(None, None) == process_count("cuda", 1) == 1
+    assert process_count("cpu", 2) == 2
+    with pytest.raises(UsageError, match="expected one for each GPU, 1 here, at most, got 2; or run with --device cpu"):
+        process_count(None, 2)
+
+
+def failing(error: Exception, meeting: object) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"),
+            r"memory is short \(CUDA out of memory. Tried\); the",
+        ),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory is short"),
+        (RuntimeError("[/gloo/transport/tcp/pair.cc] Connection closed by peer"), "another training process ended"),
+    ],
+)
+def test_errors_of_torch_that_a_user_can_act_on(error: Exception, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        run_in_processes(failing, error, 1)  # type: ignore[arg-type]
+
+
+def test_a_mistake_of_ours_is_not_called_a_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="expected scalar type Half"):
+        run_in_processes(failing, RuntimeError("expected scalar type Half"), 1)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs Linux's list of processes")

@@ -78,9 +78,36 @@ class NetworkTeacher:
         Raises:
             ImageError: smaller than one multiple.
         """
-        size = (images.shape[3], images.shape[2])
-        outputs = self._adapt(self._module(resized(images, fitted_size(size, self.multiple))))
-        return TeacherOutputs(resized(outputs.scores, size), outputs.descriptors)
+        return _of_any_size(lambda fitted: self._adapt(self._module(fitted)), images, self.multiple)
+
+
+@final
+class OwnTeacher:
+    """A teacher of the user's, for images of any size from one multiple on; see ``NetworkTeacher``."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.name = teacher.name
+        self.multiple = teacher.multiple
+        self._teacher = teacher
+
+    def __call__(self, images: torch.Tensor) -> TeacherOutputs:
+        """See ``Teacher``. What is no ``TeacherOutputs`` is given back for ``probe`` to refuse.
+
+        Raises:
+            ImageError: smaller than one multiple.
+        """
+        return _of_any_size(self._teacher, images, self.multiple)
+
+
+def _of_any_size(ask: Callable[[torch.Tensor], TeacherOutputs], images: torch.Tensor, multiple: int) -> TeacherOutputs:
+    """Images scaled down to a multiple, scores scaled back, all in f32 on the images' device."""
+    size = (images.shape[3], images.shape[2])
+    fitted = fitted_size(size, multiple)
+    outputs = ask(resized(images, fitted))
+    if not isinstance(outputs, TeacherOutputs) or outputs.scores.shape[2:] != (fitted[1], fitted[0]):
+        return outputs
+    scores, descriptors = (part.to(images) for part in (outputs.scores, outputs.descriptors))
+    return TeacherOutputs(resized(scores, size), descriptors)
 
 
 def open_teacher(
@@ -167,7 +194,7 @@ def _own_teacher(
         teacher.to(device).eval().requires_grad_(False)
     elif weights is not None:
         raise UsageError(f"teacher {name}: expected no weights, which only a torch module takes, got {weights}")
-    return teacher
+    return OwnTeacher(teacher)
 
 
 def _is_teacher(made: object) -> TypeGuard[Teacher]:

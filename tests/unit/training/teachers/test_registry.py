@@ -14,6 +14,7 @@ from oakpoint.features.heatmap import heatmap_from_logits
 from oakpoint.networks import weights as known
 from oakpoint.networks.registry import load_network
 from oakpoint.training.teachers.edgepoint2 import EdgePoint2
+from oakpoint.training.teachers.probe import probe_teacher
 from oakpoint.training.teachers.registry import (
     NetworkTeacher,
     open_teacher,
@@ -81,10 +82,18 @@ def test_networks_of_ours_and_of_the_user(small_weights: Path, tmp_path: Path) -
     torch.testing.assert_close(open_teacher("acorn", tmp_path / "a.pth")(whole).descriptors, desc)
 
 
-def test_a_class_that_is_a_teacher_is_taken_as_it_is() -> None:
+def test_a_class_that_is_a_teacher_is_taken() -> None:
     teacher = open_teacher("small_teacher:Brightness", None)
-    assert type(teacher).__name__ == "Brightness"
+    assert (teacher.name, teacher.multiple) == ("brightness", 1)
     assert (weights_of(teacher).name, weights_of(teacher).licence) == ("brightness", "unknown")
+
+
+def test_a_teacher_of_ones_own_is_shown_multiples_and_answers_in_f32() -> None:
+    teacher = open_teacher("small_teacher:Picky", None)
+    outputs = teacher(torch.rand(1, 1, 48, 80))
+    assert (outputs.scores.shape, outputs.descriptors.shape) == ((1, 1, 48, 80), (1, 2, 32, 64))
+    assert outputs.scores.dtype == outputs.descriptors.dtype == torch.float32
+    assert probe_teacher(teacher) == 2
 
 
 def test_a_teacher_that_is_a_torch_module_takes_weights(tmp_path: Path) -> None:
