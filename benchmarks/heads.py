@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +29,7 @@ from oakpoint.chain.descriptor_form import measured_descriptor_scale, measured_d
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
 from oakpoint.convert.heads import HEADS, NEEDS_SCALE, NEEDS_VALUES, Heads
+from oakpoint.errors import ConversionError
 from oakpoint.extractor import dense_outputs
 from oakpoint.features.decode import decode
 from oakpoint.features.types import DecodeOptions
@@ -124,7 +126,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     bundle, images = open_bundle(options.bundle), dict(islice(load_photographs(None).items(), options.images))
-    results = {heads: measured(bundle, heads, images, options.shaves) for heads in HEADS}
+    results = {}
+    for heads in HEADS:
+        try:
+            results[heads] = measured(bundle, heads, images, options.shaves)
+        except ConversionError as error:  # noqa: PERF203  # not every network can have every kind
+            print(f"{heads}: left out, {error}", file=sys.stderr)
     times = host_ms({h: runs for h, (_, runs) in results.items()}, bundle.manifest.decode, options.repeats)
     rows = [replace(row, host_ms=times[heads]) for heads, (row, _) in results.items()]
     if options.json:

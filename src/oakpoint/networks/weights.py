@@ -70,8 +70,8 @@ KNOWN_WEIGHTS = (
     _alike("n", "4e839546e803e19cc3da058c03d6e333e5e38191098e05e44ffbf22122ab4352"),
     _alike("l", "2343e5561d7ec0452e4c20394c6669c4930a67b11f4bf37cc25671e1aeb2cf51"),
     KnownWeights(
-        sha256="e8488095af3e98a303b1028d24ac551900ce78bcdc8ced5341adaade3174361c",
-        fingerprint="e3a5c48231a5e96b5a68d954352b98b2918e919be36bfca09193f01db17d2abd",
+        sha256="e03bffa0e91a4a3d6c8fba4d319b35aec686218ffbe48d38b7683bbd5554e43f",
+        fingerprint="d0e3491557247a7ac6275a9ee3c394b20fa77ee9348f4503e7940a6016e071bc",
         name="acorn",
         licence="Apache-2.0",
         origin="oakpoint, networks/shipped/acorn.md",

@@ -96,7 +96,7 @@ PACKED_BLOB_TOLERANCES = (
     _at_least(
         "keypoints in common at 0 px",
         0.93,
-        "neighbours within 2.8 % of each other come out equal; measured 0.984 on SuperPoint v1, 0.967 on acorn, whose "
+        "neighbours within 2.8 % of each other come out equal; measured 0.984 on SuperPoint v1, 0.959 on acorn, whose "
         "maxima are flatter",
     ),
     _at_least(
