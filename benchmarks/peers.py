@@ -10,8 +10,8 @@ a bundle, or sift. FOLDER has HPatches' layout, where i_… sequences change ill
 of which synthetic pairs are made.
 
 Peers run in torch at each image's own size with their authors' decoding, unless ``--only`` names another threshold, NMS
-or refinement as ``oakpoint eval`` does. Times are of the networks alone, in OpenVINO
-at f32 on one thread at 640×480, all in turn in every round; what counts is the ratio within a round.
+or refinement as ``oakpoint eval`` does. Times are of the networks alone, in OpenVINO at f32 on one thread at 640×480,
+all in turn in every round; what counts is the ratio within a round.
 """
 
 from __future__ import annotations
@@ -179,8 +179,7 @@ def peers_of(texts: str, folder: Path) -> tuple[Specification, ...]:
     unknown = [one.model for one in asked if one.model not in FILES]
     if unknown:
         raise SystemExit(f"--only: expected some of {', '.join(FILES)}, got {unknown[0]}")
-    with_files = (replace(one, weights=folder / FILES[one.model]) for one in asked)
-    return tuple(one for one in with_files if one.weights is not None and one.weights.is_file())
+    return tuple(replace(one, weights=file) for one in asked if (file := folder / FILES[one.model]).is_file())
 
 
 def decode_of(peer: Specification) -> TeacherDecode:

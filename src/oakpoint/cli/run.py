@@ -46,7 +46,7 @@ from oakpoint.oak.model import open_device_model
 from oakpoint.view.draw import draw_keypoints, with_status
 from oakpoint.view.picture import write_image
 from oakpoint.view.playback import tracked_frames
-from oakpoint.view.recording import IMAGE_SUFFIXES
+from oakpoint.view.recording import STILL_SUFFIXES
 
 
 def run_command(
@@ -149,9 +149,9 @@ def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
 
 def _run_on_image(frames: Source, extractor: Extractor, run: Run) -> Followed:
     save = run.save
-    if save is not None and save.suffix.lower() not in IMAGE_SUFFIXES:
+    if save is not None and save.suffix.lower() not in STILL_SUFFIXES:
         raise UsageError(
-            f"{save}: expected {', '.join(IMAGE_SUFFIXES)} for one image, got {save.suffix or 'no suffix'}"
+            f"{save}: expected {', '.join(STILL_SUFFIXES)} for one image, got {save.suffix or 'no suffix'}"
         )
     image = next(iter(frames)).image
     extractor(image)  # the first run loads the model; the second one is timed

@@ -129,8 +129,7 @@ class HostFramesBackend(Backend):
             return call()
         except (import_depthai().MessageQueue.QueueException, RuntimeError) as error:
             for node in self._guarded:
-                if node.failure is not None:
-                    raise node.failure from error
+                node.raise_failure()
             raise running_fault(f"Communication exception: {error}") from error
 
 

@@ -137,7 +137,7 @@ class _Run:
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), options.gradient_norm)
-        if place.any(not bool(torch.isfinite(loss + norm))):  # one is enough: gradients are averaged
+        if place.ranks_with(not bool(torch.isfinite(loss + norm))):  # one is enough: gradients are averaged
             self._give_up(step, pairs, losses, norm)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate(step, options)
@@ -159,7 +159,8 @@ class _Run:
     def _give_up(self, step: int, pairs: ViewPairs, losses: Losses, norm: torch.Tensor) -> None:
         """Keep the batches that gave it, of all processes, and stop all of them."""
         place, own = self._place, losses.by_name()
-        guilty = place.any(not all(bool(torch.isfinite(value)) for value in own.values())) or [*range(place.world)]
+        finite = all(bool(torch.isfinite(value)) for value in own.values())
+        guilty = place.ranks_with(not finite) or [*range(place.world)]
         if place.rank in guilty:
             save_tensors(self._bad_batch(place.rank), {"step": step, **pairs.state()})
         place.wait()  # the first one ends the others

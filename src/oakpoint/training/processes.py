@@ -68,7 +68,7 @@ class Place:
         options: dict[str, Any] = {own_statistics: False}
         return DistributedDataParallel(module, device_ids=ids, **options)
 
-    def any(self, flag: bool) -> list[int]:
+    def ranks_with(self, flag: bool) -> list[int]:
         """Ranks of the processes in which a flag is set; all processes ask together."""
         if self.world == 1:
             return [0] if flag else []
@@ -157,7 +157,8 @@ def run_in_processes(work: Work[Argument, Result], argument: Argument, processes
         try:
             return work(argument, None)
         except RuntimeError as error:
-            raise _translated(error) from error
+            _raise_for_user(error)
+            raise
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="oakpoint-meeting-") as folder:
         file = Path(folder) / "meeting"
@@ -171,7 +172,8 @@ def run_in_processes(work: Work[Argument, Result], argument: Argument, processes
             return work(argument, Meeting(0, processes, file))
         except RuntimeError as error:
             if not _says_partner_is_gone(error):
-                raise _translated(error) from error
+                _raise_for_user(error)
+                raise
             codes = ", ".join(map(str, _codes_of_ended(others))) or "unknown"
             raise TrainingError(
                 f"another training process ended (exit code {codes}); is memory short? The same command goes on from "
@@ -188,16 +190,15 @@ def _says_partner_is_gone(error: RuntimeError) -> bool:
     return isinstance(error, torch.distributed.DistError) or any(word in str(error) for word in ("gloo", "NCCL"))
 
 
-def _translated(error: RuntimeError) -> Exception:
-    """What a user can act on, or the error itself."""
+def _raise_for_user(error: RuntimeError) -> None:
+    """Raise in its place what a user can act on, if it is such an error."""
     if _says_partner_is_gone(error):
-        return TrainingError(f"another training process ended ({first_line(error)})")
+        raise TrainingError(f"another training process ended ({first_line(error)})") from error
     if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return TrainingError(
+        raise TrainingError(
             f"memory is short ({first_line(error)}); the same command with fewer --pairs goes on from the last "
             "checkpoint"
-        )
-    return error
+        ) from error
 
 
 def _codes_of_ended(processes: Sequence[multiprocessing.process.BaseProcess]) -> list[int]:

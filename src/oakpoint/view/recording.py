@@ -27,7 +27,7 @@ from oakpoint.view.picture import write_image
 
 RecordingFormat = Literal["mp4", "gif", "folder", "image"]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+STILL_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 GIF_MEMORY_BYTES = 256 << 20
 """Most that the frames of a GIF may take until they are written: 291 of 640×480 px, 10 s at 30 per second.
@@ -110,7 +110,7 @@ def recording_format(path: Path, *, single: bool = False) -> RecordingFormat:
     suffix = path.suffix.lower()
     if suffix in (".mp4", ".gif"):
         return "mp4" if suffix == ".mp4" else "gif"
-    if single and suffix in IMAGE_SUFFIXES:
+    if single and suffix in STILL_SUFFIXES:
         return "image"
     if suffix and not path.is_dir():
         further = ", or in .png or .jpg" if single else "; one frame (--max-frames 1) can be a .png or .jpg"
