@@ -94,16 +94,33 @@ def _run(command: list[str], tools: Path, folder: Path, timeout_s: float) -> tup
     return process.returncode, text
 
 
+_NO_REASON = re.compile(r"Inference Engine|API version|IE version|Build|Description|\[\s*(INFO|WARNING|Warning)\s*\]")
+"""How lines begin that say nothing of what went wrong."""
+
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+_TAG = re.compile(r"\[ [A-Z_]+ \]|\[VPU\]")
+"""The kind of an error (``[ GENERAL_ERROR ]``): the reason stands behind it, or in the next line."""
+
+
 def reason_in(text: str) -> str:
     """The compiler's own reason, shortened to the layer and its type."""
-    if found := re.search(r'Failed to compile layer "([^"]*)": (.+)', text):
-        return f"layer {found[1]!r}: {found[2].strip()}"
+    lines = [spoken for line in text.splitlines() if (spoken := _spoken(line))]
+    for index, line in enumerate(lines):
+        if found := re.search(r'Failed to compile layer "([^"]*)":(.*)', line):
+            reason = "; ".join(part.strip() for part in (found[2], *lines[index + 1 :]) if part.strip())
+            return f"layer {found[1]!r}: {reason or 'it gave no reason'}"[:300]
     if found := re.search(r"nGraph does not support the following ONNX operations: (.+)", text):
         return f"ONNX operations that it does not know: {found[1].strip()}"
     if "encountered dynamic node" in text:
         return "a symbolic or dynamic size; every size must be a number"
     if "Cannot find reader for model format" in text:
         return "the file is not an ONNX model that it can read"
-    lines = [re.sub(r"^\S+/(\S+\.[ch]pp:\d+)\s+", r"\1: ", line.strip()) for line in text.splitlines()]
-    spoken = [line for line in lines if line and not line.startswith(("Inference Engine", "API version", "Build", "["))]
-    return spoken[-1][:300] if spoken else "it gave no reason"
+    return lines[-1][:300] if lines else "it gave no reason"
+
+
+def _spoken(line: str) -> str:
+    """What a line says of the fault, without colours, tags and the folders of the machine that built the compiler."""
+    bare = _COLOUR.sub("", line).strip()
+    if _NO_REASON.match(bare):
+        return ""
+    return re.sub(r"^\S+/(\S+\.[ch]pp:\d+)\s+", r"\1: ", _TAG.sub("", bare).strip())

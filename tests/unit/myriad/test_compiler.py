@@ -34,6 +34,22 @@ DYNAMIC = """[ ERROR ] frontend.cpp:12 encountered dynamic node in a place
 """
 FORMAT = """Cannot find reader for model format: txt and read the model: a.txt. Please check that reader library exists
 """
+GENERAL = """Inference Engine:
+\tAPI version ............ 2.1
+\tBuild .................. 2021.3.0-3029-a8827a2ec28-mryzhov/centos_py38
+\tDescription ....... API
+\x1b[1;33m[Warning][VPU][Config] Deprecated option was used : VPU_MYRIAD_PLATFORM\x1b[0m
+[ GENERAL_ERROR ]
+/home/jenkins/src/vpu/graph_transformer/src/frontend/frontend.cpp:434 Failed to compile layer "y": [ GENERAL_ERROR ]
+/home/jenkins/src/vpu/graph_transformer/src/stages/interpolate.cpp:56 Current Interpolate supports 'nearest' and \
+'linear' modes only, actual cubic
+"""
+NOT_IN_A_LAYER = """Inference Engine:
+[ GENERAL_ERROR ]
+/home/jenkins/src/vpu/graph_transformer/src/middleend/allocator.cpp:12 [VPU] not enough memory
+"""
+WARNING_ONLY = """\x1b[1;33m[Warning][VPU][Config] Deprecated option was used : VPU_MYRIAD_PLATFORM\x1b[0m
+"""
 OTHER = """Inference Engine:
     IE version ......... 2021.3
 Unknown exception
@@ -45,6 +61,12 @@ Unknown exception
     ("text", "reason"),
     [
         (ABS, "layer 'desc': unsupported layer type \"Abs\""),
+        (
+            GENERAL,
+            "layer 'y': interpolate.cpp:56: Current Interpolate supports 'nearest' and 'linear' modes only, actual cubic",
+        ),
+        (NOT_IN_A_LAYER, "allocator.cpp:12: not enough memory"),
+        (WARNING_ONLY, "it gave no reason"),
         (EINSUM, "ONNX operations that it does not know: Einsum"),
         (DYNAMIC, "a symbolic or dynamic size; every size must be a number"),
         (FORMAT, "the file is not an ONNX model that it can read"),
