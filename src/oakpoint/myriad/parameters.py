@@ -88,6 +88,15 @@ class AxisParameters(Parameters):
 
 
 @dataclass(frozen=True, slots=True)
+class GatherElementsParameters(Parameters):
+    """Picking by an index tensor; the axis counts from the outermost, unlike elsewhere."""
+
+    FORMAT: ClassVar[str] = "2I"
+    axis: int
+    row_indices: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReduceParameters(Parameters):
     """Whether the reduced axes stay, with size 1; which they are, a constant buffer says."""
 
@@ -299,7 +308,7 @@ _PARAMETERS: dict[int, type[Parameters]] = {
     **dict.fromkeys((_S.MAX_POOL, _S.AVG_POOL, _S.GLOBAL_MAX_POOL), PoolParameters),
     **dict.fromkeys(ELEMENTWISE, ElementwiseParameters),
     **dict.fromkeys((_S.RELU, _S.LEAKY_RELU, _S.BIAS_RELU, _S.BIAS_LEAKY_RELU), ReluParameters),
-    **dict.fromkeys((_S.SOFTMAX, _S.GATHER, _S.GATHER_ELEMENTS), AxisParameters),
+    **dict.fromkeys((_S.SOFTMAX, _S.GATHER), AxisParameters),
     **dict.fromkeys((_S.REDUCE_AND, _S.REDUCE_MIN, _S.REDUCE_MAX, _S.REDUCE_SUM, _S.REDUCE_MEAN), ReduceParameters),
     **dict.fromkeys((_S.ELU, _S.SWISH), SlopeParameters),
     **dict.fromkeys((_S.LRN, _S.INNER_LRN), LrnParameters),
@@ -313,6 +322,7 @@ _PARAMETERS: dict[int, type[Parameters]] = {
     _S.TILE: TileParameters,
     _S.TOP_K: TopKParameters,
     _S.CONCAT: ConcatParameters,
+    _S.GATHER_ELEMENTS: GatherElementsParameters,
     _S.GEMM: GemmParameters,
     _S.INTERP: InterpParameters,
     _S.RESAMPLE: ResampleParameters,

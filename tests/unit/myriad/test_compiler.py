@@ -41,8 +41,7 @@ GENERAL = """Inference Engine:
 \x1b[1;33m[Warning][VPU][Config] Deprecated option was used : VPU_MYRIAD_PLATFORM\x1b[0m
 [ GENERAL_ERROR ]
 /home/jenkins/src/vpu/graph_transformer/src/frontend/frontend.cpp:434 Failed to compile layer "y": [ GENERAL_ERROR ]
-/home/jenkins/src/vpu/graph_transformer/src/stages/interpolate.cpp:56 Current Interpolate supports 'nearest' and \
-'linear' modes only, actual cubic
+/home/jenkins/src/stages/interpolate.cpp:56 Current Interpolate supports 'nearest' modes only, actual cubic
 """
 NOT_IN_A_LAYER = """Inference Engine:
 [ GENERAL_ERROR ]
@@ -63,7 +62,7 @@ Unknown exception
         (ABS, "layer 'desc': unsupported layer type \"Abs\""),
         (
             GENERAL,
-            "layer 'y': interpolate.cpp:56: Current Interpolate supports 'nearest' and 'linear' modes only, actual cubic",
+            "layer 'y': interpolate.cpp:56: Current Interpolate supports 'nearest' modes only, actual cubic",
         ),
         (NOT_IN_A_LAYER, "allocator.cpp:12: not enough memory"),
         (WARNING_ONLY, "it gave no reason"),

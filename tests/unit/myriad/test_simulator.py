@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from oakpoint.errors import BlobError, NotModelledError, UsageError
-from oakpoint.myriad.blob import Blob
+from oakpoint.myriad.blob import Blob, Stage
 from oakpoint.myriad.simulator import Simulator
 from oakpoint.myriad.simulator.convolve import Window, convolve, pool_average, pool_maximum
 from oakpoint.myriad.simulator.workers import Workers
@@ -100,8 +101,21 @@ def test_memory_that_nobody_wrote_shows(tiny: Blob, image: NDArray[np.uint8]) ->
 
 def test_a_batch_is_refused(tiny: Blob) -> None:
     header = dataclasses.replace(tiny.header, batch_size=2)
-    with pytest.raises(BlobError, match="batch 2"):
+    with pytest.raises(NotModelledError, match="batch 2"):
         Simulator(dataclasses.replace(tiny, header=header))
+
+
+def with_first_input(stage: Stage, **changes: Any) -> Stage:
+    """The stage with another layout of its first tensor."""
+    layout = dataclasses.replace(stage.inputs[0].layout, **changes)
+    buffer = dataclasses.replace(stage.inputs[0], layout=layout)
+    return dataclasses.replace(stage, buffers=(buffer, *stage.buffers[1:]))
+
+
+def test_a_tensor_whose_shape_is_known_only_when_running_is_whole_and_not_modelled(tiny: Blob) -> None:
+    stages = (with_first_input(tiny.stages[0], dynamic=True), *tiny.stages[1:])
+    with pytest.raises(NotModelledError, match=r"stage 0 .*known only when running"):
+        Simulator(dataclasses.replace(tiny, stages=stages))
 
 
 def convolved(

@@ -137,6 +137,7 @@ def shuffled(n: Network, x: str) -> str:
     return n.op("Reshape", n.op("Transpose", y, perm=[0, 1, 3, 2, 4]), n.integers(1, 192, 320))
 
 
+PLACES = np.random.default_rng(3).integers(0, 16, (1, 16, 24, 40))
 nearest = resize(mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
 linear = resize(mode="linear", coordinate_transformation_mode="half_pixel")
 aligned = resize(mode="linear", coordinate_transformation_mode="align_corners")
@@ -214,6 +215,7 @@ GROUPS: dict[str, dict[str, Branch]] = {
         "bordered": lambda n, x: n.op("Pad", x, n.integers(0, 0, 1, 2, 0, 0, 3, 4), n.constant(1.5)),
         "mirrored": lambda n, x: n.op("Pad", x, n.integers(0, 0, 1, 2, 0, 0, 3, 4), mode="reflect"),
         "picked": lambda n, x: n.op("Gather", n.conv(x, 16, 16), n.integers(3, 1, 15, 0, 7), axis=1),
+        "each picked": lambda n, x: n.op("GatherElements", x, n.constant(PLACES, np.int64), axis=1),
         "heat map": shuffled,
     },
     "sizes": {

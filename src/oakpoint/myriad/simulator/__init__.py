@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import BlobError, UsageError
+from oakpoint.errors import BlobError, NotModelledError, UsageError
 from oakpoint.myriad.blob import Blob, Stage
 from oakpoint.myriad.format import Location
 from oakpoint.myriad.simulator.hardware import WeightCache
@@ -36,14 +36,14 @@ class Simulator:
         threads: to work with; by default the processors that this process may use, up to four.
 
     Raises:
-        BlobError: the network had a batch; or a stage's shapes contradict each other, or it writes over what it or the
-            stage beside it reads. The message names the stage.
-        NotModelledError: a stage is of a type that is not modelled.
+        BlobError: a stage's shapes contradict each other, or it writes over what it or the stage beside it reads. The
+            message names the stage.
+        NotModelledError: the network had a batch; or a stage is of a type, or has parameters, that are not modelled.
     """
 
     def __init__(self, blob: Blob, *, threads: int | None = None) -> None:
         if blob.header.batch_size != 1:
-            raise BlobError(
+            raise NotModelledError(
                 f"compiled from a network with batch {blob.header.batch_size}, of which the blob runs one: "
                 "export with batch 1"
             )
@@ -77,6 +77,7 @@ class Simulator:
         Raises:
             UsageError: an input is missing, unknown, or of another shape or type.
             BlobError: a stage cannot be executed; the message names it.
+            NotModelledError: what it computes from these values is not modelled.
         """
         self._memory.clear()
         self._fill(inputs)

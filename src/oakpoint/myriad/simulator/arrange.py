@@ -12,6 +12,7 @@ from oakpoint.myriad.format import CoordinateMode, NearestMode, PadMode
 from oakpoint.myriad.parameters import (
     AxisParameters,
     ConcatParameters,
+    GatherElementsParameters,
     PadParameters,
     PermuteParameters,
     RawParameters,
@@ -95,8 +96,10 @@ def upsampling(stage: Stage, memory: Memory) -> Step:
     """Zeros between and around the elements."""
     p = expect(stage.parameters, UpsamplingParameters)
     source, target = memory.nchw(stage.inputs[0]), memory.nchw(stage.outputs[0])
-    if p.scale_z != 1 or min(p.scale_x, p.scale_y) < 1 or min(p.pad_left_x, p.pad_left_y) < 0:
+    if min(p.scale_x, p.scale_y, p.scale_z) < 1:
         raise BlobError(f"upsampling by {p}")
+    if p.scale_z != 1 or min(p.pad_left_x, p.pad_left_y) < 0:
+        raise NotModelledError(f"upsampling by {p} is not modelled: in depth, or with pixels cut off")
     rows = slice(p.pad_left_y, p.pad_left_y + (source.shape[2] - 1) * p.scale_y + 1, p.scale_y)
     columns = slice(p.pad_left_x, p.pad_left_x + (source.shape[3] - 1) * p.scale_x + 1, p.scale_x)
     inner = target[:, :, rows, columns]
@@ -127,13 +130,23 @@ def gather_elements(stage: Stage, memory: Memory) -> Step:
     """Elements picked by an index tensor of the output's shape; the axis counts from the outermost."""
     source, target = memory.view(stage.inputs[0]), memory.view(stage.outputs[0])
     indices = memory.view(stage.inputs[1])
-    axis = expect(stage.parameters, AxisParameters).axis
+    parameters = expect(stage.parameters, GatherElementsParameters)
+    if parameters.row_indices:
+        raise NotModelledError("picking elements by one index for each row is not modelled")
+    axis = parameters.axis
     return lambda: store(target, np.take_along_axis(source, _checked(indices, source.shape[axis]), axis))
 
 
 def _checked(indices: Array, size: int) -> Array:
-    """Indices as integers; one that is out of range is an error, as the chip would read what lies there."""
+    """Indices as integers; one that is out of range is an error, as the chip would read what lies there.
+
+    Raises:
+        NotModelledError: indices that count from the end. ONNX has them; whether the chip does, nothing says.
+        BlobError: indices beyond the axis.
+    """
     whole = indices.astype(np.int64)
+    if whole.min() >= -size and whole.min() < 0 and whole.max() < size:
+        raise NotModelledError(f"picking by indices that count from the end ({whole.min()}) is not modelled")
     if whole.min() < 0 or whole.max() >= size:
         raise BlobError(f"indices {whole.min()}..{whole.max()} into an axis of {size} elements")
     return whole
@@ -150,6 +163,8 @@ def strided_slice(stage: Stage, memory: Memory) -> Step:
     begin, end = (memory.view(buffer).reshape(-1).tolist() for buffer in stage.inputs[1:3])
     absent = len(stage.inputs) < 4 or stage.inputs[3].is_absent
     steps = [1] * len(begin) if absent else memory.view(stage.inputs[3]).reshape(-1).tolist()
+    if any(step < 0 for step in steps):
+        raise NotModelledError(f"a strided slice that runs backwards (steps {steps}) is not modelled")
     slices = tuple(
         slice(begin[k] if masks[0] >> k & 1 else None, end[k] if masks[1] >> k & 1 else None, steps[k])
         for k in range(min(source.ndim, len(begin), len(end), len(steps)))

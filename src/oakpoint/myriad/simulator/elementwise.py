@@ -130,8 +130,10 @@ def per_channel(stage: Stage, memory: Memory) -> Step:
     shape = [1] * target.ndim
     shape[axis] = -1
     values = [memory.view(buffer) for buffer in stage.inputs[1:] if not buffer.is_absent]
-    if axis < 0 or len(values) != (2 if stage.type == _S.SCALE_SHIFT else 1):
-        raise BlobError(f"{len(values)} tensors of values for each channel, channel axis {axis}")
+    if len(values) != (2 if stage.type == _S.SCALE_SHIFT else 1):
+        raise BlobError(f"{len(values)} tensors of values for each channel")
+    if axis < 0:
+        raise NotModelledError(f"values for each channel of {stage.outputs[0]}, without channels, are not modelled")
 
     def step() -> None:
         operands = [to_float(value).reshape(shape) for value in values]

@@ -169,7 +169,7 @@ def _convolution(stage: Stage, descriptor: NceDescriptor, memory: Memory, cache:
     source = memory.nchw(stage.buffers[descriptor.input])
     target = memory.nchw(stage.buffers[descriptor.output])
     if source.shape[0] != 1 or target.shape[0] != 1:
-        raise BlobError("a hardware convolution with a batch")
+        raise NotModelledError("a hardware convolution with a batch is not modelled")
     pool_y, pool_x = descriptor.pool_y, descriptor.pool_x
     first = descriptor.channel_offset
     count = min(descriptor.channel_count, target.shape[1] - first)

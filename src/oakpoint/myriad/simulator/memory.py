@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import BlobError
+from oakpoint.errors import BlobError, NotModelledError
 from oakpoint.myriad.blob import Blob
 from oakpoint.myriad.format import Location
 from oakpoint.myriad.simulator.workers import Workers
@@ -53,11 +53,12 @@ class Memory:
         """The tensor in place, axes outermost first as the buffer names them.
 
         Raises:
-            BlobError: the operand is absent, its shape is known only when running, or it leaves its memory.
+            BlobError: the operand is absent, or it leaves its memory.
+            NotModelledError: its shape is known only when running.
         """
         layout = buffer.layout
         if layout.dynamic:
-            raise BlobError("the shape of a tensor is known only when running: avoid NonZero and NonMaxSuppression")
+            raise NotModelledError("a tensor's shape is known only when running: avoid NonZero and NonMaxSuppression")
         if buffer.is_absent:
             raise BlobError("an operand is missing")
         memory = self._bytes(buffer)
@@ -73,10 +74,13 @@ class Memory:
 
         Raises:
             BlobError: it has an axis of more than one element that ``axes`` does not name.
+            NotModelledError: that axis is the depth, of a network in three dimensions.
         """
         view = self.view(buffer)
         names = buffer.layout.axes
         extra = [i for i, name in enumerate(names) if name not in axes]
+        if any(view.shape[i] != 1 and names[i] == "D" for i in extra):
+            raise NotModelledError(f"{buffer}: a tensor with depth is not modelled here")
         if any(view.shape[i] != 1 for i in extra):
             raise BlobError(f"{buffer} has axes beyond {axes}")
         kept = [name for name in axes if name in names]

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import BlobError
+from oakpoint.errors import BlobError, NotModelledError
 from oakpoint.myriad.blob import Stage
 from oakpoint.myriad.parameters import ConvParameters, DeconvParameters, GemmParameters
 from oakpoint.myriad.simulator.convolve import Window, convolve, convolve_depthwise
@@ -108,8 +108,10 @@ def deconvolution(stage: Stage, memory: Memory, *, grouped: bool) -> Step:
     kernel = (parameters.kernel_y, parameters.kernel_x)
     stride = (parameters.stride_y, parameters.stride_x)
     window = Window(*kernel, 1, 1, kernel[0] - 1 - parameters.pad_top, kernel[1] - 1 - parameters.pad_left)
-    if min(window.pad_top, window.pad_left) < 0 or min(stride) < 1:
+    if min(stride) < 1:
         raise BlobError(f"transposed convolution with {parameters}")
+    if min(window.pad_top, window.pad_left) < 0:
+        raise NotModelledError(f"a transposed convolution that pads beyond its kernel ({parameters}) is not modelled")
     channels, outputs = source.shape[1], target.shape[1]
     packed = memory.view(stage.inputs[1]).reshape(-1)
     if grouped:
