@@ -24,6 +24,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.convert.heads import Heads, append_heads
 from oakpoint.convert.lowering import REDUCTIONS, fold_static_shapes, lower_reductions
+from oakpoint.convert.open_sizes import why_open
 from oakpoint.errors import ConversionError, first_line
 
 DEVICE_OPSET = 13
@@ -54,19 +55,20 @@ def device_graph(source: Path, *, size: tuple[int, int], scale: float, heads: He
             13, static shapes, batch 1.
 
     Raises:
-        ConversionError: no valid ONNX, an operator that opset 13 does not have, or a first layer that the scale cannot
-            be folded into.
+        ConversionError: no valid ONNX, an operator that opset 13 does not have, a first layer that the scale cannot be
+            folded into, or a size that is not known before the network runs.
     """
     model = _prepared(source, size)
     _fold_scale(model, scale)
     append_heads(model, heads, size=size)
     _round_to_fp16(model)
     try:
-        model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+        model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         onnx.checker.check_model(model)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         raise ConversionError(f"the network has no valid FP16 form for the device: {first_line(error)}") from error
-    _require_static_outputs(model)
+    if reason := why_open(model):
+        raise ConversionError(reason)
     return model
 
 
@@ -239,15 +241,6 @@ def _round_to_fp16(model: onnx.ModelProto) -> None:
         for attribute in node.attribute:
             if attribute.name == "value" and attribute.t.data_type == TensorProto.FLOAT:
                 attribute.t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(attribute.t).astype(np.float16)))
-
-
-def _require_static_outputs(model: onnx.ModelProto) -> None:
-    for output in model.graph.output:
-        for dimension in output.type.tensor_type.shape.dim:
-            if not dimension.HasField("dim_value"):
-                raise ConversionError(
-                    f"output {output.name}: its size depends on the input's values; the device needs a fixed one"
-                )
 
 
 def _label(node: Any) -> str:
