@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.errors import BackendError
+from oakpoint.networks.foreign_output import logging_output_of
 from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class TorchBackend(Backend):
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
         image = self._torch.tensor(tensors[self.inputs[0].name])  # a copy: torch has no read-only tensors
         try:
-            with self._torch.inference_mode():
+            with self._torch.inference_mode(), logging_output_of(type(self._module).__name__):
                 results = self._module(image)
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -258,7 +260,8 @@ def _work(job: TrainingJob, meeting: Meeting | None) -> Trained | None:
     from oakpoint.training.distillation import run_job
 
     rank = meeting.rank if meeting is not None else int(os.environ.get("RANK", 0))  # of torchrun
-    with _Reporter(job.training.steps, quiet=rank > 0) as reporter:
+    # What a student's or teacher's own code prints goes to standard error: standard output has the results alone.
+    with contextlib.redirect_stdout(sys.stderr), _Reporter(job.training.steps, quiet=rank > 0) as reporter:
         return run_job(job, meeting, reporter)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oakpoint.errors import ConversionError
+from oakpoint.networks.foreign_output import logging_output_of
 from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def write_onnx(
         example = torch.zeros(1, 1, size[1], size[0])
     except RuntimeError as error:
         raise ConversionError(f"no memory for an image of {size[0]}x{size[1]} px: {_reason(error)}") from error
-    with _quiet_exporter():
+    with logging_output_of("torch.onnx.export", errors=True), _no_warnings():
         try:
             model = _export(module, example, input_name, output_names, open_batch=True)
         except Exception as first:  # noqa: BLE001 - the exporter raises many kinds; a fixed batch may still work
@@ -66,7 +65,9 @@ def write_onnx(
                 model = _export(module, example, input_name, output_names, open_batch=False)
             except Exception as error:
                 _pass_on_interrupt(error)
-                raise ConversionError(f"torch cannot export the network: {_reason(_root(error))}") from error
+                raise ConversionError(
+                    f"torch cannot export the network: {_reason(_root(error))} (all that torch says: oakpoint -v …)"
+                ) from error
     _strip_metadata(model)
     model.doc_string = description
     try:
@@ -97,17 +98,11 @@ def _export(module: nn.Module, example: Any, input_name: str, output_names: Sequ
 
 
 @contextlib.contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter's notices (missing torchvision, its own deprecations) off the user's terminal."""
-    noisy = logging.getLogger("torch.onnx")
-    level = noisy.level
-    noisy.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        noisy.setLevel(level)
+def _no_warnings() -> Iterator[None]:
+    """Drop the exporter's own deprecations."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _strip_metadata(model: Any) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.errors import UsageError, WeightsError
 from oakpoint.features.types import PRESETS
+from oakpoint.networks.foreign_output import logging_output_of
 from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
     preset = own_preset(module) or entry.decode_preset
     if weights is not None:
         state = read_state(weights)
-        load_into(module, state, weights)
+        with logging_output_of(name):
+            load_into(module, state, weights)
         record = record_of(weights, state)
         preset = _known_preset(header_of(weights).get(DECODE_PRESET), f"{weights}: {DECODE_PRESET}") or preset
     else:
@@ -163,7 +165,8 @@ def network_class(name: str) -> Any:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as «python -m» does, so that a network in the user's folder is found
     try:
-        return getattr(importlib.import_module(module_name), attribute)
+        with logging_output_of(name):
+            return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:  # whatever the user's own code raises
         raise _unbuildable(location, error) from error
 
@@ -192,7 +195,8 @@ def instance_of(name: str) -> object:
     """
     kind = network_class(name)
     try:
-        made: object = kind()
+        with logging_output_of(name):
+            made: object = kind()
     except Exception as error:  # whatever the user's own code raises
         raise _unbuildable(name, error) from error
     return made
