@@ -26,11 +26,25 @@ expected, what came, and what to do next.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
 
 def first_line(error: BaseException) -> str:
     """What a foreign error says first, at most 300 characters of it; its type's name where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0][:300]
+
+
+@contextlib.contextmanager
+def naming(path: Path | str, name: str) -> Iterator[None]:
+    """Let errors out of the block say ``name`` where they would name a temporary path, gone when they are read."""
+    try:
+        yield
+    except OakpointError as error:
+        error.args = tuple(part.replace(str(path), name) if isinstance(part, str) else part for part in error.args)
+        raise
 
 
 class OakpointError(Exception):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +17,9 @@ from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptio
 from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
 from oakpoint.bundle.manifest import MANIFEST_FILE, read_manifest
 from oakpoint.bundle.records import ArtifactKind
+from oakpoint.convert.one_size import require_size_of_file
 from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
+from oakpoint.export import REFERENCE_SIZE, ExportedNetwork
 from oakpoint.features.decode import decode, in_frame
 from oakpoint.features.packed import descriptors_from_packed, heatmap_from_packed
 from oakpoint.features.types import CELL_PX, DecodeOptions, DenseOutputs, Features, HeatmapOutputs, Outputs
@@ -29,7 +28,6 @@ from oakpoint.geometry import PixelMap
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.blob import read_blob
 from oakpoint.networks.registry import (
-    LoadedNetwork,
     is_network_name,
     load_network,
     reload_network,
@@ -72,14 +70,6 @@ def dense_outputs(tensors: Tensors) -> Outputs:
         raise BackendError(f"the model's outputs are not those of a keypoint network: {error}") from error
 
 
-class _TemporaryFolder:
-    """A folder that goes with the last reference to it; ``TemporaryDirectory`` would warn of that."""
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="oakpoint-model-"))
-        self._removal = weakref.finalize(self, shutil.rmtree, self.path, True)
-
-
 class Extractor:
     """Calls like ``features = extractor(image)``; keypoints are in pixels of the image that was given.
 
@@ -98,7 +88,6 @@ class Extractor:
         decode: DecodeOptions,
         native: bool = False,
         runtime: str = "",
-        keep_alive: object = None,
     ) -> None:
         """Put an extractor together; no model is opened before the first image.
 
@@ -108,14 +97,12 @@ class Extractor:
             decode: how outputs become keypoints.
             native: take each image at its own size.
             runtime: backend, device and precision, as asked for.
-            keep_alive: whatever ``open_at`` needs for as long as the extractor lives (a folder of temporary files).
         """
         self.preprocess = preprocess
         self.decode = decode
         self.native = native
         self.runtime = runtime
         self._open_at = open_at
-        self._keep_alive = keep_alive
         self._backends: OrderedDict[tuple[int, int], Backend] = OrderedDict()
 
     def __call__(self, image: Image) -> Features:
@@ -213,24 +200,28 @@ def load(
     """
     options = RuntimeOptions(backend=backend, device=device, precision=precision, threads=threads)
     weights = Path(weights) if weights is not None else None
+    open_at: Callable[[tuple[int, int]], Backend] | None = None
     if is_bundle(Path(model)):
         bundle = open_bundle(Path(model))
         source = _source_of_bundle(bundle, options, weights)
         preprocess = bundle.manifest.artifact(_artifact_of(backend, bundle)).preprocess
         options_decode = bundle.manifest.decode
-        keep_alive: object = None
         size = size or preprocess.size
     elif Path(model).suffix == ".blob":
-        source, preprocess, keep_alive = *_source_of_blob(Path(model)), None
+        source, preprocess = _source_of_blob(Path(model))
         options_decode = DecodeOptions.preset("superpoint")
         size = size or preprocess.size
     elif Path(model).suffix == ".onnx":
-        source, keep_alive = ModelSource(onnx=_existing(Path(model))), None
+        source = ModelSource(onnx=_existing(Path(model)))
         preprocess, options_decode = default_preprocess((CELL_PX, CELL_PX)), DecodeOptions.preset("superpoint")
     elif is_network_name(str(model)) or not Path(model).exists():
         network = load_network(str(model), weights)
-        source, keep_alive = _source_of_network(network, options)
-        preprocess = default_preprocess((CELL_PX, CELL_PX))
+        source = ModelSource(module=network.module)
+        if backend != "torch":
+            exported = ExportedNetwork(network, options)
+            exported.export(size if isinstance(size, tuple) else None)
+            open_at = exported.open
+        preprocess = default_preprocess(REFERENCE_SIZE)
         options_decode = DecodeOptions.preset(network.decode_preset)
     else:
         raise UsageError(f"{model}: neither a bundle (no manifest.json) nor a .onnx file nor a network's name")
@@ -238,12 +229,11 @@ def load(
     if isinstance(size, tuple):
         preprocess = replace(preprocess, size=size)
     return Extractor(
-        lambda at: open_backend(source, options, size=at),
+        open_at or (lambda at: _opened(source, options, at)),
         preprocess=preprocess,
         decode=options_decode.with_changes(**decode_changes),
         native=native,
         runtime=f"{backend} {device} {precision}",
-        keep_alive=keep_alive,
     )
 
 
@@ -262,6 +252,13 @@ def model_identity(model: str | Path, weights: str | Path | None) -> str:
 def default_preprocess(size: tuple[int, int]) -> Preprocess:
     """How SuperPoint's original demo prepares an image: grey, stretched by area averaging, 0–255 to [0, 1]."""
     return Preprocess(size=size, resize="stretch", interpolation="area", colour="grey", scale=1 / 255)
+
+
+def _opened(source: ModelSource, options: RuntimeOptions, size: tuple[int, int]) -> Backend:
+    """The model of a file or bundle at a size that it holds for."""
+    if source.onnx is not None and options.backend in ("onnxruntime", "openvino"):
+        require_size_of_file(source.onnx, size)
+    return open_backend(source, options, size=size)
 
 
 def _existing(path: Path) -> Path:
@@ -291,15 +288,3 @@ def _source_of_blob(path: Path) -> tuple[ModelSource, Preprocess]:
     """A blob file by itself: U8 grey images of its size, scaled within."""
     shape = read_blob(path).inputs[0].shape
     return ModelSource(blob=path), replace(default_preprocess((shape[-1], shape[-2])), baked=True)
-
-
-def _source_of_network(network: LoadedNetwork, options: RuntimeOptions) -> tuple[ModelSource, object]:
-    """The network itself for torch; for the other runtimes its ONNX in a temporary folder, and that folder."""
-    if options.backend == "torch":
-        return ModelSource(module=network.module), None
-    from oakpoint.convert.onnx_from_torch import write_onnx
-
-    folder = _TemporaryFolder()
-    path = folder.path / "model.onnx"
-    write_onnx(network.module, path, size=(64, 64), input_name=INPUT, output_names=OUTPUTS)
-    return ModelSource(onnx=path), folder

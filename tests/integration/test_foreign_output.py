@@ -23,9 +23,9 @@ def oakpoint(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("network", ["Talking", "SequenceNetwork"])
+@pytest.mark.parametrize("network", ["talking_network:Talking", "sized_network:SequenceNetwork"])
 def test_a_conversions_json_is_json_and_its_success_is_quiet(network: str, tmp_path: Path, image_folder: Path) -> None:
-    arguments = ["convert", f"talking_network:{network}", "--random", "--size", "160x120", "--to", "onnx", "--json"]
+    arguments = ["convert", network, "--random", "--size", "160x120", "--to", "onnx", "--json"]
     done = oakpoint(*arguments, "--out", tmp_path / "b", "--images", image_folder)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)

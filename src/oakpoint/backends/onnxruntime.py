@@ -33,7 +33,7 @@ class OnnxRuntimeBackend(Backend):
         with importing("onnxruntime"):
             import onnxruntime
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong comes as an exception, too
         options.enable_cpu_mem_arena = False  # it keeps the largest run's memory for good, 0.9 GB at 1280×720
         if threads is not None:
             options.intra_op_num_threads = threads

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
-from oakpoint.errors import UsageError
+from oakpoint.errors import UsageError, naming
 from oakpoint.images.moving_view import moving_view
 from oakpoint.myriad.superblob import blobs_from_superblob
 from oakpoint.oak.camera import open_camera
@@ -99,7 +99,8 @@ class Subject:
 
     def open_simulator(self) -> Backend:
         """The blob, executed."""
-        return MyriadSimulatorBackend(self.blob.path, size=self.model.size)
+        with naming(self.blob.path, str(self.blob.source)):
+            return MyriadSimulatorBackend(self.blob.path, size=self.model.size)
 
     def open_chip(self) -> HostFramesBackend:
         """The network, on frames of this machine."""

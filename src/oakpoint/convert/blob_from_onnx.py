@@ -10,6 +10,7 @@ import onnx
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.convert.device_graph import device_graph, static_shape, tensor_spec
 from oakpoint.convert.heads import Heads
+from oakpoint.errors import naming
 from oakpoint.myriad.compiler import COMPILER, compile_blob
 
 
@@ -44,7 +45,8 @@ def write_blob(
     with tempfile.TemporaryDirectory(prefix="oakpoint-device-") as scratch:
         path = Path(scratch) / "device.onnx"
         onnx.save(model, path)
-        compile_blob(path, blob, shaves=shaves, cache=cache)
+        with naming(path, "the device graph"):
+            compile_blob(path, blob, shaves=shaves, cache=cache)
     inputs = tuple(TensorSpec(value.name, "uint8", static_shape(value)) for value in model.graph.input)
     outputs = tuple(tensor_spec(value) for value in model.graph.output)
     return COMPILER, inputs, outputs

@@ -12,6 +12,7 @@ import onnx
 
 from oakpoint.convert.device_graph import device_graph
 from oakpoint.convert.heads import Heads
+from oakpoint.errors import naming
 from oakpoint.myriad.compiler import MAX_SHAVES, compile_blob
 from oakpoint.myriad.toolchain import ensure_toolchain
 
@@ -50,7 +51,8 @@ def compile_for_shaves(
 
         def compile_one(number: int) -> bytes:
             blob = Path(scratch) / f"{number}.blob"
-            compile_blob(path, blob, shaves=number)
+            with naming(path, "the device graph"), naming(blob, f"the blob for {number} shaves"):
+                compile_blob(path, blob, shaves=number)
             return blob.read_bytes()
 
         blobs: dict[int, bytes] = {}

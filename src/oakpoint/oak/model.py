@@ -17,7 +17,7 @@ from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
 from oakpoint.bundle.records import ArtifactKind, TensorSpec
 from oakpoint.convert.device_graph import host_graph_with_heads
 from oakpoint.convert.heads import Heads
-from oakpoint.errors import BackendError, BlobError, BundleError, UsageError
+from oakpoint.errors import BackendError, BlobError, BundleError, UsageError, naming
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.blob import Blob, read_blob
@@ -113,7 +113,8 @@ def _on_cpu(bundle: Bundle) -> tuple[Preprocess, OpenVinoBackend]:
         with tempfile.TemporaryDirectory(prefix="oakpoint-stand-in-") as folder:
             path = Path(folder) / "model.onnx"
             onnx.save(model, path)
-            return preprocess, OpenVinoBackend(path)
+            with naming(path, f"{bundle.path('onnx')} with the heads {manifest.heads}"):
+                return preprocess, OpenVinoBackend(path)
     kind: ArtifactKind = "ir" if manifest.has("ir") else "onnx"
     preprocess = manifest.artifact(kind).preprocess
     width, height = preprocess.size

@@ -1,0 +1,156 @@
+"""A torch network for runtimes that take ONNX: exported once, and again where one export does not hold for every size.
+
+torch's exporter writes down numbers that Python computed from the image's size, such as the size to which a coarser
+level is resized, a grid of coordinates, or a position embedding. A runtime that is given another size keeps them, and
+is wrong without a word, or fails. So an export that is to serve other sizes is compared with the network at some.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import threading
+import weakref
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Backend, Tensors
+from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
+from oakpoint.errors import BackendError, naming
+from oakpoint.networks.registry import LoadedNetwork
+
+logger = logging.getLogger(__name__)
+
+REFERENCE_SIZE = (64, 64)
+"""At which a network that is to serve images of any size is exported first."""
+
+OTHER_SIZES = ((104, 72), (96, 160), (192, 128))
+"""At which an export is compared with its network: odd numbers of cells, upright, and multiples of 64."""
+
+SAME = 1e-4
+"""Largest difference, relative to the largest output: float32 sums in another order, as in the chain."""
+
+MAX_KEPT_EXPORTS = 32
+"""Files of as many image sizes are kept for a network that needs one for each."""
+
+
+def why_one_size(network: LoadedNetwork, onnx: Path, *, size: tuple[int, int]) -> str | None:
+    """Why an export holds for no size but its own; None where it gives at others what the network gives.
+
+    Sizes that the network itself does not take are left out.
+
+    Args:
+        network: the network.
+        onnx: its export, input (N, 1, H, W).
+        size: (W, H) in pixels at which it was exported.
+
+    Returns:
+        A clause that names the size and what was found there.
+    """
+    compared = 0
+    for other in OTHER_SIZES:
+        if other == size:
+            continue
+        try:
+            expected = _outputs(ModelSource(module=network.module), "torch", other)
+        except BackendError:
+            continue
+        compared += 1
+        at = f"{other[0]}x{other[1]}"
+        try:
+            found = _outputs(ModelSource(onnx=onnx), "onnxruntime", other)
+        except BackendError:
+            return f"exported at {size[0]}x{size[1]}, it cannot be run at {at}, where the network can"
+        difference = max(_difference(expected[name], found[name]) for name in expected)
+        if not difference <= SAME:
+            return (
+                f"exported at {size[0]}x{size[1]}, its outputs at {at} differ from the network's by {difference:.2g} "
+                "of the largest"
+            )
+    return None if compared else "the network could be run at no other size to compare it"
+
+
+def _outputs(source: ModelSource, backend: str, size: tuple[int, int]) -> Tensors:
+    noise = np.random.default_rng(0).random((1, 1, size[1], size[0]), np.float32)
+    with open_backend(source, RuntimeOptions(backend=backend), size=size) as opened:
+        return opened.run({INPUT: noise})
+
+
+def _difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
+    """Largest difference relative to the largest value; infinite for another shape, NaN where only one is."""
+    if expected.shape != found.shape:
+        return float("inf")
+    same = (expected == found) | (np.isnan(expected) & np.isnan(found))
+    with np.errstate(invalid="ignore"):
+        apart = np.where(same, 0.0, np.abs(expected - found))
+    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
+    return float(apart.max(initial=0.0) / max(float(largest), np.finfo(np.float32).tiny))
+
+
+class ExportedNetwork:
+    """Opens a torch network in a runtime that takes ONNX, at any size; the files go with the last reference to it.
+
+    One export serves all sizes where it holds for them; otherwise each size has its own, which is logged.
+    """
+
+    def __init__(self, network: LoadedNetwork, options: RuntimeOptions) -> None:
+        self._network, self._options = network, options
+        self._folder: Path | None = None
+        self._exports: OrderedDict[tuple[int, int], Path] = OrderedDict()
+        self._for_all: Path | None = None
+        self._exporting = threading.Lock()
+
+    def export(self, size: tuple[int, int] | None) -> None:
+        """Export now, so that a network that cannot be exported is said before the first image.
+
+        Args:
+            size: (W, H) in pixels, of all images; None where they have sizes of their own.
+
+        Raises:
+            ConversionError: torch cannot export it.
+        """
+        path = self._exported(size or REFERENCE_SIZE)
+        if size is not None:
+            return
+        reason = why_one_size(self._network, path, size=REFERENCE_SIZE)
+        if reason is None:
+            self._for_all = path
+        else:
+            logger.warning(
+                "%s: %s: numbers in it follow from the image's size, so it is exported again for each one, which takes "
+                "some seconds; --backend torch, or one --size for all images, is faster",
+                self._network.name,
+                reason,
+            )
+
+    def open(self, size: tuple[int, int]) -> Backend:
+        """Open the network for images of (W, H) pixels.
+
+        Raises:
+            ConversionError: torch cannot export it at this size.
+            BackendError: the runtime cannot run it.
+        """
+        with self._exporting:
+            path = self._for_all or self._exported(size)
+        with naming(path, f"{self._network.name}, exported"):
+            return open_backend(ModelSource(onnx=path), self._options, size=size)
+
+    def _exported(self, size: tuple[int, int]) -> Path:
+        from oakpoint.convert.onnx_from_torch import write_onnx
+
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="oakpoint-model-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, True)  # TemporaryDirectory would warn of that
+        if size not in self._exports:
+            path = self._folder / f"{size[0]}x{size[1]}.onnx"
+            write_onnx(self._network.module, path, size=size, input_name=INPUT, output_names=OUTPUTS)
+            self._exports[size] = path
+        self._exports.move_to_end(size)
+        if len(self._exports) > MAX_KEPT_EXPORTS:
+            self._exports.popitem(last=False)[1].unlink()
+        return self._exports[size]
