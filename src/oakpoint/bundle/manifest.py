@@ -37,6 +37,7 @@ class Manifest:
         artifacts: the results, each with the hashes of its files.
         verdicts: stage → verdict at the time of conversion.
         not_made: artefact kind → why it is not there.
+        failure: why the conversion that made this did not come to its end, or left something out; None where it did.
         files: further files of the bundle → sha256.
     """
 
@@ -54,6 +55,7 @@ class Manifest:
     artifacts: tuple[Artifact, ...]
     verdicts: dict[str, Verdict]
     not_made: dict[str, str] = field(default_factory=dict)
+    failure: str | None = None
     descriptor_scale: float | None = None
     descriptor_values: int | None = None
     files: dict[str, str] = field(default_factory=dict)

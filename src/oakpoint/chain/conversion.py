@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import contextlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-
-from oakpoint import __version__
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import check_replaceable, writing_bundle
-from oakpoint.bundle.manifest import MANIFEST_FILE, REPORT_FILE, Manifest, manifest_json, report_json
-from oakpoint.bundle.records import Artifact, ArtifactKind, StageReport, TensorSpec, Verdict
-from oakpoint.chain.descriptor_form import measured_descriptor_scale, measured_descriptor_values
+from oakpoint.bundle.manifest import Manifest
+from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.chain.kept import left_out, may_replace, something_verified
+from oakpoint.chain.listener import Listener
+from oakpoint.chain.making import Making
 from oakpoint.chain.options import ConversionOptions
-from oakpoint.chain.origin import Origin, open_origin
-from oakpoint.chain.verification import StageVerifier
-from oakpoint.convert.archive_from_blob import write_archive
-from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.blobs_by_shaves import compile_for_shaves
-from oakpoint.convert.heads import NEEDS_SCALE, NEEDS_VALUES, Heads
-from oakpoint.convert.ir_from_onnx import write_ir
-from oakpoint.convert.oak_json import write_oak_json
-from oakpoint.convert.onnx_from_torch import write_onnx
-from oakpoint.convert.onnx_intake import host_outputs, take_onnx
-from oakpoint.errors import ConversionError, ImageError, VerificationError
-from oakpoint.extractor import dense_outputs
-from oakpoint.files import sha256_of_file
-from oakpoint.images.preprocess import Preprocess
-from oakpoint.myriad.superblob import require_bsdiff4, superblob_from_blobs
-from oakpoint.myriad.toolchain import ensure_toolchain, supported_platform
-from oakpoint.networks.registry import LoadedNetwork
-from oakpoint.verify.photographs import load_photographs
-from oakpoint.verify.superblob import verify_shaves
-
-ONNX_FILE, XML_FILE, BIN_FILE = "model.onnx", "model.xml", "model.bin"
-BLOB_FILE, JSON_FILE, ARCHIVE_FILE = "model.blob", "model.json", "model.rvc2.tar.xz"
-SUPERBLOB_FILE = "model.superblob"
-
-
-class Listener(Protocol):
-    """Told of each step, for a progress display."""
-
-    def started(self, step: str) -> None:
-        """A step begins."""
-
-    def finished(self, step: str, seconds: float, note: str, report: StageReport | None) -> None:
-        """A step ended; ``note`` says what came of it, and ``report`` is there when it was a comparison."""
+from oakpoint.chain.origin import open_origin
+from oakpoint.errors import OakpointError, VerificationError, naming
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +32,26 @@ class Conversion:
     reports: tuple[StageReport, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of the attempt at a conversion.
+
+    Attributes:
+        conversion: the bundle that was written, of what was verified where not all was; None where none was.
+        reports: the verdict on each stage that was judged, with figures.
+        failure: why the conversion failed, and what was kept; None where it did not.
+    """
+
+    conversion: Conversion | None
+    reports: tuple[StageReport, ...]
+    failure: OakpointError | None
+
+
 def convert(options: ConversionOptions, out: Path, listener: Listener) -> Conversion:
     """Convert a network, verify every stage, and put the bundle in its place with one rename.
 
-    Everything that can be wrong with the request is found before the first stage. A stage that fails its verification
-    leaves what stood at ``out`` untouched, unless ``options.keep_failed``.
+    Everything that can be wrong with the request is found before the first stage. A conversion that fails at a later
+    stage keeps what was verified before: see ``attempt``.
 
     Args:
         options: what to convert.
@@ -82,299 +62,86 @@ def convert(options: ConversionOptions, out: Path, listener: Listener) -> Conver
         VerificationError: a stage failed its verification; the listener had the figures.
         OakpointError: what was asked for cannot be meant, read, compiled or written.
     """
+    outcome = attempt(options, out, listener)
+    if outcome.failure is not None:
+        raise outcome.failure
+    assert outcome.conversion is not None
+    return outcome.conversion
+
+
+def attempt(options: ConversionOptions, out: Path, listener: Listener) -> Outcome:
+    """``convert``, for callers who want the figures of a conversion that failed as well.
+
+    Where a stage fails its verification or cannot be made, a bundle is written all the same if anything in it was
+    verified: without what failed, what was made from that, and what could not be made; its manifest says what is
+    missing and why. With ``options.keep_failed`` what failed its verification is in it too, and that is no failure.
+
+    Nothing is lost by it: a bundle that stands at ``out`` stays, unless it was left by a failed conversion itself and
+    has no more in it (``kept.may_replace``), or ``options.keep_failed`` is given. After Ctrl-C, and after errors that
+    are no ``OakpointError``, nothing is written.
+
+    Args:
+        options: what to convert.
+        out: the bundle's folder.
+        listener: told of each step.
+
+    Raises:
+        OakpointError: what was asked for cannot be meant or read, or the place cannot be written.
+    """
     check_replaceable(out)
-    origin = open_origin(options)
-    run = _Run(options, origin, listener)
-    run.prepare()
-    with writing_bundle(out) as folder:
-        run.folder = folder
-        run.make_onnx()
-        if options.reaches("ir"):
-            run.make_ir()
-        if options.reaches("blob"):
-            run.make_blob()
-        if options.superblob:
-            run.make_superblob()
-        if options.reaches("archive"):
-            run.make_archive()
-        manifest = run.write_manifest()
-        failed = [report for report in run.reports if report.verdict is Verdict.FAIL]
-        if failed and not options.keep_failed:
-            raise VerificationError(
-                f"verification failed at {failed[0].stage}: {failed[0].summary}; no bundle was written "
-                "(--keep-failed writes it for inspection)"
-            )
-    return Conversion(out, manifest, tuple(run.reports))
+    making = Making(options, open_origin(options), listener)
+    making.prepare()
+    outcome: Outcome | None = None
+    with contextlib.suppress(_NotWrittenError), writing_bundle(out) as folder:
+        making.folder = folder
+        outcome = _settled(making, _made(making), out)
+        if outcome.conversion is None:
+            raise _NotWrittenError
+    assert outcome is not None
+    return outcome
 
 
-@dataclass(slots=True)
-class _Run:
-    """One conversion under way: what was made so far."""
-
-    options: ConversionOptions
-    origin: Origin
-    listener: Listener
-    folder: Path = field(init=False)
-    verifier: StageVerifier = field(init=False)
-    host_tensors: tuple[TensorSpec, ...] = ()
-    artifacts: list[Artifact] = field(default_factory=list)
-    reports: list[StageReport] = field(default_factory=list)
-    not_made: dict[str, str] = field(default_factory=dict)
-    descriptor_scale: float | None = None
-    descriptor_values: int | None = None
-
-    @property
-    def preprocess(self) -> Preprocess:
-        return self.origin.preprocess
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.preprocess.size
-
-    @property
-    def title(self) -> str:
-        """The network's name as other programs show it."""
-        return self.origin.name if self.origin.weights.trained else f"{self.origin.name} (random weights)"
-
-    def prepare(self) -> None:
-        """Get what later stages need, so that its absence shows before the work."""
-        if self.options.superblob:
-            require_bsdiff4()
-        if self.origin.network is not None:
-            self._check_interface(self.origin.network)
-        images = load_photographs(self.options.images)
-        if not images:
-            raise ImageError(f"{self.options.images}: no image in this folder to verify on")
-        self.verifier = StageVerifier(images, self.preprocess, self.origin.decode)
-        if not self.options.reaches("blob"):
-            return
-        if supported_platform():
-            self._step("compiler", lambda: str(ensure_toolchain().name))
-        else:
-            reason = "the Myriad compiler is not available on this platform: it is a Linux x86-64 program"
-            self.not_made = dict.fromkeys(("blob", "oak_json", "archive"), reason)
-
-    def _check_interface(self, network: LoadedNetwork) -> None:
-        """Run the network once, on nothing: what it puts out shows before the export."""
-        source = ModelSource(module=network.module)
-        with open_backend(source, RuntimeOptions(backend="torch"), size=self.size) as backend:
-            tensors = backend.run({INPUT: np.zeros((1, 1, self.size[1], self.size[0]), np.float32)})
-        outputs = dense_outputs(tensors)
-        if outputs.image_size != self.size:
-            raise ConversionError(
-                f"{network.name}: expected outputs at 1/8 of {self.size[0]}x{self.size[1]}, got a grid for "
-                f"{outputs.image_size[0]}x{outputs.image_size[1]}"
-            )
-
-    def make_onnx(self) -> None:
-        path = self.folder / ONNX_FILE
-        self._step("onnx", lambda: self._write_onnx(path))
-        if self.origin.network is not None:
-            network = self.origin.network
-            self._judge("verify onnx", lambda: self.verifier.onnx_of_torch(network, path))
-
-    def _write_onnx(self, path: Path) -> str:
-        network, model = self.origin.network, self.origin.model
-        if network is not None:
-            command = "torch.onnx.export"
-            tool = write_onnx(
-                network.module,
-                path,
-                size=self.size,
-                input_name=INPUT,
-                output_names=OUTPUTS,
-                description=f"{self.title}: {network.weights.description()}",
-            )
-        else:
-            assert model is not None
-            command, tool = "take_onnx", "oakpoint"
-            take_onnx(model, path, size=self.size, input_name=INPUT, output_names=OUTPUTS)
-        self.host_tensors = host_outputs(path)
-        parents = (self.origin.parent,) if self.origin.parent else ()
-        spec = TensorSpec(INPUT, "float32", ("N", 1, self.size[1], self.size[0]))
-        self._add("onnx", (ONNX_FILE,), (spec,), self.host_tensors, self.preprocess, parents, tool, command)
-        return tool
-
-    def make_ir(self) -> None:
-        path = self.folder / XML_FILE
-        self._step("ir", lambda: self._write_ir(path))
-        source = ModelSource(onnx=self.folder / ONNX_FILE, ir=path)
-        self._judge("verify ir", lambda: self.verifier.ir_of_onnx(source))
-
-    def _write_ir(self, path: Path) -> str:
-        shape = (self.options.batch, 1, self.size[1], self.size[0])
-        tool = write_ir(self.folder / ONNX_FILE, path, input_shape=shape)
-        spec = TensorSpec(INPUT, "float32", shape)
-        outputs = tuple(replace(o, shape=(self.options.batch, *o.shape[1:])) for o in self.host_tensors)
-        command = "save_model(compress_to_fp16=True)"
-        self._add("ir", (XML_FILE, BIN_FILE), (spec,), outputs, self.preprocess, self._hashes("onnx"), tool, command)
-        return tool
-
-    def make_blob(self) -> None:
-        if "blob" in self.not_made:
-            self.listener.finished("blob", 0.0, f"not made: {self.not_made['blob']}", None)
-            return
-        if self.options.heads in NEEDS_SCALE:
-            self._step("norms", self._measure_norms)
-        if self.options.heads in NEEDS_VALUES:
-            self._step("values", self._measure_values)
-        self._step("blob", self._write_blob)
-        source = ModelSource(onnx=self.folder / ONNX_FILE, blob=self.folder / BLOB_FILE)
-        self._judge("verify blob", lambda: self.verifier.blob_of_onnx(source, self.options.heads))
-
-    def _measure_values(self) -> str:
-        images = self.verifier.images
-        self.descriptor_values, whole = measured_descriptor_values(self.folder / ONNX_FILE, images, self.preprocess)
-        return f"{self.descriptor_values} of {whole} values of a descriptor are enough for every cell of the images"
-
-    def _measure_norms(self) -> str:
-        images = self.verifier.images
-        scale, largest = measured_descriptor_scale(self.folder / ONNX_FILE, images, self.preprocess)
-        self.descriptor_scale = scale
-        return f"largest descriptor norm {largest:.4g}, scaled by {scale:g} on the device"
-
-    def _write_blob(self) -> str:
-        shaves = self.options.shaves
-        tool, inputs, outputs = write_blob(
-            self.folder / ONNX_FILE,
-            self.folder / BLOB_FILE,
-            size=self.size,
-            scale=self.preprocess.scale,
-            heads=self._heads(),
-            shaves=shaves,
-        )
-        baked = replace(self.preprocess, baked=True)
-        command = f"myriad_compile -ip U8 -VPU_NUMBER_OF_SHAVES {shaves} -VPU_NUMBER_OF_CMX_SLICES {shaves}"
-        self._add("blob", (BLOB_FILE,), inputs, outputs, baked, self._hashes("onnx"), tool, command)
-        json_tool = write_oak_json(self.folder / JSON_FILE, outputs)
-        self._add("oak_json", (JSON_FILE,), inputs, outputs, baked, self._hashes("blob"), json_tool, "write_oak_json")
-        return tool
-
-    def _heads(self) -> Heads:
-        return Heads(self.options.heads, self.descriptor_scale, self.descriptor_values)
-
-    def make_superblob(self) -> None:
-        if "blob" in self.not_made:
-            return
-        blobs: dict[int, bytes] = {}
-        self._step("superblob", lambda: self._write_superblob(blobs))
-        image, baked = next(iter(self.verifier.images.values())), replace(self.preprocess, baked=True)
-        self._judge("verify shaves", lambda: verify_shaves(blobs, image, baked))
-
-    def _write_superblob(self, blobs: dict[int, bytes]) -> str:
-        """Compile for every number of shaves into ``blobs``, and join them."""
-        compiled = compile_for_shaves(
-            self.folder / ONNX_FILE,
-            size=self.size,
-            scale=self.preprocess.scale,
-            heads=self._heads(),
-            compiled=lambda shaves: self.listener.started(f"superblob: {shaves} shaves done"),
-        )
-        blobs.update(compiled)
-        (self.folder / SUPERBLOB_FILE).write_bytes(superblob_from_blobs(blobs))
-        blob = next(artifact for artifact in self.artifacts if artifact.kind == "blob")
-        self._add(
-            "superblob",
-            (SUPERBLOB_FILE,),
-            blob.inputs,
-            blob.outputs,
-            blob.preprocess,
-            self._hashes("onnx"),
-            blob.tool,
-            "myriad_compile for 1 to 16 shaves, bsdiff4",
-        )
-        return blob.tool
-
-    def make_archive(self) -> None:
-        if "archive" not in self.not_made:
-            self._step("archive", self._write_archive)
-
-    def _write_archive(self) -> str:
-        blob = next(artifact for artifact in self.artifacts if artifact.kind == "blob")
-        tool = write_archive(
-            self.folder / BLOB_FILE,
-            self.folder / ARCHIVE_FILE,
-            name=self.title,
-            inputs=blob.inputs,
-            outputs=blob.outputs,
-            decode=self.origin.decode,
-            heads=self.options.heads,
-        )
-        self._add(
-            "archive",
-            (ARCHIVE_FILE,),
-            blob.inputs,
-            blob.outputs,
-            blob.preprocess,
-            self._hashes("blob"),
-            tool,
-            "tar, xz",
-        )
-        return tool
-
-    def write_manifest(self) -> Manifest:
-        (self.folder / REPORT_FILE).write_text(report_json(tuple(self.reports)))
-        has_blob = any(artifact.kind == "blob" for artifact in self.artifacts)
-        manifest = Manifest(
-            oakpoint_version=__version__,
-            network=self.origin.name,
-            weights=self.origin.weights,
-            preprocess=self.preprocess,
-            decode=self.origin.decode,
-            descriptor_dim=_descriptor_dim(self.host_tensors),
-            heads=self.options.heads,
-            descriptor_scale=self.descriptor_scale,
-            descriptor_values=self.descriptor_values,
-            shaves=self.options.shaves if has_blob else None,
-            artifacts=tuple(self.artifacts),
-            verdicts={report.stage: report.verdict for report in self.reports},
-            not_made=self.not_made,
-            files={REPORT_FILE: sha256_of_file(self.folder / REPORT_FILE)},
-        )
-        (self.folder / MANIFEST_FILE).write_text(manifest_json(manifest))
-        return manifest
-
-    def _hashes(self, kind: ArtifactKind) -> tuple[str, ...]:
-        return tuple(sha for artifact in self.artifacts if artifact.kind == kind for sha in artifact.files.values())
-
-    def _add(
-        self,
-        kind: ArtifactKind,
-        names: tuple[str, ...],
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        preprocess: Preprocess,
-        parents: tuple[str, ...],
-        tool: str,
-        command: str,
-    ) -> None:
-        files = {name: sha256_of_file(self.folder / name) for name in names}
-        self.artifacts.append(
-            Artifact(
-                kind=kind,
-                files=files,
-                inputs=inputs,
-                outputs=outputs,
-                preprocess=preprocess,
-                parents=parents,
-                tool=tool,
-                command=command,
-            )
-        )
-
-    def _step(self, name: str, work: Callable[[], str]) -> None:
-        self.listener.started(name)
-        start = time.perf_counter()
-        note = work()
-        self.listener.finished(name, time.perf_counter() - start, note, None)
-
-    def _judge(self, name: str, work: Callable[[], StageReport]) -> None:
-        self.listener.started(name)
-        start = time.perf_counter()
-        report = work()
-        self.reports.append(report)
-        self.listener.finished(name, time.perf_counter() - start, report.summary, report)
+class _NotWrittenError(Exception):
+    """Leaves the place of the bundle as it was."""
 
 
-def _descriptor_dim(outputs: tuple[TensorSpec, ...]) -> int:
-    return int(next(spec.shape[1] for spec in outputs if spec.name == OUTPUTS[1]))
+def _made(making: Making) -> OakpointError | None:
+    """Make every stage; what ended it, if it did not come to its end."""
+    try:
+        with naming(f"{making.folder}/", ""):
+            making.make_all()
+    except OakpointError as error:
+        return error
+    return None
+
+
+def _settled(making: Making, broken: OakpointError | None, out: Path) -> Outcome:
+    """Write the manifest of what is kept, and say what that is."""
+    reports = tuple(making.reports)
+    failed = next((report for report in reports if report.verdict is Verdict.FAIL), None)
+    failure = broken
+    if failure is None and failed is not None and not making.options.keep_failed:
+        failure = VerificationError(f"verification failed at {failed.stage}: {failed.summary}")
+    if failure is None:
+        return Outcome(Conversion(out, making.write_manifest(), reports), reports, None)
+    everything = making.options.keep_failed
+    making.leave_out(
+        left_out(() if everything else reports, making.options, None if broken is None else (making.stage, str(broken)))
+    )
+    kept = ", ".join(artifact.kind for artifact in making.artifacts)
+    if not (kept if everything else something_verified(making.artifacts, reports)):
+        hint = "; no bundle was written (--keep-failed writes it for inspection)" if broken is None else ""
+        return Outcome(None, reports, _saying(failure, hint))
+    if not everything and not may_replace(out, making.artifacts):
+        hint = f"; no bundle was written: {out} stays as it was; another --out gets what was verified ({kept})"
+        return Outcome(None, reports, _saying(failure, hint))
+    manifest = making.write_manifest(failure=str(failure))
+    what = "what was made" if everything else "what was verified"
+    hint = f"; kept in {out} {what}: {kept} (its manifest says what is missing and why)"
+    return Outcome(Conversion(out, manifest, reports), reports, _saying(failure, hint))
+
+
+def _saying(error: OakpointError, more: str) -> OakpointError:
+    """The same error, of its own kind, with more to say."""
+    error.args = (f"{error}{more}",)
+    return error

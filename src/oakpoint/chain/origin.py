@@ -10,6 +10,7 @@ import onnx
 from oakpoint.bundle.folder import is_bundle, open_bundle
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.chain.options import ConversionOptions
+from oakpoint.convert.one_size import require_size
 from oakpoint.convert.onnx_intake import fixed_batch, read_network
 from oakpoint.errors import UsageError
 from oakpoint.extractor import default_preprocess
@@ -72,6 +73,7 @@ def _from_onnx(path: Path, options: ConversionOptions, preprocess: Preprocess) -
     _refuse_weights(path, options)
     model = read_network(path)
     _check_batch(path, model, options)
+    require_size(str(path), model, preprocess.size)
     sha256 = sha256_of_file(path)
     weights = WeightsRecord(file=path.name, sha256=sha256, name="unknown", licence="unknown", origin="an ONNX file")
     decode = DecodeOptions.preset("superpoint")
@@ -100,6 +102,7 @@ def _from_bundle(path: Path, options: ConversionOptions) -> Origin:
     model = read_network(onnx_file)
     _check_batch(onnx_file, model, options)
     size = options.size or manifest.preprocess.size
+    require_size(str(path), model, size)
     return Origin(
         name=manifest.network,
         weights=manifest.weights,

@@ -10,12 +10,13 @@ import typer
 from rich.status import Status
 
 from oakpoint.bundle.records import HeadsName, StageReport, Verdict
-from oakpoint.chain.conversion import Conversion, convert
+from oakpoint.chain.conversion import Conversion, Outcome, attempt
 from oakpoint.chain.options import TARGETS, ConversionOptions, Target
 from oakpoint.cli.console import err, out, print_error, print_json, print_warning, step_line, verdict_text
 from oakpoint.cli.notices import warn_of_rtabmap, warn_of_weights
 from oakpoint.cli.options import Images, Json, Weights, parse_size
 from oakpoint.convert.heads import HEADS
+from oakpoint.convert.one_size import one_size_of
 from oakpoint.myriad.compiler import DEFAULT_SHAVES
 
 RANDOM_SEED = 0
@@ -88,31 +89,51 @@ def convert_command(
         superblob=superblob,
         keep_failed=keep_failed,
     )
-    conversion = run_conversion(options, out_folder, to_stderr=as_json)
+    outcome = run_conversion(options, out_folder, to_stderr=as_json)
     if as_json:
-        print_json(conversion_facts(conversion))
-    else:
-        print_bundle(conversion)
-    for report in conversion.reports:
+        print_json(conversion_facts(outcome))
+    elif outcome.conversion is not None:
+        print_bundle(outcome.conversion)
+    if outcome.failure is not None:
+        print_error(str(outcome.failure))
+        raise typer.Exit(EXIT_FAILED)
+    _exit_by_verdicts(outcome.reports)
+
+
+def _exit_by_verdicts(reports: tuple[StageReport, ...]) -> None:
+    for report in reports:
         if report.verdict is Verdict.FAIL:
             print_error(f"kept although it failed at {report.stage}: {report.summary}")
             raise typer.Exit(EXIT_FAILED)
-    uncompared = [report for report in conversion.reports if report.verdict is Verdict.NOTHING_COMPARED]
+    uncompared = [report for report in reports if report.verdict is Verdict.NOTHING_COMPARED]
     if uncompared:
         print_error(f"{uncompared[0].stage}: nothing was compared ({uncompared[0].summary})")
         raise typer.Exit(EXIT_NOTHING_COMPARED)
 
 
-def run_conversion(options: ConversionOptions, folder: Path, *, to_stderr: bool) -> Conversion:
-    """Convert with progress on the console, and say once what is to be said of the weights."""
+def run_conversion(options: ConversionOptions, folder: Path, *, to_stderr: bool) -> Outcome:
+    """Convert with progress on the console, and say once what is to be said of the weights and of the size."""
     printer = ProgressPrinter(to_stderr=to_stderr)
     try:
-        conversion = convert(options, folder, printer)
+        outcome = attempt(options, folder, printer)
     finally:
         printer.stop()
-    warn_of_weights(conversion.manifest.weights)
-    warn_of_rtabmap(conversion.manifest)
-    return conversion
+    if outcome.conversion is not None:
+        warn_of_weights(outcome.conversion.manifest.weights)
+        warn_of_rtabmap(outcome.conversion.manifest)
+        warn_of_one_size(outcome.conversion)
+    return outcome
+
+
+def warn_of_one_size(conversion: Conversion) -> None:
+    """Say on standard error where a bundle holds for its own size alone."""
+    if reason := _one_size(conversion):
+        width, height = conversion.manifest.preprocess.size
+        print_warning(f"the bundle holds for {width}x{height} alone; convert the network again for others ({reason})")
+
+
+def _one_size(conversion: Conversion) -> str | None:
+    return one_size_of(conversion.folder / conversion.manifest.artifact("onnx").main_file)
 
 
 def print_bundle(conversion: Conversion) -> None:
@@ -121,7 +142,7 @@ def print_bundle(conversion: Conversion) -> None:
         for name in artifact.files:
             path = conversion.folder / name
             out.print(f"  {path}  {path.stat().st_size / 1e6:.2f} MB")
-    for kind, reason in conversion.manifest.not_made.items():
+    for kind, reason in () if conversion.manifest.failure else conversion.manifest.not_made.items():
         print_warning(f"{kind} not made: {reason}")
     for report in conversion.reports:
         if report.claim:
@@ -129,12 +150,17 @@ def print_bundle(conversion: Conversion) -> None:
     out.print(f"bundle in [bold]{conversion.folder}[/]; next: oakpoint run {conversion.folder} VIDEO --save tracks.gif")
 
 
-def conversion_facts(conversion: Conversion) -> dict[str, object]:
-    """The outcome for machines."""
-    return {
-        "bundle": str(conversion.folder),
-        "weights": dataclasses.asdict(conversion.manifest.weights),
-        "artifacts": {artifact.kind: artifact.files for artifact in conversion.manifest.artifacts},
-        "not_made": conversion.manifest.not_made,
-        "stages": [report.facts() for report in conversion.reports],
-    }
+def conversion_facts(outcome: Outcome) -> dict[str, object]:
+    """The outcome for machines; without a bundle, the figures alone."""
+    conversion = outcome.conversion
+    facts: dict[str, object] = {"bundle": None}
+    if conversion is not None:
+        facts = {
+            "bundle": str(conversion.folder),
+            "weights": dataclasses.asdict(conversion.manifest.weights),
+            "artifacts": {artifact.kind: artifact.files for artifact in conversion.manifest.artifacts},
+            "not_made": conversion.manifest.not_made,
+            "one_size": _one_size(conversion),
+        }
+    error = None if outcome.failure is None else str(outcome.failure)
+    return {**facts, "error": error, "stages": [report.facts() for report in outcome.reports]}

@@ -44,10 +44,13 @@ def demo_command(
         out_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out_folder}: cannot be made ({error.strerror}); choose another --out") from error
-    conversion = run_conversion(
+    outcome = run_conversion(
         ConversionOptions(model=model, weights=weights, size=SIZE), out_folder / "bundle", to_stderr=False
     )
-    print_bundle(conversion)
+    if outcome.failure is not None:
+        raise outcome.failure
+    assert outcome.conversion is not None
+    print_bundle(outcome.conversion)
     _track(out_folder)
 
 

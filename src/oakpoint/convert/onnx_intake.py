@@ -89,13 +89,16 @@ def take_onnx(
     onnx.save(model, path)
 
 
-def host_outputs(path: Path) -> tuple[TensorSpec, ...]:
-    """The outputs of a model of the chain with their sizes, the batch as ``N`` where it is open."""
-    model = onnx.shape_inference.infer_shapes(onnx.load(path))
-    return tuple(
-        TensorSpec(output.name, "float32", tuple("N" if size is None else size for size in _shape(output)))
-        for output in model.graph.output
-    )
+def host_tensors(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of a model of the chain with their sizes, the batch as ``N`` where it is open."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    return tuple(map(_spec, inputs)), tuple(map(_spec, graph.output))
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    return TensorSpec(value.name, "float32", tuple("N" if size is None else size for size in _shape(value)))
 
 
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from oakpoint.convert.onnx_intake import fixed_batch, host_outputs, read_network, take_onnx
+from oakpoint.convert.onnx_intake import fixed_batch, host_tensors, read_network, take_onnx
 from oakpoint.errors import ConversionError, OakpointError
 
 SIZE = (24, 16)
@@ -74,7 +74,7 @@ def test_names_and_sizes_are_the_chains_and_values_stay(tmp_path: Path, rng: np.
     model = onnx.load(out)
     onnx.checker.check_model(model, full_check=True)
     assert [value.name for value in model.graph.input] == ["input"]
-    assert {spec.name: spec.shape for spec in host_outputs(out)} == {"semi": ("N", 65, 2, 3), "desc": ("N", 8, 2, 3)}
+    assert {spec.name: spec.shape for spec in host_tensors(out)[1]} == {"semi": ("N", 65, 2, 3), "desc": ("N", 8, 2, 3)}
     image = rng.random((2, 1, 16, 24), np.float32)
     for expected, got in zip(run(path, image), run(out, image), strict=True):
         np.testing.assert_array_equal(got, expected)
@@ -102,7 +102,8 @@ def test_any_clash_of_names_is_resolved(tmp_path: Path, names: list[str]) -> Non
 def test_the_batch(tmp_path: Path, batch: int | str | None, expected: int | None) -> None:
     path = network(tmp_path / "m.onnx", shape=(batch, 1, 16, 24))
     assert fixed_batch(read_network(path)) == expected
-    assert {spec.shape[0] for spec in host_outputs(taken(path))} == {"N" if expected is None else expected}
+    inputs, outputs = host_tensors(taken(path))
+    assert {spec.shape[0] for spec in (*inputs, *outputs)} == {"N" if expected is None else expected}
 
 
 @pytest.mark.parametrize(
