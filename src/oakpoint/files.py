@@ -16,7 +16,7 @@ from typing import Literal
 
 import platformdirs
 
-from oakpoint.errors import OutputError
+from oakpoint.errors import OutputError, naming
 
 
 def default_cache() -> Path:
@@ -58,7 +58,8 @@ def interrupts_held() -> Iterator[None]:
 def replacing_file(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; it takes the place of ``path`` when the block ends without an error.
 
-    The temporary name keeps the suffix, by which writers choose their format. After an error nothing is left.
+    The temporary name keeps the suffix, by which writers choose their format. After an error nothing is left, and the
+    error names ``path``.
 
     Raises:
         OutputError: the folder does not exist or cannot be written.
@@ -70,7 +71,8 @@ def replacing_file(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with naming(temporary, str(path)):
+            yield temporary
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
@@ -197,7 +199,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         with _marked_as_used(os.open(temporary, os.O_RDONLY)):
             _sweep(path.parent, _prefix(path.name), temporary)
-            yield temporary
+            with naming(temporary, str(path)):
+                yield temporary
             temporary.chmod(0o777 & ~_umask())
             _put_in_place(temporary, path)
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oakpoint import files
-from oakpoint.errors import OutputError
+from oakpoint.errors import BlobError, OutputError
 from oakpoint.files import interrupts_held, replacing_file, replacing_folder, sha256_of_file
 
 
@@ -38,6 +38,18 @@ def test_a_file_appears_whole_with_the_permissions_of_any_other(tmp_path):
     (tmp_path / "other").touch()
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
     assert names_in(tmp_path) == ["a.txt", "other"]
+
+
+@pytest.mark.parametrize("replacing", [replacing_file, replacing_folder])
+def test_an_error_names_the_place_and_no_temporary_path(tmp_path, replacing):
+    def fail(temporary: Path) -> None:
+        raise BlobError(f"{temporary}/inside: damaged, {temporary}")
+
+    place = tmp_path / "a.blob"
+    with pytest.raises(BlobError) as error, replacing(place) as temporary:
+        fail(temporary)
+    assert str(error.value) == f"{place}/inside: damaged, {place}"
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
