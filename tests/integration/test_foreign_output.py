@@ -9,10 +9,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from oakpoint.cli import training
 from oakpoint.networks.registry import load_network
+from oakpoint.training import distillation
 
 FOLDER = Path(__file__).resolve().parents[1] / "networks"
 SAID = "said by the network"
@@ -31,7 +35,8 @@ def test_a_conversions_json_is_json_and_its_success_is_quiet(network: str, tmp_p
     facts = json.loads(done.stdout)
     assert facts["stages"][0]["verdict"] == "pass"
     lines = [line.split()[0] for line in done.stderr.splitlines()]
-    assert lines == ["onnx", "verify", "note:"], done.stderr
+    assert lines[:3] == ["onnx", "verify", "note:"], done.stderr
+    assert set(lines[3:]) <= {"note:"}, done.stderr
 
 
 def test_what_was_written_is_in_the_log(tmp_path: Path, image_folder: Path) -> None:
@@ -46,3 +51,12 @@ def test_what_was_written_is_in_the_log(tmp_path: Path, image_folder: Path) -> N
     assert SAID not in done.stdout
     for moment in ("on import", "on building", "without an end of line", "on running (1, 1, 64, 96)"):
         assert f"{SAID} {moment}" in done.stderr
+
+
+def test_what_is_printed_while_training_goes_to_standard_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(distillation, "run_job", lambda *_: sys.stdout.write(f"{SAID}\n"))
+    job: Any = SimpleNamespace(training=SimpleNamespace(steps=1))
+    training._work(job, None)
+    assert capsys.readouterr() == ("", f"{SAID}\n")
