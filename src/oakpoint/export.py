@@ -123,7 +123,7 @@ class ExportedNetwork:
         else:
             logger.warning(
                 "%s: %s: numbers in it follow from the image's size, so it is exported again for each one, which takes "
-                "some seconds; --backend torch, or one --size for all images, is faster",
+                "some seconds; the backend torch, or one size for all images, is faster",
                 self._network.name,
                 reason,
             )
