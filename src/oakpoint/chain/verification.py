@@ -22,7 +22,7 @@ from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, reload_net
 from oakpoint.verify.constants import share_equal_by_name, share_rounded_in_ir
 from oakpoint.verify.stages import Images, verify_stage
 from oakpoint.verify.superblob import verify_shaves
-from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE, tolerances_of
+from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE
 
 UNIT_DESCRIPTORS: tuple[HeadsName, ...] = ("normalised", "packed")
 """Heads whose descriptors have unit norm, where the network's own may have any."""
@@ -85,7 +85,6 @@ class StageVerifier:
             candidate_preprocess=replace(self.preprocess, baked=True),
             decode=self.decode,
             claim=BLOB_CLAIM,
-            tolerances=tolerances_of(BLOB_STAGE, heads),
             of_reference=_at_unit_norm if heads in UNIT_DESCRIPTORS else _as_it_is,
             of_candidate=_lifting(onnx) if heads == "reduced" else _as_it_is,
         )

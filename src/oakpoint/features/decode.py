@@ -32,7 +32,7 @@ def decode(outputs: Outputs, options: DecodeOptions) -> Features:
     Source: DeTone et al. 2018, arXiv 1712.07629; demo_superpoint.py of magicleap/SuperPointPretrainedNetwork.
     """
     heatmap = heatmap_of(outputs)
-    rows, columns = np.nonzero(_without_border(_kept(heatmap, options), options.border_px))
+    rows, columns = np.nonzero(without_border(_kept(heatmap, options), options.border_px))
     scores = heatmap[rows, columns]
     best = np.argsort(-scores, kind="stable")[: options.max_keypoints]
     keypoints = refined_keypoints(heatmap, np.stack([columns[best], rows[best]], axis=1), options.subpixel)
@@ -70,7 +70,7 @@ def _kept(heatmap: NDArray[np.float32], options: DecodeOptions) -> NDArray[np.bo
     return nms_maxpool(heatmap, options.nms_radius_px) & (heatmap >= options.threshold)
 
 
-def _without_border(kept: NDArray[np.bool_], border_px: int) -> NDArray[np.bool_]:
+def without_border(kept: NDArray[np.bool_], border_px: int) -> NDArray[np.bool_]:
     """Drop what lies in the outermost ``border_px`` rows and columns (the original's: x < b or x >= W − b)."""
     height, width = kept.shape
     inner = np.zeros_like(kept)
