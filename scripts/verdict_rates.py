@@ -33,7 +33,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource
+from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
@@ -41,7 +41,7 @@ from oakpoint.convert.heads import Heads
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import OakpointError
-from oakpoint.extractor import default_preprocess
+from oakpoint.extractor import default_preprocess, dense_outputs
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.reading import read_image
 from oakpoint.networks.registry import LoadedNetwork, load_network
@@ -141,6 +141,7 @@ def prepare(name: str, size: tuple[int, int], shared: Path, work: Path) -> Subje
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             network = load(name, shared)
+            _require_keypoints(network, size)
             if not path.exists():
                 write_onnx(network.module, path, size=size, input_name=INPUT, output_names=OUTPUTS)
             if not (folder / "model.xml").exists():
@@ -156,6 +157,12 @@ def prepare(name: str, size: tuple[int, int], shared: Path, work: Path) -> Subje
             print(f"  {name} {size}: no blob: {error}", flush=True)
             refused.write_text(json.dumps(["blob"]))
     return Subject(name, size, network, folder, ("onnx", "ir", "blob") if not refused.exists() else ("onnx", "ir"))
+
+
+def _require_keypoints(network: LoadedNetwork, size: tuple[int, int]) -> None:
+    """Raise where a network is none that takes one grey image and returns two tensors."""
+    with open_backend(ModelSource(module=network.module), RuntimeOptions(backend="torch"), size=size) as backend:
+        dense_outputs(backend.run({INPUT: np.zeros((1, 1, size[1], size[0]), np.float32)}))
 
 
 # Faults: each takes the healthy files of a stage and writes broken ones.
