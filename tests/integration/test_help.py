@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import subprocess
+import sys
+
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -21,3 +26,32 @@ def test_no_option_is_cut(command: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(names) >= 2
     assert [name for name in names if f" {name} " not in text] == []
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_v_after_its_name(command: str) -> None:
+    assert any("-v" in parameter.opts for parameter in GROUP.commands[command].params)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "words", [["-v", "inspect", "no.blob"], ["inspect", "no.blob", "-v"], ["inspect", "-v", "no.blob"]]
+)
+def test_v_means_the_same_before_and_after_the_command(words: list[str]) -> None:
+    root, before = logging.getLogger(), logging.getLogger().level
+    try:
+        root.setLevel(logging.WARNING)
+        CliRunner().invoke(app, ["inspect", "no.blob"])
+        assert root.level == logging.WARNING
+        CliRunner().invoke(app, words)
+        assert root.level == logging.INFO
+    finally:
+        root.setLevel(before)
+
+
+def test_shells_can_complete() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "oakpoint"],
+        env={**os.environ, "_OAKPOINT_COMPLETE": "complete_bash", "COMP_WORDS": "oakpoint conv", "COMP_CWORD": "1"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout.split() == ["convert"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from oakpoint import __version__
 from oakpoint.cli.console import out, print_error
+from oakpoint.cli.verbosity import Verbose, log_what_is_done, with_verbose
 from oakpoint.errors import OakpointError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
@@ -21,7 +22,6 @@ _ParserError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__
 app = typer.Typer(
     name="oakpoint",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Keypoint networks from PyTorch to the Myriad X in an OAK camera, verified at every step.",
@@ -36,14 +36,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done.")] = False,
+    verbose: Verbose = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    log_what_is_done(verbose)
 
 
 def _register() -> None:
@@ -58,17 +56,21 @@ def _register() -> None:
     from oakpoint.cli.training import distill_command, train_command
     from oakpoint.cli.verify import verify_command
 
-    app.command("convert")(convert_command)
-    app.command("verify")(verify_command)
-    app.command("run")(run_command)
-    app.command("extract")(extract_command)
-    app.command("eval")(eval_command)
-    app.command("inspect")(inspect_command)
-    app.command("distill")(distill_command)
-    app.command("train")(train_command)
-    app.command("bench")(bench_command)
-    app.command("demo")(demo_command)
-    app.command("doctor")(doctor_command)
+    commands: dict[str, Callable[..., Any]] = {
+        "convert": convert_command,
+        "verify": verify_command,
+        "run": run_command,
+        "extract": extract_command,
+        "eval": eval_command,
+        "inspect": inspect_command,
+        "distill": distill_command,
+        "train": train_command,
+        "bench": bench_command,
+        "demo": demo_command,
+        "doctor": doctor_command,
+    }
+    for name, command in commands.items():
+        app.command(name)(with_verbose(command))
 
 
 _register()
