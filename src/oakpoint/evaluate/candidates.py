@@ -21,7 +21,7 @@ from oakpoint.errors import FeaturesError
 from oakpoint.evaluate.cache import FeatureCache, key_of
 from oakpoint.evaluate.pairs import Image
 from oakpoint.evaluate.protocol import Prepared
-from oakpoint.evaluate.selection import best, subset
+from oakpoint.evaluate.selection import best
 from oakpoint.evaluate.specification import Specification
 from oakpoint.evaluate.timing import Timed
 from oakpoint.extractor import Extractor, load, model_identity
@@ -240,7 +240,7 @@ class FileCandidate(Candidate):
             raise FeaturesError(f"{self._path}: {name}: expected descriptors of unit length; normalise them first")
         keypoints = prepared.prepared_from_original(stored.keypoints)
         moved = Features(keypoints, stored.scores, stored.descriptors, prepared.size)
-        kept = subset(moved, inside_image(keypoints, prepared.size))
+        kept = moved.subset(inside_image(keypoints, prepared.size))
         return Timed(best(kept, MAX_KEYPOINTS, fixed_ties=False), np.nan, "file")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from oakpoint.features.nms import nms_greedy, nms_maxpool
 from oakpoint.features.refinement import refined_keypoints
 from oakpoint.features.sampling import sample_descriptors
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
-from oakpoint.geometry import PixelMap
+from oakpoint.geometry import PixelMap, inside_image
 
 
 def decode(outputs: Outputs, options: DecodeOptions) -> Features:
@@ -59,9 +61,8 @@ def in_frame(features: Features, original_from_tensor: PixelMap, image_size: tup
         The same features with keypoints in pixels of the original image, less those that lie outside it
         (−0.5 … W − 0.5), which is where a letterbox's padding is.
     """
-    keypoints = original_from_tensor(features.keypoints)
-    inside = ((keypoints >= -0.5) & (keypoints < np.array(image_size) - 0.5)).all(axis=1)
-    return Features(keypoints[inside], features.scores[inside], features.descriptors[inside], image_size)
+    moved = replace(features, keypoints=original_from_tensor(features.keypoints), image_size=image_size)
+    return moved.subset(inside_image(moved.keypoints, image_size))
 
 
 def _kept(heatmap: NDArray[np.float32], options: DecodeOptions) -> NDArray[np.bool_]:
