@@ -76,7 +76,8 @@ def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[in
     if options.backend == "torch" and source.module is not None:
         from oakpoint.backends.torch import TorchBackend
 
-        return TorchBackend(source.module, input_spec=TensorSpec(INPUT, "float32", shape), output_names=OUTPUTS)
+        spec = TensorSpec(INPUT, "float32", shape)
+        return TorchBackend(source.module, input_spec=spec, output_names=OUTPUTS, threads=options.threads)
     if options.backend == "onnxruntime" and source.onnx is not None:
         from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 
@@ -90,7 +91,7 @@ def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[in
     if options.backend == "myriad_simulator" and source.blob is not None:
         from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 
-        return MyriadSimulatorBackend(source.blob, size=size)
+        return MyriadSimulatorBackend(source.blob, size=size, threads=options.threads)
     there = [name for name in ("module", "onnx", "ir", "blob") if getattr(source, name) is not None]
     if source.blob is not None:
         hint = "; a blob runs on the backend myriad_simulator"
