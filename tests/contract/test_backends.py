@@ -274,6 +274,12 @@ def test_an_unknown_backend_lists_the_known_ones() -> None:
         RuntimeOptions(backend="tflite")
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_threads(threads: int) -> None:
+    with pytest.raises(UsageError, match=f"threads: expected 1 or more, got {threads}"):
+        RuntimeOptions(threads=threads)
+
+
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "openvino"])
 @pytest.mark.parametrize("choice", [{"device": "GPU"}, {"precision": "bf16"}])
 def test_devices_and_precisions_are_openvinos(backend: str, choice: dict[str, str]) -> None:

@@ -47,7 +47,7 @@ class RuntimeOptions:
         threads: CPU threads; None lets the runtime choose.
 
     Raises:
-        UsageError: an unknown backend, or a device or precision that it does not have.
+        UsageError: an unknown backend, a device or precision that it does not have, or fewer than one thread.
     """
 
     backend: str = "openvino"
@@ -58,6 +58,8 @@ class RuntimeOptions:
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UsageError(f"backend: expected one of {', '.join(BACKENDS)}, got {self.backend!r}")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads: expected 1 or more, got {self.threads}")
         if self.backend != "openvino" and (self.device, self.precision) != ("CPU", "f32"):
             raise UsageError(
                 f"backend {self.backend} runs on the CPU at its own precision, not {self.device} {self.precision}; "

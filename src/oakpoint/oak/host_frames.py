@@ -93,6 +93,7 @@ class HostFramesBackend(Backend):
             raise UsageError(f"{self.description}: another run is under way; end it before a stream begins")
         self._streaming = True
         try:
+            self._drop_left()
             for tensor in tensors:
                 if self._sent - self._received >= in_flight:
                     yield self._receive()
@@ -123,8 +124,14 @@ class HostFramesBackend(Backend):
                 close()
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
+        self._drop_left()
         self._send(tensors[INPUT])
         return self._receive()
+
+    def _drop_left(self) -> None:
+        """Take results of frames whose stream was not followed to its end; they are not the next frame's."""
+        while self._received < self._sent:
+            self._receive()
 
     def _send(self, tensor: NDArray[np.uint8]) -> None:
         frame = frame_from_image(tensor[0, 0])
