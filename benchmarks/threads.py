@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, nullcontext
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import oakpoint
 from oakpoint import threads
@@ -94,7 +94,8 @@ def main() -> None:
     with oakpoint.load(options.model, size=(320, 240), backend=options.backend) as extractor:
         found = extractor(frames[0])
         shape = "×".join(map(str, found.descriptors.shape))
-        print(f"{extractor.description()}, {threads.cores()} cores, descriptors {shape}")
+        counts = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+        print(f"{extractor.description()}, {threads.cores()} cores, BLAS with {counts} threads, descriptors {shape}")
         print_loops(extractor, frames, options.rounds)
         print(f"\n{f'in the {ASLEEP_S * 1e3:.0f} ms after':32} {'CPU ms':>8}")
         product = after_ms(lambda: found.descriptors @ found.descriptors.T, options.rounds)
