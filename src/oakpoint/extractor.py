@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
+from oakpoint.backends.cache import BackendCache
 from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
 from oakpoint.bundle.manifest import MANIFEST_FILE, read_manifest
@@ -39,7 +39,9 @@ from oakpoint.networks.registry import (
 Image = NDArray[np.uint8]
 
 MAX_CACHED_SIZES = 8
-"""Models of as many image sizes are kept ready when images keep their own size; the one unused longest goes first."""
+"""Models of as many image sizes are kept ready when images keep their own size; the one unused longest goes first.
+
+While more threads than that are at work at once, each at another size, there are as many as threads."""
 
 
 def dense_outputs(tensors: Tensors) -> Outputs:
@@ -83,6 +85,11 @@ class _TemporaryFolder:
 class Extractor:
     """Calls like ``features = extractor(image)``; keypoints are in pixels of the image that was given.
 
+    It may be called from several threads, and gives each of them what it would have got alone, to the last bit. Images
+    are prepared and decoded side by side. Of one size, the network's runs come one after the other with all backends
+    but ``onnxruntime`` (see ``Backend.run``): each uses all cores that ``threads`` leaves it. Where runs are to go side
+    by side, load an extractor for each thread, with ``threads=1``.
+
     Attributes:
         preprocess: how an image becomes the input tensor.
         decode: how outputs become keypoints.
@@ -114,9 +121,8 @@ class Extractor:
         self.decode = decode
         self.native = native
         self.runtime = runtime
-        self._open_at = open_at
         self._keep_alive = keep_alive
-        self._backends: OrderedDict[tuple[int, int], Backend] = OrderedDict()
+        self._backends = BackendCache(open_at, kept=MAX_CACHED_SIZES)
 
     def __call__(self, image: Image) -> Features:
         """Extract features.
@@ -136,7 +142,9 @@ class Extractor:
         """The network's outputs before decoding, and the map from the tensor's pixels to the image's."""
         preprocess = self._preprocess_for(image)
         tensor, original_from_tensor = preprocess.apply(image)
-        return dense_outputs(self._backend(preprocess.size).run({INPUT: tensor})), original_from_tensor
+        with self._backends.lent(preprocess.size) as backend:
+            tensors = backend.run({INPUT: tensor})
+        return dense_outputs(tensors), original_from_tensor
 
     def open_for(self, image: Image) -> None:
         """Open the model for images of this size now, so that the first extraction takes no longer than the others.
@@ -144,18 +152,17 @@ class Extractor:
         Raises:
             ImageError: see ``__call__``.
         """
-        self._backend(self._preprocess_for(image).size)
+        with self._backends.lent(self._preprocess_for(image).size):
+            pass
 
     def description(self) -> str:
         """Runtime, version, device and precision of the model that ran last, or will run first."""
-        if not self._backends:
-            self._backend(self.preprocess.size)
-        return next(reversed(self._backends.values())).description
+        with self._backends.lent(self._backends.last_used() or self.preprocess.size) as backend:
+            return backend.description
 
     def close(self) -> None:
-        """Free the models."""
-        while self._backends:
-            self._backends.popitem()[1].close()
+        """Free the models, one that runs in another thread as soon as it is done. A later image opens its own anew."""
+        self._backends.close()
 
     def __enter__(self) -> Extractor:
         return self
@@ -173,15 +180,6 @@ class Extractor:
         if 0 in size:
             raise ImageError(f"expected an image of at least {CELL_PX}×{CELL_PX} px, got {width}×{height}")
         return replace(self.preprocess, size=size, resize="cut")
-
-    def _backend(self, size: tuple[int, int]) -> Backend:
-        if size in self._backends:
-            self._backends.move_to_end(size)
-        else:
-            if len(self._backends) >= MAX_CACHED_SIZES:
-                self._backends.popitem(last=False)[1].close()
-            self._backends[size] = self._open_at(size)
-        return self._backends[size]
 
 
 def load(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import signal
+import stat
 import tempfile
 import threading
 import time
@@ -63,15 +65,15 @@ def replacing_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder does not exist or cannot be written.
     """
+    temporary = path.parent.absolute() / f"{_temporary_name(path.stem)}{path.suffix}"
     try:
-        handle, name = tempfile.mkstemp(prefix=_prefix(path.stem), suffix=path.suffix, dir=path.parent)
+        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+        mode = _usable_meanwhile(temporary, 0o600)
     except OSError as error:
         raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -169,10 +171,21 @@ def _sweep(parent: Path, prefix: str, keep: Path) -> None:
                 os.close(handle)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _temporary_name(name: str) -> str:
+    """A name that nothing else has: a file or folder that was made under it is this writer's own."""
+    return f"{_prefix(name)}{secrets.token_hex(8)}"
+
+
+def _usable_meanwhile(made: Path, needed: int) -> int:
+    """The permissions that the system gave to a new file or folder, to be given again when it is done.
+
+    They follow from the umask or the folder's access list. Python can only read the umask by changing it, which other
+    threads would notice. Until it is done the writer may use it, also under a umask that takes that away.
+    """
+    mode = stat.S_IMODE(made.stat().st_mode)
+    if mode & needed != needed:
+        made.chmod(mode | needed)
+    return mode
 
 
 @contextlib.contextmanager
@@ -191,14 +204,16 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path}: cannot make this folder, there is a file of that name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_prefix(path.name), dir=path.parent))
+        temporary = path.parent / _temporary_name(path.name)
+        temporary.mkdir()
+        mode = _usable_meanwhile(temporary, 0o700)
     except OSError as error:
         raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
     try:
         with _marked_as_used(os.open(temporary, os.O_RDONLY)):
             _sweep(path.parent, _prefix(path.name), temporary)
             yield temporary
-            temporary.chmod(0o777 & ~_umask())
+            temporary.chmod(mode)
             _put_in_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -6,7 +6,10 @@ to the reference, which is the torch module called directly.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,6 +179,25 @@ def test_repeated_runs_are_identical_and_their_arrays_new(case: Case, opened: Op
     assert all((fourth[name] == kept[name]).all() for name in OUTPUTS)
 
 
+def test_many_threads_get_what_each_would_get_alone(case: Case, opened: Opened) -> None:
+    backend = opened()
+    images = [tensor(case, pixels(seed=seed)) for seed in range(5)]
+    expected = [backend.run({INPUT: image}) for image in images]
+    together = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        together.wait(60)
+        for step in range(2 if case.baked else 50):
+            index = (step * (number + 1) + number) % len(images)
+            got = backend.run({INPUT: images[index]})
+            for name in OUTPUTS:
+                np.testing.assert_array_equal(got[name], expected[index][name])
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(work, range(4)):
+            pass
+
+
 def test_the_input_is_left_alone_and_may_lie_in_memory_as_it_likes(case: Case, opened: Opened) -> None:
     backend = opened()
     image = tensor(case, pixels())
@@ -252,6 +274,12 @@ def test_an_unknown_backend_lists_the_known_ones() -> None:
         RuntimeOptions(backend="tflite")
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_threads(threads: int) -> None:
+    with pytest.raises(UsageError, match=f"threads: expected 1 or more, got {threads}"):
+        RuntimeOptions(threads=threads)
+
+
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "openvino"])
 @pytest.mark.parametrize("choice", [{"device": "GPU"}, {"precision": "bf16"}])
 def test_devices_and_precisions_are_openvinos(backend: str, choice: dict[str, str]) -> None:
@@ -322,6 +350,40 @@ def test_a_torch_network_that_gives_something_else(module: torch.nn.Module, mess
     backend = TorchBackend(module, input_spec=TensorSpec(INPUT, "float32", (1, 1, 8, 8)), output_names=OUTPUTS)
     with pytest.raises(BackendError, match=message):
         backend.run({INPUT: np.zeros((1, 1, 8, 8), np.float32)})
+
+
+class RemembersItsSize(torch.nn.Module):
+    """Keeps a grid of the size that it ran at last, as networks do."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.columns = image.shape[3]
+        time.sleep(1e-3)  # another thread's turn
+        return image + torch.arange(self.columns), image
+
+
+def test_one_torch_network_at_two_sizes_in_two_threads() -> None:
+    module = RemembersItsSize()
+    specs = [TensorSpec(INPUT, "float32", (1, 1, 8, width)) for width in (8, 16)]
+    backends = [TorchBackend(module, input_spec=spec, output_names=OUTPUTS) for spec in specs]
+
+    def work(backend: Backend) -> None:
+        for _ in range(50):
+            image = np.zeros(backend.inputs[0].shape, np.float32)
+            assert backend.run({INPUT: image})["semi"].shape == image.shape
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(work, backends):
+            pass
+
+
+def test_threads_of_torch_hold_for_its_runs_alone(small_network: Any) -> None:
+    source, before, seen = ModelSource(module=small_network.module), torch.get_num_threads(), []
+    hook = small_network.module.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    with open_backend(source, RuntimeOptions(backend="torch", threads=before + 1), size=SIZE) as backend:
+        backend.run({INPUT: np.zeros((1, 1, 120, 160), np.float32)})
+    hook.remove()
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("name", BACKENDS)

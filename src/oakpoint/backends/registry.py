@@ -47,7 +47,7 @@ class RuntimeOptions:
         threads: CPU threads; None lets the runtime choose.
 
     Raises:
-        UsageError: an unknown backend, or a device or precision that it does not have.
+        UsageError: an unknown backend, a device or precision that it does not have, or fewer than one thread.
     """
 
     backend: str = "openvino"
@@ -58,6 +58,8 @@ class RuntimeOptions:
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UsageError(f"backend: expected one of {', '.join(BACKENDS)}, got {self.backend!r}")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads: expected 1 or more, got {self.threads}")
         if self.backend != "openvino" and (self.device, self.precision) != ("CPU", "f32"):
             raise UsageError(
                 f"backend {self.backend} runs on the CPU at its own precision, not {self.device} {self.precision}; "
@@ -76,7 +78,8 @@ def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[in
     if options.backend == "torch" and source.module is not None:
         from oakpoint.backends.torch import TorchBackend
 
-        return TorchBackend(source.module, input_spec=TensorSpec(INPUT, "float32", shape), output_names=OUTPUTS)
+        spec = TensorSpec(INPUT, "float32", shape)
+        return TorchBackend(source.module, input_spec=spec, output_names=OUTPUTS, threads=options.threads)
     if options.backend == "onnxruntime" and source.onnx is not None:
         from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 
@@ -90,7 +93,7 @@ def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[in
     if options.backend == "myriad_simulator" and source.blob is not None:
         from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 
-        return MyriadSimulatorBackend(source.blob, size=size)
+        return MyriadSimulatorBackend(source.blob, size=size, threads=options.threads)
     there = [name for name in ("module", "onnx", "ir", "blob") if getattr(source, name) is not None]
     if source.blob is not None:
         hint = "; a blob runs on the backend myriad_simulator"

@@ -19,6 +19,7 @@ from oakpoint.features.types import DecodeOptions, Outputs
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.superblob import blobs_from_superblob
 from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, reload_network
+from oakpoint.threads import one_blas_thread
 from oakpoint.verify.constants import share_equal_by_name, share_rounded_in_ir
 from oakpoint.verify.stages import Images, verify_stage
 from oakpoint.verify.superblob import verify_shaves
@@ -105,6 +106,7 @@ def _lifting(onnx: Path) -> Callable[[Outputs], Outputs]:
     """Takes reduced descriptors back to the network's own values."""
     basis = descriptor_basis(onnx, OUTPUTS[1]).astype(np.float32)
 
+    @one_blas_thread()
     def lifted(outputs: Outputs) -> Outputs:
         directions = basis[:, : len(outputs.descriptors)]
         return replace(outputs, descriptors=np.tensordot(directions, outputs.descriptors, axes=1))

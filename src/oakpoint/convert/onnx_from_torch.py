@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 OPSET = 18
 """The lowest operator set that torch's exporter writes by itself; the device graph lowers it to 13."""
+
+_exporting = threading.Lock()
+"""One export at a time: filters of warnings, standard output and torch's tracing are the whole process's."""
 
 
 def write_onnx(
@@ -57,7 +61,7 @@ def write_onnx(
         example = torch.zeros(1, 1, size[1], size[0])
     except RuntimeError as error:
         raise ConversionError(f"no memory for an image of {size[0]}x{size[1]} px: {_reason(error)}") from error
-    with _quiet_exporter():
+    with _exporting, _quiet_exporter():
         try:
             model = _export(module, example, input_name, output_names, open_batch=True)
         except Exception as first:  # noqa: BLE001 - the exporter raises many kinds; a fixed batch may still work

@@ -13,8 +13,10 @@ from oakpoint.features.refinement import refined_keypoints
 from oakpoint.features.sampling import sample_descriptors
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
 from oakpoint.geometry import PixelMap, inside_image
+from oakpoint.threads import one_blas_thread
 
 
+@one_blas_thread()
 def decode(outputs: Outputs, options: DecodeOptions) -> Features:
     """Keypoints, scores and descriptors from what the network put out.
 

@@ -29,18 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, UsageError
-from oakpoint.images.opencv import environment, quiet_opencv
+from oakpoint.images.opencv import opening_video, quiet_opencv
 from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
 
 SourceKind = Literal["image", "folder", "video", "webcam", "device"]
-
-CONTAINERS = (
-    "asf", "avi", "flv", "gif", "h264", "hevc", "ivf", "jpeg_pipe", "m4v", "matroska", "mjpeg", "mov", "mpeg", "mpegts",
-    "mpegvideo", "ogg",
-)  # fmt: skip
-"""FFmpeg's names of the formats that videos are read from (``ffmpeg -demuxers``); all of them hold their own pictures.
-
-Not here are those that name other files or addresses: concat, hls, dash, sdp, image2 and their like."""
 
 _HIGHEST_WEBCAM = 99  # OpenCV takes 100 and more for the number of a backend plus that of a camera
 _HIGHEST_FPS = 1000.0  # above it FFmpeg reports a tick of the container's clock, not a frame rate
@@ -198,14 +190,13 @@ def open_video(path: Path) -> Source:
     cut short ends at its last whole frame, with a warning in the log.
 
     Raises:
-        ImageError: no such file, not a video in one of ``CONTAINERS``, or no frame of it can be decoded.
+        ImageError: no such file, not a video in one of ``opencv.CONTAINERS``, or no frame of it can be decoded.
     """
     if not path.is_file():
         reason = "not a regular file; a webcam is given by its number" if path.exists() else "no such file or folder"
         raise ImageError(f"{path}: {reason}")
-    options = f"protocol_whitelist;file|format_whitelist;{','.join(CONTAINERS)}"
     # An absolute path starts with «/», so that FFmpeg cannot take a file's name for an address of a protocol.
-    with quiet_opencv(), environment({"OPENCV_FFMPEG_CAPTURE_OPTIONS": options}):
+    with opening_video():
         capture = cv2.VideoCapture(os.fspath(path.resolve()), cv2.CAP_FFMPEG)
     first = _next_picture(capture)
     if first is None:
@@ -235,7 +226,7 @@ def open_webcam(index: int) -> Source:
     """
     if not 0 <= index <= _HIGHEST_WEBCAM:
         raise UsageError(f"webcam: expected a number from 0 to {_HIGHEST_WEBCAM}, got {index}")
-    with quiet_opencv():
+    with opening_video():
         capture = cv2.VideoCapture(index)
     first = _next_picture(capture)
     if first is None:

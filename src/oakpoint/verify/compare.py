@@ -13,6 +13,7 @@ from oakpoint.features.decode import decode, heatmap_of
 from oakpoint.features.matching import match
 from oakpoint.features.refinement import refined_keypoints
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
+from oakpoint.threads import one_blas_thread
 from oakpoint.verify.rounding import USUAL_QUANTILE, ErrorSizes, ScoreErrors
 
 MATCH_TIE = 4.0
@@ -206,6 +207,7 @@ def _nearest(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np
     return distances, nearest
 
 
+@one_blas_thread()
 def _matches(a: Features, b: Features) -> Matched:
     """The matches of two images as (x, y, x', y'), each with the margin by which it beat the next best partner.
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, OutputError, UsageError
 from oakpoint.files import interrupts_held, replacing_file, replacing_folder
-from oakpoint.images.opencv import quiet_opencv
+from oakpoint.images.opencv import opening_video, quiet_opencv
 from oakpoint.view.draw import bgr_from_image
 from oakpoint.view.picture import write_image
 
@@ -189,7 +189,8 @@ class _Mp4Recording(Recording):
 
     def _opened(self, size: tuple[int, int]) -> cv2.VideoWriter:
         fourcc = cv2.VideoWriter.fourcc(*"mp4v")
-        writer = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, fourcc, self._fps, size)
+        with opening_video():
+            writer = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, fourcc, self._fps, size)
         if not writer.isOpened():
             raise OutputError(
                 f"video: OpenCV cannot encode {size[0]}×{size[1]} px at {self._fps:g} fps; record to a folder or .gif"

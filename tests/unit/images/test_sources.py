@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from oakpoint.errors import ImageError, UsageError
-from oakpoint.images.sources import CONTAINERS, Source, Unreadable, open_folder, open_source, open_video
+from oakpoint.images.opencv import CONTAINERS
+from oakpoint.images.sources import Source, Unreadable, open_folder, open_source, open_video
 
 GREY = np.full((24, 32), 90, np.uint8)
 
