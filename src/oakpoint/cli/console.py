@@ -40,12 +40,20 @@ def progress_bar(*columns: ProgressColumn, quiet: bool = False) -> Progress:
 
 def print_error(message: str) -> None:
     """One line on standard error."""
-    err.print(f"[bold red]error:[/] {escape(' '.join(message.split()))}")
+    err.print(f"[bold red]error:[/] {escape(_one_line(message))}")
 
 
 def print_warning(message: str) -> None:
     """One line on standard error."""
-    err.print(f"[yellow]note:[/] {escape(' '.join(message.split()))}")
+    err.print(f"[yellow]note:[/] {escape(_one_line(message))}")
+
+
+def _one_line(message: str) -> str:
+    """A message in one line, whatever stands in the names of files."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in " ".join(message.split())
+    )
 
 
 def print_json(facts: Mapping[str, Any]) -> None:

@@ -56,6 +56,8 @@ def _sequence_or_reason(folder: Path, prefix: str) -> Sequence | Skipped:
         return _read_sequence(folder, prefix)
     except ImageError as error:
         return Skipped(folder.resolve().name, str(error))
+    except OSError as error:
+        return Skipped(folder.resolve().name, f"{error.filename}: cannot be read ({error.strerror})")
 
 
 def _read_sequence(folder: Path, prefix: str) -> Sequence:

@@ -11,6 +11,7 @@ are easier than real ones and know no real change of light: use them to compare,
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from oakpoint.errors import ImageError, MissingExtraError, UsageError
 from oakpoint.evaluate.pairs import Dataset, Image, Sequence, SequenceImage, Skipped
 from oakpoint.images.photographs import photographs_in_wheels
 from oakpoint.images.preprocess import grey_from_image
-from oakpoint.images.reading import list_images, read_image
+from oakpoint.images.reading import find_images, read_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +76,17 @@ def synthetic_dataset(folder: Path | None, options: SyntheticOptions) -> Dataset
         ImageError: no such folder, or no usable image in it.
         MissingExtraError: no folder was given and neither scikit-image nor scikit-learn is installed.
     """
+    sequences, skipped = [], []
     if folder is not None:
-        paths = {name: folder / name for name in list_images(folder, recursive=True)}
+        found = find_images(folder, recursive=True)
+        skipped += [Skipped(name, reason) for name, reason in found.unreadable.items()]
+        paths = {name: folder / name for name in found.names}
         if not paths:
             raise ImageError(f"{folder}: no image in this folder")
     else:
         paths = photographs_in_wheels()
         if not paths:
             raise MissingExtraError("scikit-image, whose photographs synthetic pairs are made of,", "eval")
-    sequences, skipped = [], []
     for name, path in paths.items():
         outcome = _sequence_or_reason(name, path, options)
         if isinstance(outcome, Sequence):
@@ -117,7 +120,7 @@ def synthetic_sequence(name: str, photograph: Image, options: SyntheticOptions) 
     left, top = (width - size[0]) // 2, (height - size[1]) // 2
     first_from_photograph = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
     first = np.ascontiguousarray(grey[top : top + size[1], left : left + size[0]])
-    name_seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    name_seed = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")
     rng = np.random.default_rng([options.seed, name_seed])
     others, homographies = [], []
     for index in range(options.views):
