@@ -155,6 +155,14 @@ class Extractor:
         tensor, original_from_tensor = preprocess.apply(image)
         return dense_outputs(self._backend(preprocess.size).run({INPUT: tensor})), original_from_tensor
 
+    def check(self, image: Image) -> None:
+        """Make sure that an image is large enough.
+
+        Raises:
+            ImageError: smaller than one cell of 8×8 px when ``native``.
+        """
+        self._preprocess_for(image)
+
     def open_for(self, image: Image) -> None:
         """Open the model for images of this size now, so that the first extraction takes no longer than the others.
 

@@ -29,6 +29,11 @@ NEW_S = 2.0
 """Temporary folders younger than this are left alone by the sweep."""
 
 
+def shown_name(name: str) -> str:
+    r"""A file's name as text that can be written and drawn: bytes in it that are not UTF-8 as ``\xe9``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()

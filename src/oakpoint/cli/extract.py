@@ -125,12 +125,12 @@ def _print_results(results: list[Extracted], path: Path, notice: str | None, *, 
         print_error(reason if name in reason else f"{name}: {reason}")
     if unknown:
         print_warning(
-            f"{path} does not say of which images {len(unknown)} of its features are, so whether those have changed is "
-            f"not known ({_examples(unknown)}); --replace extracts them anew"
+            f"{path} does not say from which file its features of {len(unknown)} images were made "
+            f"({_examples(unknown)}), so whether that has changed is not known; --replace extracts them anew"
         )
     if refused:
         print_error(
-            f"{len(refused)} refused: {path} holds other images of the same name from another folder "
+            f"{len(refused)} refused: {path} holds images of the same name from another folder or video "
             f"({_examples(refused)}); choose another --out, or replace them with --replace"
         )
 

@@ -11,7 +11,6 @@ are easier than real ones and know no real change of light: use them to compare,
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, MissingExtraError, UsageError
 from oakpoint.evaluate.pairs import Dataset, Image, Sequence, SequenceImage, Skipped
+from oakpoint.files import shown_name
 from oakpoint.images.photographs import photographs_in_wheels
 from oakpoint.images.preprocess import grey_from_image
 from oakpoint.images.reading import find_images, read_image
@@ -79,8 +79,8 @@ def synthetic_dataset(folder: Path | None, options: SyntheticOptions) -> Dataset
     sequences, skipped = [], []
     if folder is not None:
         found = find_images(folder, recursive=True)
-        skipped += [Skipped(name, reason) for name, reason in found.unreadable.items()]
-        paths = {name: folder / name for name in found.names}
+        skipped += [Skipped(shown_name(name), reason) for name, reason in found.unreadable.items()]
+        paths = {shown_name(name): folder / name for name in found.names}
         if not paths:
             raise ImageError(f"{folder}: no image in this folder")
     else:
@@ -95,7 +95,7 @@ def synthetic_dataset(folder: Path | None, options: SyntheticOptions) -> Dataset
             skipped.append(outcome)
     if not sequences:
         raise ImageError(f"{folder}: no usable photograph: {skipped[0].reason}")
-    where = str(folder) if folder else "photographs in scikit-image's and scikit-learn's wheels"
+    where = shown_name(str(folder)) if folder else "photographs in scikit-image's and scikit-learn's wheels"
     return Dataset(f"synthetic homographies over {where}, seed {options.seed}", tuple(sequences), tuple(skipped))
 
 
@@ -120,7 +120,7 @@ def synthetic_sequence(name: str, photograph: Image, options: SyntheticOptions) 
     left, top = (width - size[0]) // 2, (height - size[1]) // 2
     first_from_photograph = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]])
     first = np.ascontiguousarray(grey[top : top + size[1], left : left + size[0]])
-    name_seed = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")
+    name_seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     rng = np.random.default_rng([options.seed, name_seed])
     others, homographies = [], []
     for index in range(options.views):

@@ -106,8 +106,16 @@ class Source:
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:
-        """The images left out so far because they could not be read."""
+        """The images left out so far because they could not be read or used."""
         return tuple(self._unreadable)
+
+    def leave_out(self, frame: Frame, reason: str) -> None:
+        """Count a frame that was read and cannot be used among those left out."""
+        self._leave_out(Unreadable(frame.name, reason))
+
+    def _leave_out(self, item: Unreadable) -> None:
+        _log.warning("%s: left out: %s", item.name, item.reason)
+        self._unreadable.append(item)
 
     @property
     def live(self) -> bool:
@@ -123,8 +131,7 @@ class Source:
         for item in self._items:
             if isinstance(item, Frame):
                 return item
-            _log.warning("%s: left out: %s", item.name, item.reason)
-            self._unreadable.append(item)
+            self._leave_out(item)
         self.close()
         raise StopIteration
 
