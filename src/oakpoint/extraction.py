@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -114,7 +114,7 @@ def _frames(video: Source, origin: ImageOrigin) -> Iterator[NamedImage]:
 
 def extract_images(
     images: Iterator[NamedImage], extractor: Extractor, path: Path, *, replace: bool = False
-) -> Iterator[Extracted]:
+) -> Generator[Extracted, None, None]:
     """Extract image by image into ``path``; see ``Extracted`` for what comes of each.
 
     An image that the file holds already is skipped as long as it is the same, and replaced where it has changed. One of

@@ -30,8 +30,18 @@ NEW_S = 2.0
 
 
 def shown_name(name: str) -> str:
-    r"""A file's name as text that can be written and drawn: bytes in it that are not UTF-8 as ``\xe9``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    r"""A file's name as text that can be printed, written and drawn.
+
+    Bytes in it that are not UTF-8 become ``\xe9`` and the like, control characters ``\n`` and the like.
+    """
+
+    def shown(character: str) -> str:
+        code = ord(character)
+        if 0xDC80 <= code <= 0xDCFF:  # a byte that Python could not decode (PEP 383)
+            return f"\\x{code - 0xDC00:02x}"
+        return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+    return "".join(map(shown, name))
 
 
 def sha256_of_file(path: Path) -> str:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.files import shown_name
 
 PLAIN_WIDTH = 160
 """Columns of tables that are not written to a terminal."""
@@ -50,10 +51,7 @@ def print_warning(message: str) -> None:
 
 def _one_line(message: str) -> str:
     """A message in one line, whatever stands in the names of files."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in " ".join(message.split())
-    )
+    return shown_name(" ".join(message.split()))
 
 
 def print_json(facts: Mapping[str, Any]) -> None:

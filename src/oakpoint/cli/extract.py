@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -85,9 +86,10 @@ def extract_command(
     results: list[Extracted] = []
     with extractor, progress_bar() as progress:
         task = progress.add_task("images", total=len(listed) if listed is not None else None)
-        for result in extract_images(images, extractor, out_file, replace=replace):
-            results.append(result)
-            progress.update(task, advance=1)
+        with contextlib.closing(extract_images(images, extractor, out_file, replace=replace)) as found:
+            for result in found:
+                results.append(result)
+                progress.update(task, advance=1)
     _print_results(results, out_file, notice, as_json=as_json)
     if any(result.error for result in results):
         raise typer.Exit(EXIT_SOME_LEFT_OUT)

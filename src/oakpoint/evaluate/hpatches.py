@@ -32,10 +32,14 @@ def read_dataset(folder: Path) -> Dataset:
     """
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}; expected a dataset")
-    if any(_HOMOGRAPHY_FILE.fullmatch(path.name) for path in folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ImageError(f"{folder}: cannot be read ({error.strerror})") from error
+    if any(_HOMOGRAPHY_FILE.fullmatch(path.name) for path in entries):
         places = [(folder, "")]
     else:
-        children = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        children = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
         places = [(path, f"{shown_name(path.name)}/") for path in children]
     sequences, skipped = [], []
     for place, prefix in places:
