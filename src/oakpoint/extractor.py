@@ -6,7 +6,8 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.cache import BackendCache
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.identity import described_network, identity_of_network, sha256_of_model
+from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, file_that_runs, open_backend
 from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
-from oakpoint.bundle.manifest import MANIFEST_FILE, read_manifest
 from oakpoint.bundle.records import ArtifactKind
 from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
 from oakpoint.features.decode import decode, in_frame
@@ -33,7 +34,6 @@ from oakpoint.networks.registry import (
     is_network_name,
     load_network,
     reload_network,
-    shipped_weights,
 )
 
 Image = NDArray[np.uint8]
@@ -82,6 +82,20 @@ class _TemporaryFolder:
         self._removal = weakref.finalize(self, shutil.rmtree, self.path, True)
 
 
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """What tells a model from others, by content.
+
+    Attributes:
+        model: the hash of the files that the runtime reads; or of a network by name, name and weights, and of a class
+            of the user's own what its code makes.
+        formerly: what features files were bound to before, which says less of the same model.
+    """
+
+    model: str
+    formerly: str
+
+
 class Extractor:
     """Calls like ``features = extractor(image)``; keypoints are in pixels of the image that was given.
 
@@ -105,6 +119,7 @@ class Extractor:
         decode: DecodeOptions,
         native: bool = False,
         runtime: str = "",
+        identify: Callable[[], ModelIdentity] | None = None,
         keep_alive: object = None,
     ) -> None:
         """Put an extractor together; no model is opened before the first image.
@@ -115,12 +130,14 @@ class Extractor:
             decode: how outputs become keypoints.
             native: take each image at its own size.
             runtime: backend, device and precision, as asked for.
+            identify: tells the model from others; None where nothing is kept that must be bound to it.
             keep_alive: whatever ``open_at`` needs for as long as the extractor lives (a folder of temporary files).
         """
         self.preprocess = preprocess
         self.decode = decode
         self.native = native
         self.runtime = runtime
+        self._identify = identify
         self._keep_alive = keep_alive
         self._backends = BackendCache(open_at, kept=MAX_CACHED_SIZES)
 
@@ -146,6 +163,14 @@ class Extractor:
             tensors = backend.run({INPUT: tensor})
         return dense_outputs(tensors), original_from_tensor
 
+    def check(self, image: Image) -> None:
+        """Make sure that an image is large enough.
+
+        Raises:
+            ImageError: smaller than one cell of 8×8 px when ``native``.
+        """
+        self._preprocess_for(image)
+
     def open_for(self, image: Image) -> None:
         """Open the model for images of this size now, so that the first extraction takes no longer than the others.
 
@@ -159,6 +184,28 @@ class Extractor:
         """Runtime, version, device and precision of the model that ran last, or will run first."""
         with self._backends.lent(self._backends.last_used() or self.preprocess.size) as backend:
             return backend.description
+
+    def identity(self) -> dict[str, object]:
+        """All that decides on the features of an image: the model, the runtime, preprocessing and decoding, by name.
+
+        Raises:
+            UsageError: an extractor that was put together without ``identify``.
+            BackendError: the model's files cannot be read.
+        """
+        preprocess = {f"preprocess {name}": value for name, value in asdict(self.preprocess).items()}
+        if self.native:
+            preprocess |= {"preprocess size": "native", "preprocess resize": "cut"}
+        decoding = {f"decode {name}": value for name, value in asdict(self.decode).items()}
+        return {"runtime": self.runtime, **preprocess, **decoding, "model": self._model().model}
+
+    def former_identity(self) -> dict[str, object]:
+        """What of ``identity`` earlier features files noted otherwise, with less in it."""
+        return {"model": self._model().formerly}
+
+    def _model(self) -> ModelIdentity:
+        if self._identify is None:
+            raise UsageError(f"{self.runtime}: nothing can be kept of what it finds; use another backend")
+        return self._identify()
 
     def close(self) -> None:
         """Free the models, one that runs in another thread as soon as it is done. A later image opens its own anew."""
@@ -213,21 +260,24 @@ def load(
     weights = Path(weights) if weights is not None else None
     if is_bundle(Path(model)):
         bundle = open_bundle(Path(model))
-        source = _source_of_bundle(bundle, options, weights)
+        source, identify = _source_of_bundle(bundle, options, weights)
         preprocess = bundle.manifest.artifact(_artifact_of(backend, bundle)).preprocess
         options_decode = bundle.manifest.decode
         keep_alive: object = None
         size = size or preprocess.size
     elif Path(model).suffix == ".blob":
         source, preprocess, keep_alive = *_source_of_blob(Path(model)), None
+        identify = partial(_identity_of_file, Path(model))
         options_decode = DecodeOptions.preset("superpoint")
         size = size or preprocess.size
     elif Path(model).suffix == ".onnx":
         source, keep_alive = ModelSource(onnx=_existing(Path(model))), None
+        identify = partial(_identity_of_file, Path(model))
         preprocess, options_decode = default_preprocess((CELL_PX, CELL_PX)), DecodeOptions.preset("superpoint")
     elif is_network_name(str(model)) or not Path(model).exists():
         network = load_network(str(model), weights)
         source, keep_alive = _source_of_network(network, options)
+        identify = partial(_identity_of_network, network, source.onnx, described_network(network))
         preprocess = default_preprocess((CELL_PX, CELL_PX))
         options_decode = DecodeOptions.preset(network.decode_preset)
     else:
@@ -241,20 +291,9 @@ def load(
         decode=options_decode.with_changes(**decode_changes),
         native=native,
         runtime=f"{backend} {device} {precision}",
+        identify=identify,
         keep_alive=keep_alive,
     )
-
-
-def model_identity(model: str | Path, weights: str | Path | None) -> str:
-    """What tells a model from others: the hash of its bundle's ONNX, of the ONNX file, or of the weights file."""
-    path = Path(model)
-    if is_bundle(path):
-        artifact = read_manifest(path / MANIFEST_FILE).artifact("onnx")
-        return artifact.files[artifact.main_file]
-    if path.suffix in (".onnx", ".blob"):
-        return sha256_of_file(path)
-    file = weights or shipped_weights(str(model))
-    return f"{model} {sha256_of_file(Path(file)) if file else ''}".strip()
 
 
 def default_preprocess(size: tuple[int, int]) -> Preprocess:
@@ -268,14 +307,28 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _source_of_bundle(bundle: Bundle, options: RuntimeOptions, weights: Path | None) -> ModelSource:
+def _source_of_bundle(
+    bundle: Bundle, options: RuntimeOptions, weights: Path | None
+) -> tuple[ModelSource, Callable[[], ModelIdentity]]:
+    """The form of a bundle's model that a backend runs, and what tells it from others."""
     manifest = bundle.manifest
+    formerly = manifest.artifact("onnx").files[manifest.artifact("onnx").main_file]
     if options.backend == "torch":
-        return ModelSource(module=reload_network(manifest.network, manifest.weights, weights).module)
+        network = reload_network(manifest.network, manifest.weights, weights)
+        return ModelSource(module=network.module), partial(_identity_of_network, network, None, formerly)
     if options.backend == "myriad_simulator":
-        return ModelSource(blob=bundle.path("blob"))
-    ir = bundle.path("ir") if manifest.has("ir") else None
-    return ModelSource(onnx=bundle.path("onnx"), ir=ir)
+        blob = bundle.path("blob")
+        return ModelSource(blob=blob), partial(_identity_of_file, blob, formerly)
+    source = ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir") if manifest.has("ir") else None)
+    return source, partial(_identity_of_file, file_that_runs(source, options.backend) or bundle.path("onnx"), formerly)
+
+
+def _identity_of_file(path: Path, formerly: str | None = None) -> ModelIdentity:
+    return ModelIdentity(sha256_of_model(path), formerly or sha256_of_file(path))
+
+
+def _identity_of_network(network: LoadedNetwork, onnx: Path | None, formerly: str) -> ModelIdentity:
+    return ModelIdentity(identity_of_network(network, onnx), formerly)
 
 
 def _artifact_of(backend: str, bundle: Bundle) -> ArtifactKind:

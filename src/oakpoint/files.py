@@ -31,6 +31,21 @@ NEW_S = 2.0
 """Temporary folders younger than this are left alone by the sweep."""
 
 
+def shown_name(name: str) -> str:
+    r"""A file's name as text that can be printed, written and drawn.
+
+    Bytes in it that are not UTF-8 become ``\xe9`` and the like, control characters ``\n`` and the like.
+    """
+
+    def shown(character: str) -> str:
+        code = ord(character)
+        if 0xDC80 <= code <= 0xDCFF:  # a byte that Python could not decode (PEP 383)
+            return f"\\x{code - 0xDC00:02x}"
+        return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+    return "".join(map(shown, name))
+
+
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
@@ -118,6 +133,73 @@ def holding_folder(path: Path) -> Iterator[None]:
                     path.rmdir()
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """Give whoever writes the file ``path`` step by step an empty hidden folder beside it, and keep other writers out.
+
+    It is gone afterwards; what a killed writer left in it is removed by the next one.
+
+    Raises:
+        OutputError: the parent folder cannot be written, or another process is writing ``path``.
+    """
+    folder = path.parent / f"{_prefix(path.name)}writing"
+    try:
+        handle = _locked_folder(folder)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
+    if handle is None:
+        raise OutputError(f"{path}: another process is writing it; wait for that to end, or choose another file")
+    try:
+        for left in folder.iterdir():
+            left.unlink()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _locked_folder(folder: Path) -> int | None:
+    """A handle on a folder, made if need be, that holds its lock; None where another process holds it."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue  # its last holder has just removed it
+        if _lock(handle) == "held":
+            os.close(handle)
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), folder.stat()):
+                return handle
+        os.close(handle)  # the lock is that of a folder which is gone
+
+
+def exchange_files(new: Path, path: Path) -> bool:
+    """Put the file ``new`` in the place of ``path`` in one step, and what stood there in the place of ``new``.
+
+    Returns:
+        Whether something stands at ``new`` now; False where nothing stood at ``path``, or where the file system can
+        neither exchange two names nor give a file two of them.
+
+    Raises:
+        OutputError: it cannot be done.
+    """
+    with writing(path):
+        if path.exists() and _exchange(new, path):
+            return True
+        kept = new.with_name(f"{new.name}.kept")
+        try:
+            os.link(path, kept)
+        except OSError:
+            new.replace(path)
+            return False
+        new.replace(path)
+        kept.replace(new)
+        return True
 
 
 @contextlib.contextmanager

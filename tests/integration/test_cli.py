@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import h5py
 import numpy as np
+import onnx
 import pytest
 
 SMALL = "small_network:SmallNetwork"
@@ -499,6 +500,71 @@ def test_an_unreadable_image_is_listed_and_the_rest_is_done(
     assert (again["skipped"], set(again["failed"])) == (3, {"broken.png", "text.jpg"})
 
 
+def test_what_changed_is_replaced_and_another_folders_image_is_refused(
+    command: Command, small_bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "f.h5"
+    assert command("extract", small_bundle, images / "within", "--out", out).code == 0
+    shutil.copy(images / "coffee.png", images / "within" / "odd.jpg")
+    ran = command("extract", small_bundle, images / "within", "--out", out)
+    assert (ran.code, ran.errors) == (0, [])
+    assert ran.out.endswith(f" keypoints in {out}; 1 of them replaced\n")
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(images / "camera.png", other / "odd.jpg")
+    shutil.copy(images / "camera.png", other / "new.png")
+    ran = command("extract", small_bundle, other, "--out", out)
+    assert ran.code == 1
+    assert ran.out.endswith(f" keypoints in {out}; 1 refused\n")
+    assert "another folder or video (odd.jpg); choose another --out, or replace them with --replace" in ran.errors[0]
+    facts = json.loads(command("extract", small_bundle, other, "--out", out, "--replace", "--json").out)
+    assert (facts["replaced"], facts["skipped"], facts["refused"]) == (["odd.jpg"], 1, [])
+
+
+def test_any_name_and_any_kind_of_file_in_a_folder(
+    command: Command, small_bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    shutil.copy(images / "camera.png", images / os.fsdecode(b"lat\xe9n.png"))
+    shutil.copy(images / "camera.png", images / "new\nline \x1b[31m.png")
+    (images / "link.jpg").symlink_to("nowhere")
+    (images / "folder.jpg").mkdir()
+    out = tmp_path / "f.h5"
+    ran = command("extract", small_bundle, images, "--out", out)
+    assert ran.code == 1
+    assert ran.out.startswith("4 images, ")
+    assert ran.out.endswith("; 2 left out\n")
+    assert "a link that leads nowhere" in ran.errors[1]
+    assert "rename the file" in ran.errors[0]
+    assert "\x1b" not in ran.err
+    facts = json.loads(command("run", small_bundle, images, "--json").out)
+    assert (facts["frames"], len(facts["unreadable"])) == (4, 1)
+    ran = command(
+        "eval", "sift", "--photographs", images, "--protocols", "p1", "--views", "1", "--no-cache", "--csv",
+        tmp_path / "e.csv", "--report", tmp_path / "report",
+    )  # fmt: skip
+    assert ran.code == 0
+    assert "lat\\xe9n.png" in (tmp_path / "report" / "pairs.csv").read_text()
+
+
+def test_an_image_too_small_for_the_network_does_not_end_a_run(
+    command: Command, small_onnx: Path, images: Path, tmp_path: Path
+) -> None:
+    (images / "a.png").write_bytes(cv2.imencode(".png", np.zeros((7, 30), np.uint8))[1].tobytes())
+    facts = json.loads(command("run", small_onnx, images, "--json", "--size", "native").out)
+    assert facts["frames"] == 2
+    assert facts["unreadable"] == ["a.png: expected an image of at least 8×8 px, got 30×7"]
+    (tmp_path / "only").mkdir()
+    shutil.move(images / "a.png", tmp_path / "only")
+    assert_one_line_of(command("run", small_onnx, tmp_path / "only", "--size", "native"), "at least 8×8 px, got 30×7")
+
+
+def assert_one_line_of(ran: Any, message: str) -> None:
+    """A refusal, after what the log said on the way."""
+    assert ran.code == 1
+    assert ran.errors[-1].startswith("error: ")
+    assert message in ran.errors[-1]
+
+
 def test_native_takes_each_image_at_its_own_size(
     command: Command, small_onnx: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -547,6 +613,16 @@ def test_a_file_from_before_refinement_goes_on(
     assert command("extract", small_bundle, images, "--out", out).code == 0
     ran = command("extract", small_bundle, images, "--out", out, "--subpixel", "soft_argmax")
     assert_one_line(ran, "decode subpixel none, now it is soft_argmax")
+
+
+def test_weights_beside_an_onnx_belong_to_it(command: Command, small_onnx: Path, images: Path, tmp_path: Path) -> None:
+    place, out = tmp_path / "m.onnx", tmp_path / "f.h5"
+    onnx.save(onnx.load(small_onnx), place, save_as_external_data=True, location="m.data", size_threshold=0)
+    assert command("extract", place, images, "--out", out, "--size", "160x120").code == 0
+    weights = np.fromfile(tmp_path / "m.data", np.float32)
+    (1.5 * weights).astype(np.float32).tofile(tmp_path / "m.data")
+    ran = command("extract", place, images, "--out", out, "--size", "160x120")
+    assert_one_line(ran, "holds features made with model")
 
 
 @pytest.mark.parametrize("method", ["soft_argmax", "quadratic"])

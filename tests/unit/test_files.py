@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from oakpoint import files
 from oakpoint.errors import OutputError
-from oakpoint.files import interrupts_held, replacing_file, replacing_folder, sha256_of_file
+from oakpoint.files import interrupts_held, replacing_file, replacing_folder, sha256_of_file, shown_name
 
 
 def names_in(folder: Path) -> list[str]:
@@ -25,6 +26,13 @@ def test_sha256(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"x" * (3 << 20))
     assert sha256_of_file(path) == hashlib.sha256(b"x" * (3 << 20)).hexdigest()
+
+
+def test_a_name_of_any_bytes_can_be_written():
+    names = {b"a \xc3\xa9.png": "a é.png", b"lat\xe9n.png": r"lat\xe9n.png", b"new\nline\x1b[0m": r"new\nline\x1b[0m"}
+    for name, shown in names.items():
+        assert shown_name(os.fsdecode(name)) == shown
+    assert shown_name("\ud800") == r"\ud800"
 
 
 def test_a_file_appears_whole_with_the_permissions_of_any_other(tmp_path):

@@ -67,6 +67,12 @@ class RuntimeOptions:
             )
 
 
+def file_that_runs(source: ModelSource, backend: str) -> Path | None:
+    """The file of a model that a backend reads; None for torch, and where the model is not at hand in such a form."""
+    files = {"onnxruntime": source.onnx, "openvino": source.ir or source.onnx, "myriad_simulator": source.blob}
+    return files.get(backend)
+
+
 def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[int, int]) -> Backend:
     """Load a model for one image of (W, H) pixels.
 
@@ -80,20 +86,21 @@ def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[in
 
         spec = TensorSpec(INPUT, "float32", shape)
         return TorchBackend(source.module, input_spec=spec, output_names=OUTPUTS, threads=options.threads)
-    if options.backend == "onnxruntime" and source.onnx is not None:
+    path = file_that_runs(source, options.backend)
+    if options.backend == "onnxruntime" and path is not None:
         from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(source.onnx, input_shape=shape, threads=options.threads)
-    if options.backend == "openvino" and (path := source.ir or source.onnx) is not None:
+        return OnnxRuntimeBackend(path, input_shape=shape, threads=options.threads)
+    if options.backend == "openvino" and path is not None:
         from oakpoint.backends.openvino import OpenVinoBackend
 
         return OpenVinoBackend(
             path, device=options.device, precision=options.precision, input_shape=shape, threads=options.threads
         )
-    if options.backend == "myriad_simulator" and source.blob is not None:
+    if options.backend == "myriad_simulator" and path is not None:
         from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 
-        return MyriadSimulatorBackend(source.blob, size=size, threads=options.threads)
+        return MyriadSimulatorBackend(path, size=size, threads=options.threads)
     there = [name for name in ("module", "onnx", "ir", "blob") if getattr(source, name) is not None]
     if source.blob is not None:
         hint = "; a blob runs on the backend myriad_simulator"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 
+from oakpoint.backends.identity import sha256_of_model
 from oakpoint.bundle.folder import is_bundle, open_bundle
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.chain.options import ConversionOptions
@@ -14,7 +15,6 @@ from oakpoint.convert.onnx_intake import fixed_batch, read_network
 from oakpoint.errors import UsageError
 from oakpoint.extractor import default_preprocess
 from oakpoint.features.types import DecodeOptions
-from oakpoint.files import sha256_of_file
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.networks.registry import LoadedNetwork, load_network
 
@@ -72,7 +72,7 @@ def _from_onnx(path: Path, options: ConversionOptions, preprocess: Preprocess) -
     _refuse_weights(path, options)
     model = read_network(path)
     _check_batch(path, model, options)
-    sha256 = sha256_of_file(path)
+    sha256 = sha256_of_model(path)
     weights = WeightsRecord(file=path.name, sha256=sha256, name="unknown", licence="unknown", origin="an ONNX file")
     decode = DecodeOptions.preset("superpoint")
     return Origin(name=path.name, weights=weights, preprocess=preprocess, decode=decode, model=model, parent=sha256)
@@ -106,7 +106,7 @@ def _from_bundle(path: Path, options: ConversionOptions) -> Origin:
         preprocess=default_preprocess(size),
         decode=manifest.decode,
         model=model,
-        parent=sha256_of_file(onnx_file),
+        parent=sha256_of_model(onnx_file),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,8 +38,8 @@ from oakpoint.cli.run_routes import (
     check_host_options,
     route_of,
 )
-from oakpoint.errors import UsageError
-from oakpoint.extractor import Extractor, load
+from oakpoint.errors import ImageError, UsageError
+from oakpoint.extractor import Extractor, Image, load
 from oakpoint.features.tracking import Tracker
 from oakpoint.images.sources import Source, open_source
 from oakpoint.oak.extractor import camera_extractor
@@ -140,11 +141,34 @@ def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
         if frames.kind == "image":
             followed = _run_on_image(frames, extractor, run)
         else:
-            tracked = tracked_frames((frame.image for frame in frames), extractor, run.tracker)
+            tracked = tracked_frames(_usable(frames, extractor), extractor, run.tracker)
             followed = follow(tracked, run, fps=frames.fps or FOLDER_FPS, length=frames.length)
         followed.facts["backend"] = extractor.description()
         followed.facts["unreadable"] = [f"{item.name}: {item.reason}" for item in frames.unreadable]
     return followed
+
+
+def _usable(frames: Source, extractor: Extractor) -> Iterator[Image]:
+    """The images that the network takes; in a folder, others are left out as long as there is one of them.
+
+    Raises:
+        ImageError: an image that it does not take, or not one in a folder.
+    """
+    refused: ImageError | None = None
+    any_taken = False
+    for frame in frames:
+        try:
+            extractor.check(frame.image)
+        except ImageError as error:
+            if frames.kind != "folder":
+                raise
+            frames.leave_out(frame, str(error))
+            refused = refused or error
+            continue
+        any_taken = True
+        yield frame.image
+    if refused is not None and not any_taken:
+        raise refused
 
 
 def _run_on_image(frames: Source, extractor: Extractor, run: Run) -> Followed:

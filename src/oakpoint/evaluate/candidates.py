@@ -6,7 +6,6 @@ import platform
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import final
@@ -24,7 +23,7 @@ from oakpoint.evaluate.protocol import Prepared
 from oakpoint.evaluate.selection import best
 from oakpoint.evaluate.specification import Specification
 from oakpoint.evaluate.timing import Timed
-from oakpoint.extractor import Extractor, load, model_identity
+from oakpoint.extractor import Extractor, load
 from oakpoint.features.hdf5 import read_features, stored_names
 from oakpoint.features.types import Features
 from oakpoint.geometry import inside_image
@@ -295,11 +294,7 @@ def _network_settings(
     if by_class and not is_bundle(Path(specification.model)):
         return None
     return {
-        "model": model_identity(specification.model, specification.weights),
-        "native": extractor.native,
-        "preprocess": asdict(extractor.preprocess),
-        "decode": asdict(extractor.decode),
-        "runtime": extractor.runtime,
+        **extractor.identity(),
         "version": version(_DISTRIBUTIONS[specification.backend]),
         **_host(threads),
     }

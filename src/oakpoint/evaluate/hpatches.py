@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError
 from oakpoint.evaluate.pairs import Dataset, Image, Sequence, SequenceImage, Skipped
+from oakpoint.files import shown_name
 from oakpoint.images.reading import IMAGE_SUFFIXES, read_image
 
 _HOMOGRAPHY_FILE = re.compile(r"H_1_([0-9]+)")
@@ -31,11 +32,15 @@ def read_dataset(folder: Path) -> Dataset:
     """
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}; expected a dataset")
-    if any(_HOMOGRAPHY_FILE.fullmatch(path.name) for path in folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ImageError(f"{folder}: cannot be read ({error.strerror})") from error
+    if any(_HOMOGRAPHY_FILE.fullmatch(path.name) for path in entries):
         places = [(folder, "")]
     else:
-        children = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        places = [(path, f"{path.name}/") for path in children]
+        children = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
+        places = [(path, f"{shown_name(path.name)}/") for path in children]
     sequences, skipped = [], []
     for place, prefix in places:
         outcome = _sequence_or_reason(place, prefix)
@@ -48,14 +53,16 @@ def read_dataset(folder: Path) -> Dataset:
         raise ImageError(
             f"{folder}: no usable sequence; expected folders with 1.ppm (or .png, .jpg), 2.ppm … and H_1_2 …{told}"
         )
-    return Dataset(str(folder), tuple(sequences), tuple(skipped))
+    return Dataset(shown_name(str(folder)), tuple(sequences), tuple(skipped))
 
 
 def _sequence_or_reason(folder: Path, prefix: str) -> Sequence | Skipped:
     try:
         return _read_sequence(folder, prefix)
     except ImageError as error:
-        return Skipped(folder.resolve().name, str(error))
+        return Skipped(shown_name(folder.resolve().name), str(error))
+    except OSError as error:
+        return Skipped(shown_name(folder.resolve().name), f"{error.filename}: cannot be read ({error.strerror})")
 
 
 def _read_sequence(folder: Path, prefix: str) -> Sequence:
@@ -81,7 +88,7 @@ def _read_sequence(folder: Path, prefix: str) -> Sequence:
     if not numbers:
         raise ImageError("no image but the first")
     return Sequence(
-        name=folder.resolve().name,
+        name=shown_name(folder.resolve().name),
         first=_image(images[_FIRST], prefix),
         others=tuple(_image(images[number], prefix) for number in numbers),
         other_from_first=tuple(read_homography(homographies[number]) for number in numbers),
@@ -103,7 +110,7 @@ def _image(path: Path, prefix: str) -> SequenceImage:
     def read() -> Image:
         return read_image(path)
 
-    return SequenceImage(f"{prefix}{path.name}", read)
+    return SequenceImage(f"{prefix}{shown_name(path.name)}", read)
 
 
 def read_homography(path: Path) -> NDArray[np.float64]:

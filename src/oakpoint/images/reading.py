@@ -10,7 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -66,10 +69,24 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
     return _as_uint8(path, pixels)
 
 
-def list_images(folder: Path | str, *, recursive: bool = False) -> tuple[str, ...]:
-    """Names of the images in a folder: relative to it, with ``/`` between parts, in natural order (2 before 10).
+@dataclass(frozen=True, slots=True)
+class FoundImages:
+    """What there is in a folder of images.
 
-    Files are told by suffix (``IMAGE_SUFFIXES``, in either case). Hidden files and folders are left out, and links to
+    Attributes:
+        names: relative to the folder, with ``/`` between parts, in natural order (2 before 10).
+        unreadable: subfolders that could not be read, and why.
+    """
+
+    names: tuple[str, ...]
+    unreadable: Mapping[str, str]
+
+
+def find_images(folder: Path | str, *, recursive: bool = False) -> FoundImages:
+    """The images in a folder.
+
+    Files are told by suffix (``IMAGE_SUFFIXES``, in either case), whether they can be read or not: a link that leads
+    nowhere is among them, so that it is not passed over in silence. Hidden files and folders are left out, and links to
     folders are not followed.
 
     Args:
@@ -83,21 +100,58 @@ def list_images(folder: Path | str, *, recursive: bool = False) -> tuple[str, ..
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     names: list[str] = []
-    for parent, subfolders, files in os.walk(folder, onerror=_raise_unreadable):
+    unreadable: dict[str, str] = {}
+
+    def note(error: OSError) -> None:
+        place, reason = Path(error.filename), f"this folder cannot be read ({error.strerror})"
+        if place == folder:
+            raise ImageError(f"{folder}: {reason}") from error
+        unreadable[place.relative_to(folder).as_posix()] = reason
+
+    for parent, subfolders, files in os.walk(folder, onerror=note):
         subfolders[:] = [name for name in subfolders if recursive and not name.startswith(".")]
         here = Path(parent)
         names += [
             (here / name).relative_to(folder).as_posix()
             for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES and (here / name).is_file()
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
         ]
-    return tuple(sorted(names, key=_natural_order))
+    return FoundImages(tuple(sorted(names, key=_natural_order)), unreadable)
+
+
+def list_images(folder: Path | str, *, recursive: bool = False) -> tuple[str, ...]:
+    """The names alone, of a folder whose subfolders can all be read.
+
+    Raises:
+        ImageError: no such folder, or it or a subfolder cannot be read.
+    """
+    found = find_images(folder, recursive=recursive)
+    for name, reason in found.unreadable.items():
+        raise ImageError(f"{Path(folder) / name}: {reason}")
+    return found.names
+
+
+def stat_of(path: Path) -> os.stat_result:
+    """Size and times of a file that images are read from.
+
+    Raises:
+        ImageError: no such file, not a regular one, or a folder on the way that may not be entered.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        reason = "a link that leads nowhere" if path.is_symlink() else "no such file"
+        raise ImageError(f"{path}: {reason}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
+        raise ImageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        raise ImageError(f"{path}: expected an image file, got {what}")
+    return found
 
 
 def _content(path: Path) -> NDArray[np.uint8]:
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "no such file"
-        raise ImageError(f"{path}: expected an image file, got {what}" if path.exists() else f"{path}: {what}")
+    stat_of(path)
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -143,7 +197,3 @@ def _as_uint8(path: Path, pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
 def _natural_order(name: str) -> tuple[list[str | int], str]:
     parts: list[str | int] = [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))]
     return parts, name
-
-
-def _raise_unreadable(error: OSError) -> None:
-    raise ImageError(f"{error.filename}: cannot be read ({error.strerror})") from error

@@ -13,6 +13,7 @@ hold their own pictures, so a playlist that calls itself ``.mp4`` cannot make it
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import math
 import os
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, UsageError
 from oakpoint.images.opencv import opening_video, quiet_opencv
-from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
+from oakpoint.images.reading import IMAGE_SUFFIXES, find_images, read_image
 
 SourceKind = Literal["image", "folder", "video", "webcam", "device"]
 
@@ -59,7 +60,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An image of a folder that could not be read."""
+    """An image of a folder, or a subfolder, that could not be read."""
 
     name: str
     reason: str
@@ -97,8 +98,16 @@ class Source:
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:
-        """The images left out so far because they could not be read."""
+        """The images left out so far because they could not be read or used."""
         return tuple(self._unreadable)
+
+    def leave_out(self, frame: Frame, reason: str) -> None:
+        """Count a frame that was read and cannot be used among those left out."""
+        self._leave_out(Unreadable(frame.name, reason))
+
+    def _leave_out(self, item: Unreadable) -> None:
+        _log.warning("%s: left out: %s", item.name, item.reason)
+        self._unreadable.append(item)
 
     @property
     def live(self) -> bool:
@@ -114,8 +123,7 @@ class Source:
         for item in self._items:
             if isinstance(item, Frame):
                 return item
-            _log.warning("%s: left out: %s", item.name, item.reason)
-            self._unreadable.append(item)
+            self._leave_out(item)
         self.close()
         raise StopIteration
 
@@ -176,11 +184,14 @@ def open_folder(folder: Path, *, recursive: bool = False) -> Source:
     Raises:
         ImageError: no such folder or no image in it; and on reaching the end, when not one of them could be read.
     """
-    names = list_images(folder, recursive=recursive)
+    found = find_images(folder, recursive=recursive)
+    names = found.names
     if not names:
         known = " ".join(IMAGE_SUFFIXES)
         raise ImageError(f"{folder}: no image in this folder{'' if recursive else ' itself'}; known are {known}")
-    return Source(_frames_of_folder(folder, names), kind="folder", name=folder.resolve().name, length=len(names))
+    left_out = tuple(Unreadable(name, reason) for name, reason in found.unreadable.items())
+    items = itertools.chain(left_out, _frames_of_folder(folder, names))
+    return Source(items, kind="folder", name=folder.resolve().name, length=len(names))
 
 
 def open_video(path: Path) -> Source:

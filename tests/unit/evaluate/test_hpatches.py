@@ -74,6 +74,26 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
         read_dataset(tmp_path)
 
 
+def test_a_sequence_that_may_not_be_read_is_skipped(tmp_path, monkeypatch):
+    sequence(tmp_path / "good")
+    sequence(tmp_path / "closed")
+    iterdir = Path.iterdir
+
+    def refusing(self):
+        if self.name in closed:
+            raise PermissionError(13, "Permission denied", str(self))
+        return iterdir(self)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    closed = {"closed"}
+    dataset = read_dataset(tmp_path)
+    assert [s.name for s in dataset.sequences] == ["good"]
+    assert "Permission denied" in dataset.skipped[0].reason
+    closed.add(tmp_path.name)
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_dataset(tmp_path)
+
+
 def test_homographies_are_scaled(tmp_path):
     (tmp_path / "H_1_2").write_text("2 0 4\n0 2 6\n0 0 2\n")
     assert read_homography(tmp_path / "H_1_2").tolist() == [[1, 0, 2], [0, 1, 3], [0, 0, 1]]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from oakpoint.errors import ImageError
-from oakpoint.images.reading import IMAGE_SUFFIXES, MAX_PIXELS, list_images, read_image
+from oakpoint.images.reading import IMAGE_SUFFIXES, MAX_PIXELS, find_images, list_images, read_image
 
 COLOUR = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 
@@ -137,6 +138,46 @@ def test_links_to_folders_are_not_followed(tmp_path):
     write(tmp_path / "set" / "a.png", COLOUR)
     (tmp_path / "set" / "loop").symlink_to(tmp_path / "set")
     assert list_images(tmp_path / "set", recursive=True) == ("a.png",)
+
+
+def test_what_only_looks_like_an_image_is_listed_and_said_when_it_is_read(tmp_path):
+    write(tmp_path / "a.png", COLOUR)
+    (tmp_path / "link.png").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert list_images(tmp_path) == ("a.png", "link.png", "pipe.png")
+    for name, reason in (("link.png", "a link that leads nowhere"), ("pipe.png", "not a regular file")):
+        with pytest.raises(ImageError, match=reason):
+            read_image(tmp_path / name)
+
+
+def test_a_subfolder_that_cannot_be_read(tmp_path, monkeypatch):
+    write(tmp_path / "a.png", COLOUR)
+    write(tmp_path / "closed" / "b.png", COLOUR)
+    scandir = os.scandir
+
+    def refusing(place):
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = find_images(tmp_path, recursive=True)
+    assert found.names == ("a.png",)
+    assert found.unreadable == {"closed": "this folder cannot be read (Permission denied)"}
+    assert list_images(tmp_path) == ("a.png",)
+    with pytest.raises(ImageError, match=r"closed: this folder cannot be read"):
+        list_images(tmp_path, recursive=True)
+    with pytest.raises(ImageError, match=r"closed: this folder cannot be read"):
+        find_images(tmp_path / "closed")
+
+
+def test_a_file_in_a_folder_that_may_not_be_entered(tmp_path, monkeypatch):
+    def refuse(self, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(ImageError, match=r"a.png: cannot be read \(Permission denied\)"):
+        read_image(tmp_path / "a.png")
 
 
 def test_a_folder_that_is_none(tmp_path):
