@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from small_network import SmallNetwork
 from torch import nn
 
 from oakpoint.training.teachers.protocol import TeacherOutputs
@@ -42,6 +43,28 @@ class LearntBrightness(nn.Module):
 
     def forward(self, images: torch.Tensor) -> TeacherOutputs:
         return TeacherOutputs((images * self.gain).clamp(0, 1), torch.cat([images, 1 - images], dim=1))
+
+
+def drawn_network() -> SmallNetwork:
+    """The small network with weights that are always the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return SmallNetwork()
+
+
+class WithNetwork(Brightness):
+    """Keeps a network with weights."""
+
+    def __init__(self) -> None:
+        self.network = drawn_network()
+
+
+class AroundNetwork(LearntBrightness):
+    """Is a torch module that holds one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = drawn_network()
 
 
 class OneOutput(nn.Module):

@@ -27,6 +27,7 @@ from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.convert.onnx_intake import host_outputs, take_onnx
+from oakpoint.convert.weights_in_onnx import facts_of
 from oakpoint.errors import ConversionError, ImageError, VerificationError
 from oakpoint.extractor import dense_outputs
 from oakpoint.files import sha256_of_file
@@ -184,6 +185,7 @@ class _Run:
                 input_name=INPUT,
                 output_names=OUTPUTS,
                 description=f"{self.title}: {network.weights.description()}",
+                facts=facts_of(network.weights),
             )
         else:
             assert model is not None

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.errors import UsageError, WeightsError
 from oakpoint.features.types import PRESETS
+from oakpoint.networks.header import DECODE_PRESET, header_of
+from oakpoint.networks.licences import record_of
 from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
@@ -98,14 +100,7 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
     """
     entry = NETWORKS.get(name) or NetworkEntry(_checked_location(name), "superpoint")
     with importing("torch", extra="torch"):
-        from oakpoint.networks.weights import (
-            DECODE_PRESET,
-            header_of,
-            initialise_randomly,
-            load_into,
-            read_state,
-            record_of,
-        )
+        from oakpoint.networks.weights import initialise_randomly, load_into, read_state
     module = build_network(name)
     if seed is None:
         weights = weights or shipped_weights(name)
