@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from oakpoint.errors import ImageError
 from oakpoint.extractor import Extractor
 from oakpoint.features.hdf5 import bind_settings, stored_names, write_features
-from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
+from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, no_image_in, read_image
 from oakpoint.images.sources import Source, open_video
 
 SETTINGS_BEFORE = {"decode subpixel": "none"}
@@ -59,7 +59,7 @@ def named_images(source: Path) -> tuple[list[NamedImage] | None, Iterator[NamedI
     if source.is_dir():
         names = list_images(source, recursive=True)
         if not names:
-            raise ImageError(f"{source}: no image in this folder; known are {' '.join(IMAGE_SUFFIXES)}")
+            raise ImageError(no_image_in(source, recursive=True))
         images = [NamedImage(name, lambda path=source / name: read_image(path)) for name in names]  # type: ignore[misc]
         return images, iter(images)
     if source.suffix.lower() in IMAGE_SUFFIXES or not source.exists():

@@ -19,7 +19,7 @@ from oakpoint.features.types import DecodeOptions
 from oakpoint.files import sha256_of_file
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.networks.licences import recognised_record
-from oakpoint.networks.registry import LoadedNetwork, load_network
+from oakpoint.networks.registry import LoadedNetwork, is_network_name, load_network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def open_origin(options: ConversionOptions) -> Origin:
         OakpointError: from reading weights, ONNX or bundle.
     """
     path = Path(options.model)
-    if is_bundle(path):
+    if is_bundle(path) or (path.is_dir() and not is_network_name(options.model)):
         return _from_bundle(path, options)
     if options.size is None:
         raise UsageError("size: needed for a network or an ONNX file, as --size 320x200 (width x height)")
@@ -124,5 +124,5 @@ def _from_bundle(path: Path, options: ConversionOptions) -> Origin:
 def _refuse_weights(path: Path, options: ConversionOptions) -> None:
     if options.weights is not None or options.seed is not None:
         raise UsageError(
-            f"{path}: holds its own weights; --weights and a random initialisation are for networks by name"
+            f"{path}: holds its own weights; leave out --weights and --random, which are for networks by name"
         )

@@ -22,7 +22,7 @@ from oakpoint.errors import ImageError, MissingExtraError, UsageError
 from oakpoint.evaluate.pairs import Dataset, Image, Sequence, SequenceImage, Skipped
 from oakpoint.images.photographs import photographs_in_wheels
 from oakpoint.images.preprocess import grey_from_image
-from oakpoint.images.reading import list_images, read_image
+from oakpoint.images.reading import list_images, no_image_in, read_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +78,14 @@ def synthetic_dataset(folder: Path | None, options: SyntheticOptions) -> Dataset
     if folder is not None:
         paths = {name: folder / name for name in list_images(folder, recursive=True)}
         if not paths:
-            raise ImageError(f"{folder}: no image in this folder")
+            raise ImageError(no_image_in(folder, recursive=True))
     else:
         paths = photographs_in_wheels()
         if not paths:
-            raise MissingExtraError("scikit-image, whose photographs synthetic pairs are made of,", "eval")
+            raise MissingExtraError(
+                "scikit-image, whose photographs synthetic pairs are made of (or give --dataset or --photographs),",
+                "eval",
+            )
     sequences, skipped = [], []
     for name, path in paths.items():
         outcome = _sequence_or_reason(name, path, options)

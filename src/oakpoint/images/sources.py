@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, UsageError
 from oakpoint.images.opencv import environment, quiet_opencv
-from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
+from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, no_image_in, read_image
 
 SourceKind = Literal["image", "folder", "video", "webcam", "device"]
 
@@ -186,8 +186,7 @@ def open_folder(folder: Path, *, recursive: bool = False) -> Source:
     """
     names = list_images(folder, recursive=recursive)
     if not names:
-        known = " ".join(IMAGE_SUFFIXES)
-        raise ImageError(f"{folder}: no image in this folder{'' if recursive else ' itself'}; known are {known}")
+        raise ImageError(no_image_in(folder, recursive=recursive))
     return Source(_frames_of_folder(folder, names), kind="folder", name=folder.resolve().name, length=len(names))
 
 

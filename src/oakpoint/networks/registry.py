@@ -107,7 +107,7 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
     if weights is None and seed is None:
         raise UsageError(f"{name}: weights are needed: --weights FILE{entry.weights_hint}")
     if weights is not None and seed is not None:
-        raise UsageError(f"{name}: expected a weights file or a random initialisation, got both")
+        raise UsageError(f"{name}: expected a weights file (--weights) or a random initialisation (--random), got both")
     preset = own_preset(module) or entry.decode_preset
     if weights is not None:
         state = read_state(weights)
@@ -132,7 +132,8 @@ def reload_network(name: str, record: WeightsRecord, weights: Path | None) -> Lo
     network = load_network(name, weights)
     if network.weights.sha256 != record.sha256:
         raise WeightsError(
-            f"{weights}: expected the bundle's weights (sha256 {record.sha256}), got {network.weights.sha256}"
+            f"{weights}: expected the bundle's weights ({record.file}, sha256 {record.sha256}), got "
+            f"{network.weights.sha256}; give that file with --weights, or convert this one"
         )
     return network
 

@@ -30,7 +30,9 @@ def load_photographs(folder: Path | None) -> dict[str, NDArray[np.uint8]]:
         return {name: read_image(folder / name) for name in list_images(folder)[:MAX_IMAGES]}
     found = {name: path for name, path in photographs_in_wheels().items() if name in PHOTOGRAPHS}
     if not found:
-        raise MissingExtraError("scikit-image, whose photographs conversions are verified on,", "torch")
+        raise MissingExtraError(
+            "scikit-image, whose photographs conversions are verified on (or give --images DIR),", "torch"
+        )
     return {name: read_image(path) for name, path in found.items()}
 
 

@@ -159,11 +159,12 @@ def open_teacher(
         made = instance_of(name)
         if _is_teacher(made):
             return _own_teacher(name, made, weights, device, accept_licence=accept_licence)
-    if weights is None and shipped_weights(name) is None and name in NETWORKS:
+    if weights is None and shipped_weights(name) is None:
         raise UsageError(f"teacher {name}: weights are needed: --teacher-weights FILE")
     if weights is not None:
         check_licence(weights, read_state(weights), ROLE, accepted=accept_licence)
     if name in TEACHERS:
+        assert weights is not None, "no family comes with weights"
         return _member(name, TEACHERS[name], weights, device)
     network = load_network(name, weights)
     module = network.module.to(device)
@@ -195,9 +196,7 @@ def teacher_outputs_from_dense(outputs: Outputs) -> TeacherOutputs:
     return TeacherOutputs(nn.functional.pixel_shuffle(cells, CELL_PX), desc)
 
 
-def _member(name: str, entry: TeacherEntry, weights: Path | None, device: torch.device) -> NetworkTeacher:
-    if weights is None:
-        raise UsageError(f"teacher {name}: weights are needed: expected a weights file, got none")
+def _member(name: str, entry: TeacherEntry, weights: Path, device: torch.device) -> NetworkTeacher:
     state = without_prefix(read_state(weights))
     try:
         module = entry.family.from_state(state)
@@ -219,7 +218,10 @@ def _own_teacher(
             load_into(teacher, state, weights)
         teacher.to(device).eval().requires_grad_(False)
     elif weights is not None:
-        raise UsageError(f"teacher {name}: expected no weights, which only a torch module takes, got {weights}")
+        raise UsageError(
+            f"teacher {name}: expected no weights, which only a torch module takes, got {weights}; leave out "
+            "--teacher-weights"
+        )
     restriction = restriction_of_values(_arrays_within(teacher))
     check_restriction(f"teacher {name}", restriction, ROLE, accepted=accept_licence)
     return OwnTeacher(teacher, restriction)
