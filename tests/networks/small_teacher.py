@@ -6,6 +6,7 @@ import torch
 from small_network import SmallNetwork
 from torch import nn
 
+from oakpoint.networks.weights import initialise_randomly
 from oakpoint.training.teachers.protocol import TeacherOutputs
 
 
@@ -65,6 +66,14 @@ class AroundNetwork(LearntBrightness):
     def __init__(self) -> None:
         super().__init__()
         self.network = drawn_network()
+
+
+class BringsWeights(SmallNetwork):
+    """A student whose class sets its weights itself: those of the small network with seed 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        initialise_randomly(self, 0)
 
 
 class OneOutput(nn.Module):
