@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from oakpoint.errors import WeightsError
-from oakpoint.networks.header import is_safetensors
+from oakpoint.networks.header import beginning_of, is_safetensors
 from oakpoint.runtimes import importing
 
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "params", "weights")
@@ -68,15 +68,15 @@ def _refuse_foreign(path: Path) -> None:
     """
     if path.suffix == ".onnx":
         raise WeightsError(f"{path}: an ONNX file, which holds network and weights; give it in place of a network")
-    with path.open("rb") as file:
-        start = file.read(64).lstrip()
+    start = beginning_of(path, 64).lstrip()
     for magic, what in _MAGIC.items():
         if start.startswith(magic):
             raise WeightsError(f"{path}: expected a weights file, got {what}")
     if not zipfile.is_zipfile(path):
         return
     try:
-        names = zipfile.ZipFile(path).namelist()
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return  # torch has its own word for it
     inner = {name.partition("/")[2] for name in names}

@@ -18,12 +18,28 @@ _LENGTH_BYTES = 8
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file is of that format, by its name or by how it begins."""
+    """Whether a file is of that format, by its name or by how it begins.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
     if path.suffix == ".safetensors":
         return True
-    with path.open("rb") as file:
-        start = file.read(_LENGTH_BYTES + 1)
+    start = beginning_of(path, _LENGTH_BYTES + 1)
     return start[_LENGTH_BYTES:] == b"{" and int.from_bytes(start[:_LENGTH_BYTES], "little") < path.stat().st_size
+
+
+def beginning_of(path: Path, count: int) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def header_of(path: Path) -> dict[str, str]:
