@@ -16,7 +16,7 @@ from oakpoint.extractor import Extractor
 from oakpoint.features.hdf5 import Facts, FeaturesWriter, check_name, refusal_of, stored_sources, writing_features
 from oakpoint.features.types import Features
 from oakpoint.images.origin import ImageOrigin
-from oakpoint.images.reading import IMAGE_SUFFIXES, find_images, read_image
+from oakpoint.images.reading import IMAGE_SUFFIXES, find_images, no_image_in, read_image
 from oakpoint.images.sources import Source, open_video
 
 SETTINGS_BEFORE = {"decode subpixel": "none"}
@@ -82,7 +82,7 @@ def named_images(source: Path) -> tuple[list[NamedImage] | None, Iterator[NamedI
     if source.is_dir():
         found = find_images(source, recursive=True)
         if not found.names:
-            raise ImageError(f"{source}: no image in this folder; known are {' '.join(IMAGE_SUFFIXES)}")
+            raise ImageError(no_image_in(source, recursive=True))
         images = [_unreadable(name, f"{source / name}: {reason}") for name, reason in found.unreadable.items()]
         images += [_image_of_file(ImageOrigin(source, name)) for name in found.names]
         return images, iter(images)

@@ -19,7 +19,7 @@ from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.cache import BackendCache
 from oakpoint.backends.identity import described_network, identity_of_network, sha256_of_model
 from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, file_that_runs, open_backend
-from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
+from oakpoint.bundle.folder import Bundle, bundle_near, is_bundle, open_bundle
 from oakpoint.bundle.records import ArtifactKind
 from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
 from oakpoint.features.decode import decode, in_frame
@@ -225,7 +225,10 @@ class Extractor:
         height, width = image.shape[:2]
         size = (width // CELL_PX * CELL_PX, height // CELL_PX * CELL_PX)
         if 0 in size:
-            raise ImageError(f"expected an image of at least {CELL_PX}×{CELL_PX} px, got {width}×{height}")
+            raise ImageError(
+                f"expected an image of at least {CELL_PX}×{CELL_PX} px, got {width}×{height}; give a size to scale it "
+                "to (--size 320x240)"
+            )
         return replace(self.preprocess, size=size, resize="cut")
 
 
@@ -281,7 +284,10 @@ def load(
         preprocess = default_preprocess((CELL_PX, CELL_PX))
         options_decode = DecodeOptions.preset(network.decode_preset)
     else:
-        raise UsageError(f"{model}: neither a bundle (no manifest.json) nor a .onnx file nor a network's name")
+        raise UsageError(
+            f"{model}: neither a bundle (no manifest.json) nor a .onnx or .blob file nor a network's name"
+            f"{bundle_near(Path(model))}"
+        )
     native = size in (None, "native")
     if isinstance(size, tuple):
         preprocess = replace(preprocess, size=size)

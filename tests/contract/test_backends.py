@@ -283,7 +283,7 @@ def test_no_threads(threads: int) -> None:
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "openvino"])
 @pytest.mark.parametrize("choice", [{"device": "GPU"}, {"precision": "bf16"}])
 def test_devices_and_precisions_are_openvinos(backend: str, choice: dict[str, str]) -> None:
-    with pytest.raises(UsageError, match=f"backend {backend} runs on the CPU .*chosen with the backend openvino"):
+    with pytest.raises(UsageError, match=f"backend {backend} runs on the CPU .*chosen with --backend openvino"):
         RuntimeOptions(backend=backend, **choice)
 
 

@@ -22,8 +22,9 @@ from safetensors.torch import load_file, save_file
 import oakpoint
 from oakpoint.files import holding_folder
 from oakpoint.networks.acorn import Acorn
+from oakpoint.networks.licences import record_of
 from oakpoint.networks.registry import load_network
-from oakpoint.networks.weights import read_state, record_of
+from oakpoint.networks.weights import read_state
 from oakpoint.training import labelling
 from oakpoint.training.checkpoint import progress_of
 from oakpoint.training.synthetic.images import synthetic_image

@@ -47,7 +47,10 @@ class MyriadSimulatorBackend(Backend):
         self.outputs = tuple(_spec(tensor) for tensor in blob.outputs)
         if size is not None and self.inputs[0].shape[-2:] != (size[1], size[0]):
             height, width = self.inputs[0].shape[-2:]
-            raise UsageError(f"{path}: compiled for {width}x{height}, not for {size[0]}x{size[1]}; a blob has one size")
+            raise UsageError(
+                f"{path}: compiled for {width}x{height}, not for {size[0]}x{size[1]}; a blob has one size: "
+                "leave out --size, or convert for another"
+            )
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
         try:

@@ -90,13 +90,15 @@ def _check_device(core: Any, device: str, precision: str) -> None:
     if device == "AUTO":
         return
     if device not in available:
-        raise BackendError(f"OpenVINO finds no {device} here, only {', '.join(sorted(available))}")
+        raise BackendError(
+            f"OpenVINO finds no {device} here, only {', '.join(sorted(available))}; choose one with --device"
+        )
     capabilities = set(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
     wanted = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}[precision]
     if wanted not in capabilities:
         raise BackendError(
             f"OpenVINO's {device} here does not offer {precision}; it offers "
-            f"{', '.join(sorted(c for c in capabilities if c in ('FP32', 'BF16', 'FP16')))}"
+            f"{', '.join(sorted(c for c in capabilities if c in ('FP32', 'BF16', 'FP16')))}; choose with --precision"
         )
 
 

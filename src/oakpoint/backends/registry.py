@@ -63,7 +63,7 @@ class RuntimeOptions:
         if self.backend != "openvino" and (self.device, self.precision) != ("CPU", "f32"):
             raise UsageError(
                 f"backend {self.backend} runs on the CPU at its own precision, not {self.device} {self.precision}; "
-                "devices and precisions are chosen with the backend openvino"
+                "devices and precisions are chosen with --backend openvino"
             )
 
 
@@ -103,7 +103,7 @@ def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[in
         return MyriadSimulatorBackend(path, size=size, threads=options.threads)
     there = [name for name in ("module", "onnx", "ir", "blob") if getattr(source, name) is not None]
     if source.blob is not None:
-        hint = "; a blob runs on the backend myriad_simulator"
+        hint = "; a blob runs with --backend myriad_simulator"
     else:
         hint = "; give --weights for the torch backend" if options.backend == "torch" else ""
     raise UsageError(f"backend {options.backend}: the model is at hand as {', '.join(there) or 'nothing'} only{hint}")

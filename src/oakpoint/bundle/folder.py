@@ -34,6 +34,20 @@ def is_bundle(path: Path) -> bool:
     return (path / MANIFEST_FILE).is_file()
 
 
+def bundle_near(path: Path) -> str:
+    """The end of a message on a path that is no bundle: which bundle lies in it or around it; empty where none does."""
+    if path.is_dir():
+        below: list[Path] = []
+        with contextlib.suppress(OSError):  # what cannot be looked into is not what was asked about
+            below = sorted(child for child in path.iterdir() if is_bundle(child))
+        if below:
+            others = f", and {len(below) - 1} more there" if len(below) > 1 else ""
+            return f"; {below[0]} is a bundle{others}: give that folder"
+    elif path.exists() and is_bundle(path.parent):
+        return f"; the folder {path.parent} is a bundle: give that"
+    return ""
+
+
 def open_bundle(folder: Path) -> Bundle:
     """Open a bundle and check every file that its manifest names against its sha256.
 
@@ -41,7 +55,8 @@ def open_bundle(folder: Path) -> Bundle:
         BundleError: no bundle; a file missing, altered or outside the folder.
     """
     if not is_bundle(folder):
-        raise BundleError(f"{folder}: not a bundle (no {MANIFEST_FILE}); make one with: oakpoint convert")
+        remedy = bundle_near(folder) or "; make one with: oakpoint convert"
+        raise BundleError(f"{folder}: not a bundle (no {MANIFEST_FILE}){remedy}")
     manifest = read_manifest(folder / MANIFEST_FILE)
     for name, expected in manifest.hashes().items():
         path = folder / name
@@ -77,7 +92,8 @@ def check_replaceable(folder: Path) -> None:
         raise OutputError(f"{folder}: holds files and is not a bundle; choose another --out") from error
     if foreign := sorted(present - own):
         raise OutputError(
-            f"{folder}: {foreign[0]} is not part of the bundle there and would be lost; move it away first"
+            f"{folder}: {foreign[0]} is not part of the bundle there and would be lost; move it away first, or choose "
+            "another --out"
         )
 
 

@@ -27,10 +27,12 @@ from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.convert.onnx_intake import host_outputs, take_onnx
+from oakpoint.convert.weights_in_onnx import facts_of
 from oakpoint.errors import ConversionError, ImageError, VerificationError
 from oakpoint.extractor import dense_outputs
 from oakpoint.files import sha256_of_file
 from oakpoint.images.preprocess import Preprocess
+from oakpoint.images.reading import no_image_in
 from oakpoint.myriad.superblob import require_bsdiff4, superblob_from_blobs
 from oakpoint.myriad.toolchain import ensure_toolchain, supported_platform
 from oakpoint.networks.registry import LoadedNetwork
@@ -144,7 +146,7 @@ class _Run:
             self._check_interface(self.origin.network)
         images = load_photographs(self.options.images)
         if not images:
-            raise ImageError(f"{self.options.images}: no image in this folder to verify on")
+            raise ImageError(f"{no_image_in(self.options.images or Path())}, or leave out --images")
         self.verifier = StageVerifier(images, self.preprocess, self.origin.decode)
         if not self.options.reaches("blob"):
             return
@@ -184,6 +186,7 @@ class _Run:
                 input_name=INPUT,
                 output_names=OUTPUTS,
                 description=f"{self.title}: {network.weights.description()}",
+                facts=facts_of(network.weights),
             )
         else:
             assert model is not None

@@ -97,6 +97,12 @@ def convert_command(
         if report.verdict is Verdict.FAIL:
             print_error(f"kept although it failed at {report.stage}: {report.summary}")
             raise typer.Exit(EXIT_FAILED)
+    if not conversion.reports:
+        print_error(
+            f"nothing was compared: {conversion.folder} starts from this ONNX and ends with it; --to ir, blob or "
+            "archive compares the next stage with it"
+        )
+        raise typer.Exit(EXIT_NOTHING_COMPARED)
     uncompared = [report for report in conversion.reports if report.verdict is Verdict.NOTHING_COMPARED]
     if uncompared:
         print_error(f"{uncompared[0].stage}: nothing was compared ({uncompared[0].summary})")

@@ -14,6 +14,7 @@ from oakpoint.chain.verification import verify_bundle
 from oakpoint.cli.console import err, out, print_json, print_warning, verdict_text
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json, Weights
+from oakpoint.images.reading import no_image_in
 from oakpoint.verify.photographs import load_photographs
 
 EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
@@ -29,6 +30,8 @@ def verify_command(
     opened = open_bundle(bundle)
     notice = notice_for(str(bundle))
     photographs = load_photographs(images)
+    if images is not None and not photographs:
+        print_warning(no_image_in(images))
     with err.status(f"comparing on {len(photographs)} images …"):
         reports = verify_bundle(opened, photographs, weights)
     if as_json:
@@ -36,6 +39,8 @@ def verify_command(
     else:
         for report in reports:
             print_report(report)
+    if not reports:
+        print_warning(f"nothing was compared: {bundle} holds one model, and nothing that it was made from or into")
     verdicts = {report.verdict for report in reports}
     for report in reports:
         if report.verdict is Verdict.NOTHING_COMPARED:

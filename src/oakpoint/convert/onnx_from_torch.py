@@ -7,7 +7,7 @@ import io
 import logging
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ def write_onnx(
     input_name: str,
     output_names: Sequence[str],
     description: str = "",
+    facts: Mapping[str, str] | None = None,
 ) -> str:
     """Export a network to ONNX: float32 ``input`` (N, 1, H, W), the batch left open where the network allows it.
 
@@ -44,6 +45,7 @@ def write_onnx(
         input_name: name of the input.
         output_names: names of the outputs, in the order in which the network returns them.
         description: what the model says of itself, for whoever opens it in a viewer.
+        facts: the same for programs: the model's metadata.
 
     Returns:
         The tool that did it, with its version.
@@ -73,6 +75,7 @@ def write_onnx(
                 raise ConversionError(f"torch cannot export the network: {_reason(_root(error))}") from error
     _strip_metadata(model)
     model.doc_string = description
+    onnx.helper.set_model_props(model, dict(facts or {}))
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as error:

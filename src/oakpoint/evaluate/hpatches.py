@@ -36,7 +36,7 @@ def read_dataset(folder: Path) -> Dataset:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise ImageError(f"{folder}: cannot be read ({error.strerror})") from error
-    if any(_HOMOGRAPHY_FILE.fullmatch(path.name) for path in entries):
+    if _is_sequence(folder):
         places = [(folder, "")]
     else:
         children = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
@@ -49,11 +49,27 @@ def read_dataset(folder: Path) -> Dataset:
         else:
             skipped.append(outcome)
     if not sequences:
+        below = next((place for place, _ in places if _holds_sequences(place)), None)
+        if below is not None:
+            raise ImageError(
+                f"{folder}: no usable sequence, but {below} has some; give that folder (--dataset {below})"
+            )
         told = f": {skipped[0].sequence}: {skipped[0].reason}" if skipped else ""
         raise ImageError(
             f"{folder}: no usable sequence; expected folders with 1.ppm (or .png, .jpg), 2.ppm … and H_1_2 …{told}"
         )
     return Dataset(shown_name(str(folder)), tuple(sequences), tuple(skipped))
+
+
+def _is_sequence(folder: Path) -> bool:
+    return any(_HOMOGRAPHY_FILE.fullmatch(path.name) for path in folder.iterdir())
+
+
+def _holds_sequences(folder: Path) -> bool:
+    try:
+        return any(path.is_dir() and _is_sequence(path) for path in folder.iterdir())
+    except OSError:  # what may not be read is not what was asked about
+        return False
 
 
 def _sequence_or_reason(folder: Path, prefix: str) -> Sequence | Skipped:
@@ -123,8 +139,11 @@ def read_homography(path: Path) -> NDArray[np.float64]:
         numbers = [float(word) for word in path.read_text(encoding="utf-8").split()]
     except (OSError, ValueError) as error:
         raise ImageError(f"{path.name}: expected nine numbers, got something else ({error})") from error
-    if len(numbers) != 9 or not np.isfinite(numbers).all():
+    if len(numbers) != 9:
         raise ImageError(f"{path.name}: expected nine finite numbers, got {len(numbers)}")
+    if not np.isfinite(numbers).all():
+        place, number = next((place, number) for place, number in enumerate(numbers, 1) if not np.isfinite(number))
+        raise ImageError(f"{path.name}: expected nine finite numbers, got {number} as number {place}")
     homography = np.array(numbers).reshape(3, 3)
     if np.linalg.matrix_rank(homography) < 3:
         raise ImageError(f"{path.name}: the homography cannot be inverted")

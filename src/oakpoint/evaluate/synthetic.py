@@ -23,7 +23,7 @@ from oakpoint.evaluate.pairs import Dataset, Image, Sequence, SequenceImage, Ski
 from oakpoint.files import shown_name
 from oakpoint.images.photographs import photographs_in_wheels
 from oakpoint.images.preprocess import grey_from_image
-from oakpoint.images.reading import find_images, read_image
+from oakpoint.images.reading import find_images, no_image_in, read_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +82,14 @@ def synthetic_dataset(folder: Path | None, options: SyntheticOptions) -> Dataset
         skipped += [Skipped(shown_name(name), reason) for name, reason in found.unreadable.items()]
         paths = {shown_name(name): folder / name for name in found.names}
         if not paths:
-            raise ImageError(f"{folder}: no image in this folder")
+            raise ImageError(no_image_in(folder, recursive=True))
     else:
         paths = photographs_in_wheels()
         if not paths:
-            raise MissingExtraError("scikit-image, whose photographs synthetic pairs are made of,", "eval")
+            raise MissingExtraError(
+                "scikit-image, whose photographs synthetic pairs are made of (or give --dataset or --photographs),",
+                "eval",
+            )
     for name, path in paths.items():
         outcome = _sequence_or_reason(name, path, options)
         if isinstance(outcome, Sequence):

@@ -7,6 +7,7 @@ that keypoints written for them lie where they expect.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -148,6 +149,19 @@ def stat_of(path: Path) -> os.stat_result:
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise ImageError(f"{path}: expected an image file, got {what}")
     return found
+
+
+def no_image_in(folder: Path, *, recursive: bool = False) -> str:
+    """What to say of a folder in which ``list_images`` found none; it names a subfolder that has some."""
+    known = f"known are {' '.join(IMAGE_SUFFIXES)}"
+    if recursive:
+        return f"{folder}: no image in this folder; {known}"
+    text = f"{folder}: no image in this folder itself"
+    with contextlib.suppress(ImageError):  # a subfolder that cannot be read is not what was asked about
+        if names := list_images(folder, recursive=True):
+            below = folder / Path(names[0]).parent
+            return f"{text}, but {below} has {len(list_images(below))}; give that folder"
+    return f"{text}; {known}"
 
 
 def _content(path: Path) -> NDArray[np.uint8]:

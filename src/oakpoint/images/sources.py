@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, UsageError
 from oakpoint.images.opencv import opening_video, quiet_opencv
-from oakpoint.images.reading import IMAGE_SUFFIXES, find_images, read_image
+from oakpoint.images.reading import IMAGE_SUFFIXES, find_images, no_image_in, read_image
 
 SourceKind = Literal["image", "folder", "video", "webcam", "device"]
 
@@ -187,8 +187,7 @@ def open_folder(folder: Path, *, recursive: bool = False) -> Source:
     found = find_images(folder, recursive=recursive)
     names = found.names
     if not names:
-        known = " ".join(IMAGE_SUFFIXES)
-        raise ImageError(f"{folder}: no image in this folder{'' if recursive else ' itself'}; known are {known}")
+        raise ImageError(no_image_in(folder, recursive=recursive))
     left_out = tuple(Unreadable(name, reason) for name, reason in found.unreadable.items())
     items = itertools.chain(left_out, _frames_of_folder(folder, names))
     return Source(items, kind="folder", name=folder.resolve().name, length=len(names))

@@ -35,7 +35,9 @@ def load_photographs(folder: Path | None) -> dict[str, NDArray[np.uint8]]:
         return _readable_images(folder)
     found = {name: path for name, path in photographs_in_wheels().items() if name in PHOTOGRAPHS}
     if not found:
-        raise MissingExtraError("scikit-image, whose photographs conversions are verified on,", "torch")
+        raise MissingExtraError(
+            "scikit-image, whose photographs conversions are verified on (or give --images DIR),", "torch"
+        )
     return {name: read_image(path) for name, path in found.items()}
 
 

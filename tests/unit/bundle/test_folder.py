@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,18 @@ def test_no_bundle(tmp_path: Path) -> None:
         assert not is_bundle(path)
         with pytest.raises(BundleError, match=r"not a bundle .no manifest.json.; make one with: oakpoint convert"):
             open_bundle(path)
+
+
+def test_a_bundle_in_the_folder_or_around_the_file_is_named(bundle: Path) -> None:
+    with pytest.raises(
+        BundleError, match=rf"^{bundle.parent}: not a bundle .*; {bundle} is a bundle: give that folder"
+    ):
+        open_bundle(bundle.parent)
+    with pytest.raises(BundleError, match=rf"; the folder {bundle} is a bundle: give that"):
+        open_bundle(bundle / "manifest.json")
+    second = Path(shutil.copytree(bundle, bundle.parent / "second"))
+    with pytest.raises(BundleError, match=rf"; {min(bundle, second)} is a bundle, and 1 more there: give that folder"):
+        open_bundle(bundle.parent)
 
 
 def test_what_may_be_replaced(bundle: Path, tmp_path: Path) -> None:

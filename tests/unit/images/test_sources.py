@@ -78,6 +78,16 @@ def test_a_folder_without_images(tmp_path):
         open_source(str(tmp_path))
 
 
+def test_a_folder_above_the_images_names_it(tmp_path):
+    for name in ("1.png", "2.png"):
+        write_image(tmp_path / "a" / "b" / name)
+    with pytest.raises(
+        ImageError, match=rf"^{tmp_path}: no image in this folder itself, but {tmp_path}/a/b has 2; give"
+    ):
+        open_source(str(tmp_path))
+    assert open_source(str(tmp_path), recursive=True).length == 2
+
+
 @pytest.mark.parametrize(
     ("name", "fourcc"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("größe 画 %d.mov", "mp4v")]
 )
