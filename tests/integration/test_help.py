@@ -48,6 +48,11 @@ def test_v_means_the_same_before_and_after_the_command(words: list[str]) -> None
         root.setLevel(before)
 
 
+def test_options_are_those_that_the_command_declares() -> None:
+    options = {name for parameter in GROUP.commands["convert"].params for name in parameter.opts}  # type: ignore[attr-defined]
+    assert {"--out", "--json", "--size", "--verbose"} <= options
+
+
 def test_shells_can_complete() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "oakpoint"],

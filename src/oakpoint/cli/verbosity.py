@@ -28,8 +28,11 @@ def with_verbose(command: Callable[..., Any]) -> Callable[..., Any]:
         log_what_is_done(verbose)
         return command(**arguments)
 
-    option = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
-    parameters = inspect.signature(command).parameters.values()
-    verbose_command.__signature__ = inspect.Signature([*parameters, option])  # type: ignore[attr-defined]
-    verbose_command.__annotations__ = {**get_type_hints(command, include_extras=True), "verbose": Verbose}
+    hints = get_type_hints(command, include_extras=True) | {"verbose": Verbose}
+    option = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False)
+    parameters = [*inspect.signature(command).parameters.values(), option]
+    verbose_command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [parameter.replace(annotation=hints[parameter.name]) for parameter in parameters]
+    )
+    verbose_command.__annotations__ = hints
     return verbose_command
