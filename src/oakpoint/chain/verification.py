@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from oakpoint.features.types import DecodeOptions, Outputs
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.superblob import blobs_from_superblob
 from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, reload_network
-from oakpoint.verify.constants import share_equal_by_name, share_rounded_in_ir
+from oakpoint.verify.constants import compare_ir_constants, share_equal_by_name
 from oakpoint.verify.stages import Images, verify_stage
 from oakpoint.verify.superblob import verify_shaves
 from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE, tolerances_of
@@ -56,6 +57,7 @@ class StageVerifier:
         onnx, ir = source.onnx, source.ir
         assert onnx is not None
         assert ir is not None
+        constants = cache(lambda: compare_ir_constants(onnx, ir))
         return verify_stage(
             IR_STAGE,
             lambda: self._open(source, "onnxruntime"),
@@ -63,7 +65,10 @@ class StageVerifier:
             images=self.images,
             preprocess=self.preprocess,
             decode=self.decode,
-            further={"weights rounded to FP16": lambda: share_rounded_in_ir(onnx, ir)},
+            further={
+                "weights rounded to FP16": lambda: constants().share_equal,
+                "share of the weights compared": lambda: constants().share_compared,
+            },
         )
 
     def blob_of_onnx(self, source: ModelSource, heads: HeadsName) -> StageReport:
