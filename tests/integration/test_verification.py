@@ -19,6 +19,7 @@ from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource
 from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.verification import StageVerifier, verify_bundle
+from oakpoint.convert.heads import Heads
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import WeightsError
@@ -159,9 +160,9 @@ def test_a_model_for_the_transposed_size_fails(
 @pytest.mark.compiler
 def test_a_blob_for_the_transposed_size_fails(verifier: StageVerifier, small_blob_bundle: Path) -> None:
     source = ModelSource(onnx=small_blob_bundle / "model.onnx", blob=small_blob_bundle / "model.blob")
-    assert verifier.blob_of_onnx(source, "dense").verdict is Verdict.PASS
+    assert verifier.blob_of_onnx(source, Heads("dense")).verdict is Verdict.PASS
     turned = replace(verifier, preprocess=default_preprocess((SIZE[1], SIZE[0])))
-    report = turned.blob_of_onnx(source, "dense")
+    report = turned.blob_of_onnx(source, Heads("dense"))
     assert report.verdict is Verdict.FAIL
     assert "compiled for 160x120, not for 120x160" in report.summary
 

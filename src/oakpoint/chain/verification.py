@@ -14,12 +14,16 @@ from oakpoint.backends.registry import OUTPUTS, ModelSource, RuntimeOptions, ope
 from oakpoint.bundle.folder import Bundle
 from oakpoint.bundle.records import HeadsName, StageReport, Verdict
 from oakpoint.convert.descriptor_basis import descriptor_basis
-from oakpoint.errors import MissingExtraError, UsageError
+from oakpoint.convert.device_graph import device_graph
+from oakpoint.convert.heads import Heads
+from oakpoint.errors import BlobError, ConversionError, MissingExtraError, UsageError
 from oakpoint.features.sampling import unit_norm
 from oakpoint.features.types import DecodeOptions, Outputs
 from oakpoint.images.preprocess import Preprocess
+from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.superblob import blobs_from_superblob
 from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, reload_network
+from oakpoint.verify.blob_constants import ConstantsReport, compare_blob_constants
 from oakpoint.verify.constants import compare_ir_constants, share_equal_by_name
 from oakpoint.verify.stages import Images, verify_stage
 from oakpoint.verify.superblob import verify_shaves
@@ -71,7 +75,7 @@ class StageVerifier:
             },
         )
 
-    def blob_of_onnx(self, source: ModelSource, heads: HeadsName) -> StageReport:
+    def blob_of_onnx(self, source: ModelSource, heads: Heads) -> StageReport:
         """Compare the blob, executed by the simulator, with the ONNX that it was compiled from.
 
         Args:
@@ -79,8 +83,10 @@ class StageVerifier:
             heads: what the blob puts out: where descriptors are normalised on the device, the reference's are too, and
                 where they were reduced, they are taken back to the reference's values.
         """
-        onnx = source.onnx
+        onnx, blob = source.onnx, source.blob
         assert onnx is not None
+        assert blob is not None
+        constants = cache(lambda: self._constants_of_blob(onnx, blob, heads))
         return verify_stage(
             BLOB_STAGE,
             lambda: self._open(source, "onnxruntime"),
@@ -89,11 +95,23 @@ class StageVerifier:
             preprocess=self.preprocess,
             candidate_preprocess=replace(self.preprocess, baked=True),
             decode=self.decode,
+            further={
+                "constants as in the device graph": lambda: constants().share_equal,
+                "share of the constants compared": lambda: constants().share_compared,
+            },
             claim=BLOB_CLAIM,
-            tolerances=tolerances_of(BLOB_STAGE, heads),
-            of_reference=_at_unit_norm if heads in UNIT_DESCRIPTORS else _as_it_is,
-            of_candidate=_lifting(onnx) if heads == "reduced" else _as_it_is,
+            tolerances=tolerances_of(BLOB_STAGE, heads.name),
+            of_reference=_at_unit_norm if heads.name in UNIT_DESCRIPTORS else _as_it_is,
+            of_candidate=_lifting(onnx) if heads.name == "reduced" else _as_it_is,
         )
+
+    def _constants_of_blob(self, onnx: Path, blob: Path, heads: Heads) -> ConstantsReport:
+        """The blob's constants against the device graph's, made again; empty where one of the two cannot be had."""
+        try:
+            graph = device_graph(onnx, size=self.preprocess.size, scale=self.preprocess.scale, heads=heads)
+            return compare_blob_constants(read_blob(blob), graph)
+        except (BlobError, ConversionError):  # opening the candidate says what is wrong with it
+            return ConstantsReport()
 
     def _open(self, source: ModelSource, backend: str) -> Backend:
         return open_backend(source, RuntimeOptions(backend=backend), size=self.preprocess.size)
@@ -142,7 +160,7 @@ def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple
         reports.append(verifier.ir_of_onnx(ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir"))))
     if manifest.has("blob"):
         source = ModelSource(onnx=bundle.path("onnx"), blob=bundle.path("blob"))
-        reports.append(verifier.blob_of_onnx(source, manifest.heads))
+        reports.append(verifier.blob_of_onnx(source, Heads.of(manifest)))
     if manifest.has("superblob"):
         blobs = blobs_from_superblob(bundle.path("superblob").read_bytes())
         reports.append(verify_shaves(blobs, next(iter(images.values())), replace(manifest.preprocess, baked=True)))
