@@ -285,3 +285,19 @@ def test_an_altered_file_is_found_before_anything_is_compared(
     ran = command("verify", bundle)
     assert ran.code == 1
     assert "model.onnx: altered since the conversion" in ran.err
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("SmallNetwork", Verdict.PASS), ("MixingNetwork", Verdict.FAIL)])
+def test_an_ir_for_several_images_is_judged_at_its_own_batch(
+    verifier: StageVerifier, tmp_path: Path, name: str, verdict: Verdict
+) -> None:
+    path = tmp_path / "m.onnx"
+    write_onnx(
+        load_network(f"small_network:{name}", None, seed=0).module,
+        path,
+        size=SIZE,
+        input_name=INPUT,
+        output_names=OUTPUTS,
+    )
+    write_ir(path, tmp_path / "m.xml", input_shape=(3, 1, SIZE[1], SIZE[0]))
+    assert verifier.ir_of_onnx(ModelSource(onnx=path, ir=tmp_path / "m.xml")).verdict is verdict

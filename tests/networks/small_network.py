@@ -209,3 +209,11 @@ class TransposedNormNetwork(SmallNetwork):
         x = self.neck(self.body(self.stem(image).relu()).relu()).relu()
         x = self.down(self.across(self.up(x))).relu()
         return self.detector(x), self.describer(x)
+
+
+class MixingNetwork(SmallNetwork):
+    """With something of each image in the next one of its batch: what no batch of one image shows."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        semi, desc = super().forward(image)
+        return semi + (semi - semi.mean(0, keepdim=True)), desc

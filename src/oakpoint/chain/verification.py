@@ -16,6 +16,8 @@ from oakpoint.bundle.records import HeadsName, StageReport, Verdict
 from oakpoint.convert.descriptor_basis import descriptor_basis
 from oakpoint.convert.device_graph import device_graph
 from oakpoint.convert.heads import Heads
+from oakpoint.convert.ir_from_onnx import ir_input_shape
+from oakpoint.convert.onnx_intake import fixed_batch_of_file
 from oakpoint.errors import BlobError, ConversionError, MissingExtraError, UsageError
 from oakpoint.features.sampling import unit_norm
 from oakpoint.features.types import DecodeOptions, Outputs
@@ -57,15 +59,15 @@ class StageVerifier:
         )
 
     def ir_of_onnx(self, source: ModelSource) -> StageReport:
-        """Compare the IR, in OpenVINO on the CPU at f32, with the ONNX that it was converted from."""
+        """Compare the IR, in OpenVINO on the CPU at f32 and its own batch, with the ONNX that it was converted from."""
         onnx, ir = source.onnx, source.ir
         assert onnx is not None
         assert ir is not None
         constants = cache(lambda: compare_ir_constants(onnx, ir))
         return verify_stage(
             IR_STAGE,
-            lambda: self._open(source, "onnxruntime"),
-            lambda: self._open(source, "openvino"),
+            lambda: self._open(source, "onnxruntime", _batch_of_onnx(onnx)),
+            lambda: self._open(source, "openvino", _batch_of_ir(ir)),
             images=self.images,
             preprocess=self.preprocess,
             decode=self.decode,
@@ -113,8 +115,24 @@ class StageVerifier:
         except (BlobError, ConversionError):  # opening the candidate says what is wrong with it
             return ConstantsReport()
 
-    def _open(self, source: ModelSource, backend: str) -> Backend:
-        return open_backend(source, RuntimeOptions(backend=backend), size=self.preprocess.size)
+    def _open(self, source: ModelSource, backend: str, batch: int = 1) -> Backend:
+        return open_backend(source, RuntimeOptions(backend=backend), size=self.preprocess.size, batch=batch)
+
+
+def _batch_of_onnx(path: Path) -> int:
+    """The batch to which an ONNX file is fixed; 1 where it is open, or cannot be read, which opening it says."""
+    try:
+        return fixed_batch_of_file(path) or 1
+    except ConversionError:
+        return 1
+
+
+def _batch_of_ir(xml: Path) -> int:
+    """The batch for which an IR was made; 1 where that cannot be read, which opening it says."""
+    try:
+        return ir_input_shape(xml)[0]
+    except ConversionError:
+        return 1
 
 
 def _as_it_is(outputs: Outputs) -> Outputs:

@@ -79,7 +79,10 @@ def assert_flip_shows(onnx_path: Path, ir: Path, folder: Path, place: int, bit: 
 def test_the_same_values_twice_have_to_stand_there_twice() -> None:
     values = np.arange(8, dtype=np.float32)
     expected = [GraphConstant(name, values, weighs=False) for name in ("a", "b")]
-    found = [GraphConstant("c", values, weighs=False), GraphConstant("d", np.append(values[:7], np.float32(9)), weighs=False)]
+    found = [
+        GraphConstant("c", values, weighs=False),
+        GraphConstant("d", np.append(values[:7], np.float32(9)), weighs=False),
+    ]
     comparison = compare_constants(expected, found, lambda array: (array,))
     assert comparison.equal == 1
     assert comparison.altered == ("b",)
