@@ -103,6 +103,11 @@ def ir_input_shape(xml: Path) -> tuple[int, ...]:
     return tuple(int(size.get_length()) for size in shape)
 
 
+def is_of_this_openvino(xml: Path) -> bool:
+    """Whether the OpenVINO that is installed wrote an IR: another one may fold constants otherwise."""
+    return str(import_openvino().get_version()) in xml.read_text(errors="replace")
+
+
 def _read_ir(xml: Path) -> Any:
     openvino = import_openvino()
     try:

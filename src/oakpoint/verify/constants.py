@@ -20,7 +20,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from oakpoint.convert.ir_from_onnx import GraphConstant, folded_constants, ir_constants, ir_input_shape
+from oakpoint.convert.ir_from_onnx import (
+    GraphConstant,
+    folded_constants,
+    ir_constants,
+    ir_input_shape,
+    is_of_this_openvino,
+)
 from oakpoint.errors import ConversionError
 
 MIN_SIZE = 2
@@ -131,7 +137,11 @@ class Comparison:
 
 
 def compare_constants(
-    expected: Sequence[GraphConstant], found: Sequence[GraphConstant], roundings: Roundings
+    expected: Sequence[GraphConstant],
+    found: Sequence[GraphConstant],
+    roundings: Roundings,
+    *,
+    same_tool: bool = True,
 ) -> Comparison:
     """Match constants by value, then look among what is left for evidence of alteration.
 
@@ -139,6 +149,7 @@ def compare_constants(
         expected: of the model that is believed.
         found: of the model that is judged.
         roundings: the forms in which an array may be stored in the other model.
+        same_tool: whether both models were folded by the same tool, so that constants of one name or use correspond.
     """
     places: dict[bytes, list[int]] = defaultdict(list)
     for index, constant in enumerate(found):
@@ -154,7 +165,7 @@ def compare_constants(
             del left[indices.pop()]
     altered, folded = [], []
     for constant in missing:
-        place = next((i for i, other in left.items() if _is_altered(constant, other, roundings)), None)
+        place = next((i for i, o in left.items() if _is_altered(constant, o, roundings, same_tool=same_tool)), None)
         if place is None:
             folded.append(constant.name)
         else:
@@ -163,11 +174,11 @@ def compare_constants(
     return Comparison(len(expected) - len(missing), tuple(altered), tuple(folded))
 
 
-def _is_altered(expected: GraphConstant, found: GraphConstant, roundings: Roundings) -> bool:
+def _is_altered(expected: GraphConstant, found: GraphConstant, roundings: Roundings, *, same_tool: bool) -> bool:
     """Whether a constant without an equal is another one that has none, with other values."""
     if expected.values.size != found.values.size:
         return False
-    if expected.name == found.name or (expected.weighs and found.weighs):
+    if same_tool and (expected.name == found.name or (expected.weighs and found.weighs)):
         return True
     return any(
         rounded.dtype == found.values.dtype
@@ -209,7 +220,7 @@ def compare_ir_constants(onnx_path: Path, xml: Path) -> IrConstants:
     weights = [GraphConstant(name, array, weighs=False) for name, array in own.items()]
     read = folded_constants(onnx_path, ir_input_shape(xml))
     taken = compare_constants(weights, read, lambda array: (array,))
-    stored = compare_constants(read, ir_constants(xml), _stored_forms)
+    stored = compare_constants(read, ir_constants(xml), _stored_forms, same_tool=is_of_this_openvino(xml))
     altered = len(taken.altered) + len(stored.altered)
     compared = stored.equal + altered
     return IrConstants(
