@@ -29,7 +29,7 @@ from oakpoint.verify.blob_constants import ConstantsReport, compare_blob_constan
 from oakpoint.verify.constants import compare_ir_constants, share_equal_by_name
 from oakpoint.verify.stages import Images, verify_stage
 from oakpoint.verify.superblob import verify_shaves
-from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE, tolerances_of
+from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, CONSTANTS_OF_BLOB, IR_STAGE, ONNX_STAGE, tolerances_of
 
 UNIT_DESCRIPTORS: tuple[HeadsName, ...] = ("normalised", "packed")
 """Heads whose descriptors have unit norm, where the network's own may have any."""
@@ -102,7 +102,7 @@ class StageVerifier:
                 "share of the constants compared": lambda: constants().share_compared,
             },
             claim=BLOB_CLAIM,
-            tolerances=tolerances_of(BLOB_STAGE, heads.name),
+            tolerances=(CONSTANTS_OF_BLOB, *tolerances_of(BLOB_STAGE, heads.name)),
             of_reference=_at_unit_norm if heads.name in UNIT_DESCRIPTORS else _as_it_is,
             of_candidate=_lifting(onnx) if heads.name == "reduced" else _as_it_is,
         )

@@ -143,7 +143,7 @@ def _judged(
     checks = tuple(
         _check(tolerance, figures.get(tolerance.figure, np.nan))
         for tolerance in tolerances
-        if not (tolerance.may_be_absent and np.isnan(figures.get(tolerance.figure, np.nan)))
+        if not (tolerance.may_be_absent and np.isnan(figures.get(tolerance.figure, 0.0)))
     )
     failed = [check for check in checks if not check.passed]
     measured = [check for check in failed if not np.isnan(check.value)]

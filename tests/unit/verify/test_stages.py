@@ -15,7 +15,7 @@ from oakpoint.features.sampling import unit_norm
 from oakpoint.features.types import DecodeOptions, Outputs
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.verify.stages import verify_stage
-from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE, Tolerance
 
 PREPROCESS = Preprocess(size=(96, 64), resize="stretch", interpolation="area")
 GRID = (8, 12)
@@ -52,6 +52,7 @@ def judged(candidate: Callable[[NDArray[Any]], Tensors], images: Any, **options:
         preprocess=PREPROCESS,
         decode=DecodeOptions.preset("superpoint"),
         further={name: lambda value=value: value for name, value in options.pop("further", EXACT).items()},
+        **options,
     )
 
 
@@ -109,9 +110,17 @@ def test_weights_that_differ_fail_even_where_no_image_shows_it(images: Any) -> N
     assert "weights bit for bit 0.9999, expected at least 1" in report.summary
 
 
-@pytest.mark.parametrize("further", [{}, {"weights bit for bit": np.nan}])
+@pytest.mark.parametrize("further", [{}, {"share of something": np.nan}])
 def test_a_figure_that_could_not_be_measured_never_passes(images: Any, further: dict[str, float]) -> None:
-    assert judged(cells, images, further=further).verdict is Verdict.FAIL
+    limit = (Tolerance("share of something", "at_least", 1.0, "for this test"),)
+    assert judged(cells, images, further=further, tolerances=limit).verdict is Verdict.FAIL
+
+
+def test_a_figure_that_may_be_absent_is_left_out_where_it_is_not_a_number(images: Any) -> None:
+    report = judged(cells, images, further={"weights bit for bit": np.nan})
+    assert report.verdict is Verdict.PASS
+    assert "weights bit for bit" not in {check.name for check in report.checks}
+    assert judged(cells, images, further={}).verdict is Verdict.FAIL, "nobody tried to measure it"
 
 
 def test_a_candidate_that_does_not_open_or_run_fails(images: Any) -> None:
