@@ -57,6 +57,8 @@ def test_healthy_blob_passes_and_says_what_that_means(
     assert report.verdict is Verdict.PASS
     assert "Not shown" in report.claim
     assert (report.figures or {})["keypoints in common at 0 px"] >= 0.98
+    assert (report.figures or {})["constants as in the device graph"] == 1
+    assert (report.figures or {})["share of the constants compared"] == 1
 
 
 @pytest.mark.slow

@@ -26,6 +26,8 @@ from oakpoint.errors import WeightsError
 from oakpoint.extractor import default_preprocess
 from oakpoint.features.types import DecodeOptions
 from oakpoint.files import sha256_of_file
+from oakpoint.myriad.blob import read_blob
+from oakpoint.myriad.constants import constants_of
 from oakpoint.networks.registry import LoadedNetwork, load_network
 from oakpoint.verify.tolerances import IR_STAGE, ONNX_STAGE
 
@@ -301,3 +303,23 @@ def test_an_ir_for_several_images_is_judged_at_its_own_batch(
     )
     write_ir(path, tmp_path / "m.xml", input_shape=(3, 1, SIZE[1], SIZE[0]))
     assert verifier.ir_of_onnx(ModelSource(onnx=path, ir=tmp_path / "m.xml")).verdict is verdict
+
+
+@pytest.mark.compiler
+def test_a_low_bit_of_a_blobs_weight_fails_when_its_bundle_is_verified_again(
+    verifier: StageVerifier, small_blob_bundle: Path, copied: Callable[[Path], Path]
+) -> None:
+    bundle = copied(small_blob_bundle)
+    healthy = verify_bundle(open_bundle(bundle), verifier.images, None)[-1]
+    assert healthy.verdict is Verdict.PASS
+    assert (healthy.figures or {})["share of the constants compared"] == 1
+    blob = read_blob(bundle / "model.blob")
+    places = constants_of(blob).weights[-1].kernel.places
+    data = bytearray(blob.data)
+    data[blob.header.constant_section + int(places.flat[places.size // 2])] ^= 1
+    (bundle / "model.blob").write_bytes(data)
+    fitted(bundle)
+    report = verify_bundle(open_bundle(bundle), verifier.images, None)[-1]
+    assert report.verdict is Verdict.FAIL
+    assert "constants as in the device graph" in report.summary
+    assert "look for: the blob was not compiled from this ONNX" in report.summary

@@ -7,6 +7,7 @@ from oakpoint.verify.tolerances import (
     BLOB_STAGE,
     BLOB_TOLERANCES_BY_HEADS,
     CAMERA_STAGE,
+    CONSTANTS_OF_BLOB,
     IR_STAGE,
     ONNX_STAGE,
     TIE,
@@ -16,6 +17,7 @@ from oakpoint.verify.tolerances import (
 )
 
 ALL = [(stage, tolerance) for stage, tolerances in TOLERANCES.items() for tolerance in tolerances]
+ALL.append((BLOB_STAGE, CONSTANTS_OF_BLOB))
 
 
 def limit(stage: str, figure: str) -> float:
