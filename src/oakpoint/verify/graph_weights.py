@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from oakpoint.convert.descriptor_basis import PROJECTED
+
 Array = NDArray[np.float32]
 
 Precision = Literal["stored", "stepped", "computed"]
@@ -113,8 +115,14 @@ def _constants(model: onnx.ModelProto) -> dict[str, Vector]:
         known.update(zip(node.output, results, strict=True))
         if node.op_type in ("Constant", "Identity"):
             stored.update(node.output)
+
+    def precision_of(name: str) -> Precision:
+        if PROJECTED in name:
+            return "stepped"
+        return "stored" if name in stored else "computed"
+
     return {
-        name: Vector(np.asarray(values, np.float32), "stored" if name in stored else "computed")
+        name: Vector(np.asarray(values, np.float32), precision_of(name))
         for name, values in known.items()
         if isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.floating)
     }
