@@ -132,15 +132,14 @@ class _EngineWeights:
     used: NDArray[np.bool_]
 
     def weights(self, blob: Blob) -> Iterator[Weights]:
-        relu = self.descriptor.relu
         rows = np.flatnonzero(self.used)
-        if len(rows):
+        if self.kernel[rows].size:
             bias, scale = (
                 None if places is None else _values(blob, self.stage, places[rows])
                 for places in (self.bias, self.scale)
             )
             kernel = _values(blob, self.stage, self.kernel[rows])
-            yield Weights(kernel, bias, scale, relu.positive_factor if relu else 1)
+            yield Weights(kernel, bias, scale, _factor(self.descriptor))
 
 
 def _add_descriptor(engine: dict[object, _EngineWeights], stage: Stage, descriptor: NceDescriptor) -> None:
@@ -150,10 +149,9 @@ def _add_descriptor(engine: dict[object, _EngineWeights], stage: Stage, descript
     if not _is_half_constant(buffer):
         return
     channels = stage.buffers[descriptor.input].layout.dim("C")
-    factor = descriptor.relu.positive_factor if descriptor.relu else 1
     bias, scale = (_vector_of(stage, index) for index in (descriptor.bias, descriptor.scale))
     key = (
-        buffer.offset, buffer.layout, channels, factor,
+        buffer.offset, buffer.layout, channels, _factor(descriptor),
         *(None if places is None else int(places[0]) for places in (bias, scale)),
     )  # fmt: skip
     if key not in engine:
@@ -163,6 +161,10 @@ def _add_descriptor(engine: dict[object, _EngineWeights], stage: Stage, descript
     outputs = stage.buffers[descriptor.output].layout.dim("C")
     lengths = [len(places) for places in (bias, scale) if places is not None]
     engine[key].used[first : min(first + descriptor.channel_count, outputs, *lengths)] = True
+
+
+def _factor(descriptor: NceDescriptor) -> int:
+    return max(descriptor.relu.positive_factor, 1) if descriptor.relu else 1
 
 
 def _vector_of(stage: Stage, index: int) -> Places | None:

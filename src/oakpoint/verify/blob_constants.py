@@ -178,20 +178,34 @@ def _agreement(judgement: _Judgement) -> tuple[int, bool]:
 
 
 def _judged(
-    values: Values, what: str, expected: NDArray[np.float16], precision: Precision, reach: Array | None = None
+    values: Values,
+    what: str,
+    expected: NDArray[np.float16],
+    precision: Precision,
+    *,
+    reach: Array | None = None,
+    surely: bool = True,
 ) -> _Judgement:
     """Hold values against the expected ones.
 
-    What was stored has to be equal in every bit, and is something else where most of it differs. Of what was computed
-    step by step, one bit of one value is evidence, and more of them say that the steps were others. ``reach`` is what
-    the rounding of computed values is relative to, where that is not themselves.
+    What was stored has to be equal in every bit, and is something else where most of it differs. Where it is not sure
+    that these are the values to expect, or where they were computed step by step, one bit of one value is evidence, and
+    more of them say that something else was to be expected.
+
+    Args:
+        values: of the blob.
+        what: they are.
+        expected: as the compiler stores them.
+        precision: of the expected ones.
+        reach: what the rounding of computed values is relative to, where that is not themselves.
+        surely: whether it is known otherwise, by the weights beside them, that these values are to be expected.
     """
     same = np.asarray(values.values.view(np.uint16) == expected.view(np.uint16))
-    one_bit = _one_bit_apart(values.values, expected)
-    if precision == "stored":
-        return _Judgement(values, what, same if same.mean() >= NEAR or one_bit else None)
-    if precision == "stepped" and (same.all() or one_bit):
-        return _Judgement(values, what, same)
+    if same.all() or _one_bit_apart(values.values, expected):
+        if precision != "computed":
+            return _Judgement(values, what, same)
+    elif precision == "stored":
+        return _Judgement(values, what, same if surely and same.mean() >= NEAR else None)
     wanted = expected.astype(np.float32)
     allowed = np.maximum((np.abs(wanted) if reach is None else reach) * ROUNDING, SMALLEST_NORMAL)
     near = np.asarray(np.abs(values.values.astype(np.float32) - wanted) <= allowed)
@@ -319,18 +333,18 @@ def _judged_bias(bias: Values, place: _Place) -> _Judgement:
     kernel = place.kernel
     expected = _stored(kernel.bias.values[rows], place.exponent)
     reach = np.ldexp(kernel.bias_reach[rows], place.exponent)
-    return _judged(bias, f"biases ({kernel.name})", expected, kernel.bias.precision, reach)
+    return _judged(bias, f"biases ({kernel.name})", expected, kernel.bias.precision, reach=reach)
 
 
 def _judged_vector(vector: Values, graph: GraphWeights) -> _Judgement:
     """Biases, scales and operands of other stages."""
     values = Values(vector.stage, vector.values.reshape(-1), vector.places.reshape(-1))
-    uniform = _same_as_most(values.values)
-    found = [] if uniform is None else [_Judgement(values, "values", uniform)]
     few = values.values.size < FEWEST
+    found = [] if few else [_judged_as_uniform(values)]
     for candidate in _vectors(graph, values.values.size):
         for exponent in {0} if few else _exponents(Weights(values), _finite(values.values), candidate.values):
-            judgement = _judged(values, "values", _stored(candidate.values, exponent), candidate.precision)
+            expected = _stored(candidate.values, exponent)
+            judgement = _judged(values, "values", expected, candidate.precision, surely=False)
             if not few or judgement.outcome == "equal":
                 found.append(replace(judgement, exact=judgement.exact and not few))
     return max(found, key=_agreement, default=_Judgement(values, "values", None))
@@ -348,11 +362,12 @@ def _vectors(graph: GraphWeights, size: int) -> Iterator[Vector]:
                 yield replace(vector, values=vector.values.T.reshape(-1))
 
 
-def _same_as_most(values: NDArray[np.float16]) -> Flags | None:
+def _judged_as_uniform(values: Values) -> _Judgement:
     """Scales that take a power of two back are all one: 2^-k, k > 0; shifts that the compiler adds are all zero."""
-    numbers, counts = np.unique(values, return_counts=True)
-    most = float(numbers[counts.argmax()])
-    is_scale = 0 < most < 1 and np.frexp(most)[0] == 0.5
-    whole = len(values) >= FEWEST and counts.max() / len(values) >= NEAR
-    expected = np.full(values.shape, most, np.float16)
-    return np.asarray(values.view(np.uint16) == expected.view(np.uint16)) if whole and (is_scale or most == 0) else None
+    numbers, counts = np.unique(values.values, return_counts=True)
+    commonest = float(numbers[counts.argmax()])
+    is_scale = 0 < commonest < 1 and np.frexp(commonest)[0] == 0.5
+    if not is_scale and commonest != 0:
+        return _Judgement(values, "values", None)
+    expected = np.full(values.values.shape, commonest, np.float16)
+    return _judged(values, "values", expected, "stored", surely=False)

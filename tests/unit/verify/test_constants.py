@@ -89,6 +89,13 @@ def test_the_same_values_twice_have_to_stand_there_twice() -> None:
     assert comparison.altered == ("b",)
 
 
+@pytest.mark.parametrize("values", [np.zeros(8), np.r_[np.zeros(6), 3, 4], np.r_[np.ones(6), 5, 7]])
+def test_zeros_in_common_are_no_evidence(values: np.ndarray) -> None:
+    expected = [GraphConstant("a", values.astype(np.float32), weighs=False)]
+    found = [GraphConstant("b", np.r_[values[:6], 1.5, 2.5].astype(np.float32), weighs=False)]
+    assert compare_constants(expected, found, lambda array: (array,)).folded == ("a",)
+
+
 def test_nothing_in_common_is_not_a_number(small_onnx: Path) -> None:
     assert np.isnan(share_equal_by_name({"other": np.zeros(3)}, small_onnx))
 
