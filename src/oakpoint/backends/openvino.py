@@ -78,6 +78,10 @@ class OpenVinoBackend(Backend):
         }
 
 
+_OF_OUTPUTS = "/sink_port_"
+"""What OpenVINO puts behind an output's name to name the node that gives it out."""
+
+
 def _configuration(device: str, precision: str, threads: int | None) -> dict[str, Any]:
     configuration: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None and device == "CPU":
@@ -105,7 +109,14 @@ def _check_device(core: Any, device: str, precision: str) -> None:
 def _spec(port: Any) -> TensorSpec:
     dtype = np.dtype(port.element_type.to_dtype()).name
     shape = tuple(size.get_length() if size.is_static else str(size) for size in port.partial_shape)
-    return TensorSpec(port.any_name, dtype, shape)
+    return TensorSpec(_name(port), dtype, shape)
+
+
+def _name(port: Any) -> str:
+    """The model's own name of an input or output; the runtime adds those of tensors that are the same."""
+    names = set(port.get_names())
+    own = str(port.get_node().get_friendly_name()).rsplit(_OF_OUTPUTS, 1)[0]
+    return own if own in names or not names else min(names)
 
 
 def _reason(error: RuntimeError) -> str:

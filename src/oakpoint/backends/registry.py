@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oakpoint.backends.base import Backend
+from oakpoint.backends.batched import BatchedBackend
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.errors import UsageError
 
@@ -73,14 +74,25 @@ def file_that_runs(source: ModelSource, backend: str) -> Path | None:
     return files.get(backend)
 
 
-def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[int, int]) -> Backend:
+def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[int, int], batch: int = 1) -> Backend:
     """Load a model for one image of (W, H) pixels.
+
+    Args:
+        source: the model.
+        options: where and how it runs.
+        size: (W, H).
+        batch: how many images it takes at once, of which the backend shows one; see ``BatchedBackend``.
 
     Raises:
         UsageError: the model is not at hand in a form that the backend runs.
         BackendError, MissingExtraError: from the backend.
     """
-    shape = (1, 1, size[1], size[0])
+    if batch > 1:
+        return BatchedBackend(_open(source, options, (batch, 1, size[1], size[0])))
+    return _open(source, options, (1, 1, size[1], size[0]))
+
+
+def _open(source: ModelSource, options: RuntimeOptions, shape: tuple[int, int, int, int]) -> Backend:
     if options.backend == "torch" and source.module is not None:
         from oakpoint.backends.torch import TorchBackend
 
@@ -100,7 +112,7 @@ def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[in
     if options.backend == "myriad_simulator" and path is not None:
         from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 
-        return MyriadSimulatorBackend(path, size=size, threads=options.threads)
+        return MyriadSimulatorBackend(path, size=(shape[3], shape[2]), threads=options.threads)
     there = [name for name in ("module", "onnx", "ir", "blob") if getattr(source, name) is not None]
     if source.blob is not None:
         hint = "; a blob runs with --backend myriad_simulator"

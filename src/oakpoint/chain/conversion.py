@@ -223,7 +223,7 @@ class _Run:
             self._step("values", self._measure_values)
         self._step("blob", self._write_blob)
         source = ModelSource(onnx=self.folder / ONNX_FILE, blob=self.folder / BLOB_FILE)
-        self._judge("verify blob", lambda: self.verifier.blob_of_onnx(source, self.options.heads))
+        self._judge("verify blob", lambda: self.verifier.blob_of_onnx(source, self._heads()))
 
     def _measure_values(self) -> str:
         images = self.verifier.images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,9 @@ from oakpoint.images.reading import no_image_in
 from oakpoint.verify.photographs import load_photographs
 
 EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
+
+SHARE_COMPARED = "share of the"
+"""With this begin figures without a limit that say how much of something a check is about."""
 
 
 def verify_command(
@@ -61,6 +65,9 @@ def print_report(report: StageReport) -> None:
         sign = "≥" if check.kind == "at_least" else "≤"
         mark = "[green]ok[/]" if check.passed else "[bold red]failed[/]"
         table.add_row(check.name, f"{check.value:.7g}", f"{sign} {check.limit:g}", mark)
+    for name, value in (report.figures or {}).items():
+        if name.startswith(SHARE_COMPARED) and math.isfinite(value):
+            table.add_row(name, f"{value:.7g}", "", "")
     out.print(table)
     if report.claim:
         out.print(f"[dim]{report.claim}[/]")

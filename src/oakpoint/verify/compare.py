@@ -66,7 +66,8 @@ class Agreement:
     score_floor: float
     images: int = 0
     keypoints: int = 0
-    _errors: dict[str, ErrorSizes] = field(default_factory=dict)
+    _logits: ErrorSizes = field(default_factory=ErrorSizes)
+    _descriptors: ErrorSizes = field(default_factory=ErrorSizes)
     _heatmap_error: float = 0.0
     _scores: ScoreErrors = field(init=False)
     _places: list[tuple[Places, Places]] = field(default_factory=list)
@@ -97,7 +98,7 @@ class Agreement:
     def figures(self) -> dict[str, float]:
         """All figures by name; NaN where nothing could be measured."""
         found: dict[str, float] = {"largest heat-map error": self._heatmap_error}
-        for name, errors in self._errors.items():
+        for name, errors in (("logit", self._logits), ("descriptor", self._descriptors)):
             found[f"largest {name} error"] = errors.largest
             found |= {f"{size} {name} error, relative": value for size, value in errors.relative().items()}
         largest, usual = self._scores.sizes()
@@ -113,9 +114,9 @@ class Agreement:
         heatmaps = heatmap_of(reference), heatmap_of(candidate)
         self._scores.add(*heatmaps)
         self._heatmap_error = max(self._heatmap_error, float(np.abs(heatmaps[0] - heatmaps[1]).max(initial=0.0)))
-        self._errors.setdefault("descriptor", ErrorSizes()).add(reference.descriptors, candidate.descriptors)
+        self._descriptors.add(reference.descriptors, candidate.descriptors)
         if isinstance(reference, DenseOutputs) and isinstance(candidate, DenseOutputs):
-            self._errors.setdefault("logit", ErrorSizes()).add(reference.logits, candidate.logits)
+            self._logits.add(reference.logits, candidate.logits)
 
     def _add_keypoints(self, reference: View, candidate: View) -> None:
         a, b = reference.features, candidate.features

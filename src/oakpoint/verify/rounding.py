@@ -61,16 +61,17 @@ class ErrorSizes:
 
     @property
     def largest(self) -> float:
-        """The largest error, in the tensor's own unit."""
-        return max((float(errors.max(initial=0.0)) for errors in self._errors), default=0.0)
+        """The largest error, in the tensor's own unit; NaN without any image."""
+        return max((float(errors.max(initial=0.0)) for errors in self._errors), default=float("nan"))
 
     def relative(self) -> dict[str, float]:
         """The largest and the usual error as shares of the largest value expected, and the root mean square of all.
 
-        0 where nothing differs, and infinite where nothing but zeros was expected and something came.
+        0 where nothing differs, infinite where only zeros were expected and something came, NaN without any image.
         """
-        errors = np.concatenate(self._errors) if self._errors else np.zeros(1, np.float32)
-        usual = float(np.quantile(errors, USUAL_QUANTILE, method="lower"))
+        if not self._errors:
+            return dict.fromkeys(("largest", "usual", "root mean square"), float("nan"))
+        usual = float(np.quantile(np.concatenate(self._errors), USUAL_QUANTILE, method="lower"))
         return {
             "largest": _share(self.largest, self._largest_expected),
             "usual": _share(usual, self._largest_expected),

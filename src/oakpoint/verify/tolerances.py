@@ -18,8 +18,8 @@ class Tolerance:
         usual: the figure that tells the usual error, for a largest one: up to ``rounding.STANDS_OUT`` times that is
             rounding as well, however small the limit. The usual error has a limit of its own.
         from_keypoints: with fewer keypoints than this the figure means nothing, and gives no verdict.
-        where_measured: no verdict where the figure was not measured, since it is about what not every model has. Any
-            other figure that is missing fails.
+        may_be_absent: whether a figure that is not a number is left out, since not every model has what it is about;
+            others fail then. A figure that was not even tried always fails.
     """
 
     figure: str
@@ -28,7 +28,7 @@ class Tolerance:
     reason: str
     usual: str = ""
     from_keypoints: int = 0
-    where_measured: bool = False
+    may_be_absent: bool = False
 
 
 def _at_least(figure: str, limit: float, reason: str, **further: Any) -> Tolerance:
@@ -41,15 +41,15 @@ def _at_most(figure: str, limit: float, reason: str, **further: Any) -> Toleranc
 
 def _errors(tensor: str, *, largest: float, mean_square: float, reason: str) -> tuple[Tolerance, Tolerance]:
     """Limits on a raw tensor's errors, as shares of its largest value and of its root mean square."""
-    where_measured = tensor == "logit"  # heads with the softmax inside have none
+    may_be_absent = tensor == "logit"  # heads with the softmax inside have none
     return (
-        _at_most(f"root mean square {tensor} error, relative", mean_square, reason, where_measured=where_measured),
+        _at_most(f"root mean square {tensor} error, relative", mean_square, reason, may_be_absent=may_be_absent),
         _at_most(
             f"largest {tensor} error, relative",
             largest,
             "a fault is of order 1",
             usual=f"usual {tensor} error, relative",
-            where_measured=where_measured,
+            may_be_absent=may_be_absent,
         ),
     )
 
@@ -91,6 +91,7 @@ Float32 sums in another order move a score by some 1e-6 of itself; FP16 has step
 ENOUGH = 20
 """Keypoints from which on a mean over them says something."""
 
+_CONSTANTS = "constants as in the device graph"
 _IN_FLOAT32 = "float32 sums of up to 1152 products in another order"
 _IN_FP16 = "weights rounded to FP16, 2^-12 of themselves, through some ten layers; measured 5e-3 on SuperPoint v1"
 _ON_DEVICE = "FP16 weights and activations; measured 2e-3 on acorn, and 7e-3 where heads pack values into 8 bits"
@@ -98,7 +99,12 @@ _ON_DEVICE = "FP16 weights and activations; measured 2e-3 on acorn, and 7e-3 whe
 TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
     ONNX_STAGE: (
         _FINITE,
-        _at_least("weights bit for bit", 1.0, "the exporter copies weights, it does not compute with them"),
+        _at_least(
+            "weights bit for bit",
+            1.0,
+            "the exporter copies weights, but for batch norms that it folds in",
+            may_be_absent=True,
+        ),
         *_errors("logit", largest=1e-4, mean_square=1e-4, reason=_IN_FLOAT32),
         *_errors("descriptor", largest=1e-4, mean_square=1e-4, reason=_IN_FLOAT32),
         *_scores(1e-3, 1e-3, "a score's logarithm is off by what its cell's logits are off; measured 3e-5"),
@@ -106,7 +112,12 @@ TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
     ),
     IR_STAGE: (
         _FINITE,
-        _at_least("weights rounded to FP16", 1.0, "the IR holds each weight rounded once, and nothing else"),
+        _at_least(
+            "weights rounded to FP16",
+            1.0,
+            "the IR holds each constant rounded once, and nothing else",
+            may_be_absent=True,
+        ),
         *_errors("logit", largest=1e-2, mean_square=1.5e-2, reason=_IN_FP16),
         *_errors("descriptor", largest=1e-2, mean_square=3e-2, reason=_IN_FP16),
         *_scores(0.2, 0.02, "a score's logarithm is off by what its cell's logits are off; measured 0.04"),
@@ -114,6 +125,12 @@ TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
     ),
     BLOB_STAGE: (
         _FINITE,
+        _at_least(
+            _CONSTANTS,
+            1.0,
+            "the compiler arranges weights and multiplies them by powers of two",
+            may_be_absent=True,
+        ),
         *_errors("logit", largest=1e-2, mean_square=1.5e-2, reason=_ON_DEVICE),
         *_errors("descriptor", largest=1e-2, mean_square=3e-2, reason=_ON_DEVICE),
         *_scores(0.1, 0.02, "as for the logits, measured 0.01; 8 bits on a logarithmic scale are off by up to 0.014"),
@@ -125,4 +142,5 @@ TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
 TOLERANCES[CAMERA_STAGE] = tuple(
     replace(tolerance, reason="as for the blob: sums of FP16 products in another order; no camera was measured yet")
     for tolerance in TOLERANCES[BLOB_STAGE]
+    if tolerance.figure != _CONSTANTS  # a camera shows none
 )

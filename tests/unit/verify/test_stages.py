@@ -19,11 +19,12 @@ from oakpoint.features.sampling import unit_norm
 from oakpoint.features.types import DecodeOptions, Outputs
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.verify.stages import verify_stage
-from oakpoint.verify.tolerances import BLOB_STAGE, FINITE, IR_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import BLOB_STAGE, FINITE, IR_STAGE, ONNX_STAGE, TOLERANCES, Tolerance
 
 PREPROCESS = Preprocess(size=(96, 64), resize="stretch", interpolation="area")
 GRID = (8, 12)
-EXACT = {"weights bit for bit": 1.0}
+EXACT = {"weights bit for bit": 1.0, "weights rounded to FP16": 1.0, "constants as in the device graph": 1.0}
+MEASURED = {name: lambda: 1.0 for name in EXACT}
 
 
 class Formula(Backend):
@@ -113,9 +114,19 @@ def test_weights_that_differ_fail_even_where_no_image_shows_it(images: Any) -> N
     assert "weights bit for bit 0.9999, expected at least 1" in report.summary
 
 
-@pytest.mark.parametrize("further", [{}, {"weights bit for bit": np.nan}])
-def test_a_figure_that_could_not_be_measured_never_passes(images: Any, further: dict[str, float]) -> None:
-    assert judged(cells, images, further=further).verdict is Verdict.FAIL
+@pytest.mark.parametrize("further", [{}, {"share of something": np.nan}])
+def test_a_figure_that_could_not_be_measured_never_passes(
+    images: Any, further: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TOLERANCES, IR_STAGE, (Tolerance("share of something", "at_least", 1.0, "for this test"),))
+    assert judged(cells, images, stage=IR_STAGE, further=further).verdict is Verdict.FAIL
+
+
+def test_a_figure_that_may_be_absent_is_left_out_where_it_is_not_a_number(images: Any) -> None:
+    report = judged(cells, images, further={"weights bit for bit": np.nan})
+    assert report.verdict is Verdict.PASS
+    assert "weights bit for bit" not in {check.name for check in report.checks}
+    assert judged(cells, images, further={}).verdict is Verdict.FAIL, "nobody tried to measure it"
 
 
 def test_a_candidate_that_does_not_open_or_run_fails(images: Any) -> None:
@@ -191,7 +202,7 @@ def test_unit_descriptors_are_compared_with_the_references_at_unit_norm(images: 
     def compared(candidate: Callable[[NDArray[Any]], Tensors]) -> StageReport:
         return verify_stage(
             BLOB_STAGE, lambda: Formula(cells), lambda: Formula(candidate), images=images, preprocess=PREPROCESS,
-            decode=DecodeOptions.preset("superpoint"), of_reference=at_unit_norm,
+            decode=DecodeOptions.preset("superpoint"), of_reference=at_unit_norm, further=MEASURED,
         )  # fmt: skip
 
     assert compared(unit).verdict is Verdict.PASS
@@ -219,7 +230,7 @@ def test_values_that_are_no_numbers_fail_also_where_decoding_hides_them(images: 
         kept, found = (decode(dense_outputs(f(tensors)), options).keypoints for f in (cells, candidate))
         assert len(kept) > 5
         assert np.array_equal(kept, found)
-    report = judged(candidate, half, stage=stage, further={"weights bit for bit": 1.0, "weights rounded to FP16": 1.0})
+    report = judged(candidate, half, stage=stage)
     assert report.verdict is Verdict.FAIL
     assert re.match(r"\d+\.\d\d% of the output semi not finite where the reference is; look for", report.summary)
     assert report.checks[0].name == FINITE
@@ -246,7 +257,7 @@ def test_of_what_the_reference_does_not_know_nothing_is_said(images: Any) -> Non
     def compared(reference: Callable[[NDArray[Any]], Tensors], candidate: Callable[[NDArray[Any]], Tensors]) -> Any:
         return verify_stage(
             BLOB_STAGE, lambda: Formula(reference), lambda: Formula(candidate), images=images, preprocess=PREPROCESS,
-            decode=DecodeOptions.preset("superpoint"),
+            decode=DecodeOptions.preset("superpoint"), further=MEASURED,
         )  # fmt: skip
 
     assert compared(with_holes, with_holes).verdict is Verdict.PASS
@@ -284,9 +295,8 @@ def test_a_fault_in_one_cell_stands_out_of_the_rounding(images: Any, stage: str)
         tensors["semi"][0, :, 3, 4] = np.roll(tensors["semi"][0, :, 3, 4], 1)
         return tensors
 
-    further = {"weights rounded to FP16": 1.0}
-    assert judged(noisy(3e-4), images, stage=stage, further=further).verdict is Verdict.PASS
-    report = judged(with_a_fault, images, stage=stage, further=further)
+    assert judged(noisy(3e-4), images, stage=stage).verdict is Verdict.PASS
+    report = judged(with_a_fault, images, stage=stage)
     assert report.verdict is Verdict.FAIL
     failed = {check.name for check in report.checks if not check.passed}
     assert failed >= {"largest logit error, relative", "keypoints that rounding does not explain"}
@@ -309,7 +319,7 @@ def test_descriptors_of_unit_length_are_not_judged_by_the_name_of_an_option(imag
 
     report = verify_stage(
         BLOB_STAGE, lambda: Formula(normalising), lambda: Formula(lambda image: normalising(image, 1e-3)),
-        images=images, preprocess=PREPROCESS, decode=DecodeOptions.preset("superpoint"),
+        images=images, preprocess=PREPROCESS, decode=DecodeOptions.preset("superpoint"), further=MEASURED,
     )  # fmt: skip
     assert (report.figures or {})["largest descriptor error, relative"] > 0.01
     assert report.verdict is Verdict.PASS, report.summary
