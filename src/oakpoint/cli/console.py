@@ -48,6 +48,11 @@ def print_warning(message: str) -> None:
     err.print(f"[yellow]note:[/] {escape(' '.join(message.split()))}")
 
 
+def print_progress(message: str) -> None:
+    """One line on standard error, of how far things are."""
+    err.print(escape(" ".join(message.split())))
+
+
 def print_json(facts: Mapping[str, Any]) -> None:
     """Facts for machines, on standard output."""
     sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False, default=str) + "\n")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from oakpoint.cli.console import out, print_json
+from oakpoint.cli.console import out, print_json, print_warning
+from oakpoint.cli.ending import exit_code_of, signal_of, words_for
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Device,
@@ -109,6 +111,8 @@ def run_command(
     asked.check(route)
     if route != "host":
         check_host_options(weights=weights, size=size, device=device, precision=precision)
+    if save is not None and route != "camera":
+        _check_not_source(source, save)
     notice = notice_for(model)
     run = Run(tracker=tracker, save=save, notice=notice, max_frames=max_frames)
     if route == "camera":
@@ -130,8 +134,23 @@ def run_command(
             )
         followed = _run_on_host(source, extractor, run)
     _print_facts(followed.facts | {"notice": notice}, as_json=as_json)
+    _end(followed)
+
+
+def _end(followed: Followed) -> None:
+    """Leave with what ended the run, if anything did; it is no error where nothing else could have."""
+    if isinstance(followed.ended, KeyboardInterrupt) and followed.live:
+        number = signal_of(followed.ended)
+        print_warning(f"stopped by {words_for(number)}")
+        sys.exit(exit_code_of(number))
     if followed.ended is not None:
         raise followed.ended
+
+
+def _check_not_source(source: str, save: Path) -> None:
+    """Refuse to record over what is read."""
+    if save.exists() and Path(source).exists() and save.samefile(source):
+        raise UsageError(f"{save}: is what is read, and would be lost; choose another --save")
 
 
 def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
@@ -140,8 +159,8 @@ def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
         if frames.kind == "image":
             followed = _run_on_image(frames, extractor, run)
         else:
-            tracked = tracked_frames((frame.image for frame in frames), extractor, run.tracker)
-            followed = follow(tracked, run, fps=frames.fps or FOLDER_FPS, length=frames.length)
+            tracked = tracked_frames(frames, extractor, run.tracker)
+            followed = follow(tracked, run, fps=frames.fps or FOLDER_FPS, live=frames.live, length=frames.length)
         followed.facts["backend"] = extractor.description()
         followed.facts["unreadable"] = [f"{item.name}: {item.reason}" for item in frames.unreadable]
     return followed
@@ -169,7 +188,7 @@ def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    if "rate_fps" in facts:
+    if "latency_ms_median" in facts:
         out.print(live_line(facts))
     else:
         _print_host_line(facts)
@@ -178,8 +197,12 @@ def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _print_host_line(facts: dict[str, Any]) -> None:
-    out.print(
-        f"{facts['frames']} frames, {facts['keypoints_mean']:.0f} keypoints a frame"
-        + (f", {facts['tracks_mean_per_frame']:.0f} of them tracked" if "tracks" in facts else "")
-        + f", {facts['milliseconds_median']:.1f} ms a frame on {facts['backend']}"
-    )
+    parts = [f"{facts['frames']} frames", f"{facts['keypoints_mean']:.0f} keypoints a frame"]
+    doing = "to extract"
+    if "tracks" in facts:
+        parts.append(f"{facts['tracks_mean_per_frame']:.0f} of them tracked")
+        doing = "to extract and track"
+        if facts["rate_fps"] is not None:
+            parts.append(f"{facts['rate_fps']:.1f} fps overall")
+    parts.append(f"{facts['milliseconds_median']:.1f} ms a frame {doing} on {facts['backend']}")
+    out.print(", ".join(parts))
