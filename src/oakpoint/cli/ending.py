@@ -11,6 +11,8 @@ from oakpoint.files import ENDING_SIGNALS
 EXIT_BY_SIGNAL = 128
 """A command that a signal ended exits with this and the signal's number, as shells have it."""
 
+_heard: list[signal.Signals] = []  # signals are the process's, and so is what was heard of them
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP: ends what Ctrl-C ends, and everything that was begun is finished or tidied up likewise."""
@@ -20,27 +22,42 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-class Listening:
-    """Lets SIGTERM and SIGHUP end the program as Ctrl-C does, from ``begin`` on.
+def listen() -> None:
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, but not where it was started to ignore them (nohup).
 
-    Attributes:
-        heard: the last of them that came; None for none.
+    Only the main thread can listen; elsewhere nothing is done.
     """
+    _heard.clear()
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
 
-    def __init__(self) -> None:
-        self.heard: signal.Signals | None = None
 
-    def begin(self) -> None:
-        """Listen, in the main thread, the only one that can; not to what is ignored from the start (nohup)."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in ENDING_SIGNALS:
-            if number is not signal.SIGINT and signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._end)
+def heard() -> signal.Signals | None:
+    """The last signal to end that came; None for none."""
+    return _heard[-1] if _heard else None
 
-    def _end(self, number: int, _: FrameType | None) -> None:
-        self.heard = signal.Signals(number)
-        raise Terminated(self.heard)
+
+def raise_if_heard() -> None:
+    """Raise once more what a library's callback may have swallowed, for loops that might go on for ever.
+
+    Raises:
+        KeyboardInterrupt: a signal to end had come.
+    """
+    number = heard()
+    if number is not None:
+        raise _interrupt(number)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    _heard.append(signal.Signals(number))
+    raise _interrupt(_heard[-1])
+
+
+def _interrupt(number: signal.Signals) -> KeyboardInterrupt:
+    return KeyboardInterrupt() if number is signal.SIGINT else Terminated(number)
 
 
 def signal_of(interrupt: KeyboardInterrupt) -> signal.Signals:

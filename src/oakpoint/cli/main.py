@@ -11,7 +11,7 @@ import typer
 
 from oakpoint import __version__
 from oakpoint.cli.console import out, print_error
-from oakpoint.cli.ending import Listening, exit_code_of, words_for
+from oakpoint.cli.ending import exit_code_of, heard, listen, words_for
 from oakpoint.errors import OakpointError
 
 EXIT_ERROR, EXIT_USAGE = 1, 2
@@ -82,21 +82,31 @@ def main() -> None:
     Exit codes: 1 for what cannot be done, 2 for what the command line does not know, 130 after Ctrl-C, 143 after
     SIGTERM, 129 after SIGHUP.
     """
-    listening = Listening()
-    listening.begin()
+    listen()
     try:
-        code = app(prog_name="oakpoint", standalone_mode=False)
+        code = _run()
+    except OSError:
+        if heard() is not signal.SIGHUP:
+            raise
+        code = exit_code_of(signal.SIGHUP)  # the terminal is gone, and nobody is there to be told
+    sys.exit(code)
+
+
+def _run() -> int | None:
+    """Run the command line, say what went wrong, and give the exit code, None for 0."""
+    try:
+        code: int | None = app(prog_name="oakpoint", standalone_mode=False)
     except OakpointError as error:
         print_error(str(error))
-        sys.exit(EXIT_ERROR)
+        return EXIT_ERROR
     except _ParserError as error:
         _print_parser_error(error)
-        sys.exit(EXIT_USAGE)
+        return EXIT_USAGE
     if code == EXIT_INTERRUPTED:  # typer has turned any interrupt into this, without a word
-        ended_by = listening.heard or signal.SIGINT
+        ended_by = heard() or signal.SIGINT
         print_error("interrupted" if ended_by is signal.SIGINT else f"interrupted by {words_for(ended_by)}")
-        code = exit_code_of(ended_by)
-    sys.exit(code)
+        return exit_code_of(ended_by)
+    return code
 
 
 def _print_parser_error(error: Any) -> None:

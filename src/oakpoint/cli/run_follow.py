@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from oakpoint.cli.console import print_progress, print_warning, progress_bar
+from oakpoint.cli.ending import raise_if_heard
 from oakpoint.errors import OakpointError, first_line
 from oakpoint.features.tracking import Tracker
+from oakpoint.files import interrupts_held
 from oakpoint.view.pacing import PacedWriter
 from oakpoint.view.playback import RunSummary, TrackedFrame, picture_of, timing_of
 from oakpoint.view.recording import Recording, open_recording
@@ -97,8 +99,10 @@ def follow(
                 if live and recording.plays:
                     pace = PacedWriter(recording.write, recording.repeat, fps=fps)
             for frame in _shown(itertools.islice(frames, run.max_frames), total, status):
-                _record(frame, recording, pace, run.notice)
-                summary.add(frame)
+                raise_if_heard()
+                with interrupts_held():  # a frame is in the recording and in the figures, or in neither
+                    _record(frame, recording, pace, run.notice)
+                    summary.add(frame)
     except (OakpointError, KeyboardInterrupt) as error:
         ended = error
     except Exception as error:  # noqa: BLE001  # a fault of ours, or of a library, is no reason to lose a recording
