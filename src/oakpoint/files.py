@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 import platformdirs
@@ -26,6 +27,11 @@ def default_cache() -> Path:
     override = os.environ.get("OAKPOINT_CACHE")
     return Path(override) if override else platformdirs.user_cache_path("oakpoint")
 
+
+ENDING_SIGNALS = tuple(
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__
+)
+"""What asks a program to end: Ctrl-C; ``docker stop``, systemd and ``timeout``; a terminal that is closed."""
 
 NEW_S = 2.0
 """Temporary folders younger than this are left alone by the sweep."""
@@ -57,18 +63,33 @@ def sha256_of_file(path: Path) -> str:
 
 @contextlib.contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait until the block has ended; only the main thread hears it, elsewhere nothing is done."""
+    """Let Ctrl-C, and the other ``ENDING_SIGNALS`` that the program listens to, wait until the block has ended.
+
+    Only the main thread hears signals; elsewhere nothing is done.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    handlers = {number: handler for number in ENDING_SIGNALS if callable(handler := signal.getsignal(number))}
     held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    holding = True
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if holding:
+            held.append(number)
+        else:  # it came while the handlers were being put back
+            handlers[signal.Signals(number)](number, frame)
+
     try:
+        for number in handlers:
+            signal.signal(number, hold)
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-    if held and callable(before):
-        before(signal.SIGINT, None)
+        holding = False
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if held:
+        handlers[signal.Signals(held[0])](held[0], None)
 
 
 @contextlib.contextmanager
@@ -80,18 +101,23 @@ def replacing_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder does not exist or cannot be written.
     """
-    temporary = path.parent.absolute() / f"{_temporary_name(path.stem)}{path.suffix}"
+    temporary: Path | None = None
     try:
-        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
-        mode = _usable_meanwhile(temporary, 0o600)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
-    try:
+        with interrupts_held():  # or it could be made, and nobody know of it
+            place = path.parent.absolute() / f"{_temporary_name(path.stem)}{path.suffix}"
+            try:
+                os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+                temporary = place
+                mode = _usable_meanwhile(temporary, 0o600)
+            except OSError as error:
+                raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
         yield temporary
         temporary.chmod(mode)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            with interrupts_held():
+                temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -284,21 +310,27 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     path = path.resolve()
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path}: cannot make this folder, there is a file of that name")
+    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / _temporary_name(path.name)
-        temporary.mkdir()
-        mode = _usable_meanwhile(temporary, 0o700)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
-    try:
+        with interrupts_held():  # or it could be made, and nobody know of it
+            place = path.parent / _temporary_name(path.name)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                place.mkdir()
+                temporary = place
+                mode = _usable_meanwhile(temporary, 0o700)
+            except OSError as error:
+                raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
         with _marked_as_used(os.open(temporary, os.O_RDONLY)):
             _sweep(path.parent, _prefix(path.name), temporary)
             yield temporary
             temporary.chmod(mode)
-            _put_in_place(temporary, path)
+            with interrupts_held():
+                _put_in_place(temporary, path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            with interrupts_held():
+                shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:

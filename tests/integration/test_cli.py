@@ -232,8 +232,11 @@ def test_converts_json(command: Command, tmp_path: Path, image_folder: Path) -> 
 
 def test_a_foreign_folder_is_not_written_to(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
-    assert_one_line(command(*CONVERT, "--out", tmp_path), "holds files and is not a bundle; choose another --out")
-    assert_one_line(command(*CONVERT, "--out", tmp_path / "mine.txt"), "got a file or link")
+    assert_one_line(
+        command(*CONVERT, "--out", tmp_path),
+        "holds mine.txt, and is not a bundle that oakpoint made; choose another --out",
+    )
+    assert_one_line(command(*CONVERT, "--out", tmp_path / "mine.txt"), "got a file or a link")
     assert names_in(tmp_path) == {"mine.txt"}
 
 
@@ -264,7 +267,10 @@ def test_the_official_weights_licence_is_said_once(
         (("99",), "webcam 99: not there"),
         (("CLIP", "--save", "a.txt"), "a.txt: expected a name that ends in .mp4 or .gif"),
         (("CLIP", "--save", "missing/a.gif"), "missing/a.gif: cannot write here"),
-        (("CLIP", "--save", "full"), "there are other files in this folder, such as mine.txt"),
+        (
+            ("CLIP", "--save", "full"),
+            "full: holds mine.txt, and is not a recording that oakpoint made; choose another --save",
+        ),
         (("PICTURE", "--save", "a.gif"), "a.gif: expected .png, .jpg, .jpeg for one image"),
         (("CLIP", "--backend", "tflite"), "backend: expected one of torch, onnxruntime, openvino"),
         (("CLIP", "--device", "TPU"), "device: expected one of CPU, GPU, NPU, AUTO, got 'TPU'"),
@@ -333,7 +339,7 @@ def test_a_clip_is_recorded_with_its_tracks(
 
 def _frames_of(path: Path) -> list[np.ndarray]:
     if path.is_dir():
-        return [cv2.imread(str(file)) for file in sorted(path.iterdir())]
+        return [cv2.imread(str(file)) for file in sorted(path.glob("*.png"))]
     if path.suffix == ".gif":
         found, animation = cv2.imreadanimation(str(path))
         assert found
@@ -687,7 +693,9 @@ def test_where_features_cannot_be_written(command: Command, small_bundle: Path, 
 def test_the_demo_tells_the_whole_story_with_what_is_shipped(command: Command, tmp_path: Path) -> None:
     ran = command("demo", "--out", tmp_path / "demo")
     assert ran.code == 0, ran.err
-    assert {"bundle", "tracks.gif", "tracks.png"} <= {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {path.name for path in (tmp_path / "demo").glob("[!.]*")} == {"bundle", "tracks.gif", "tracks.png"}
+    assert f"look at {tmp_path / 'demo' / 'tracks.png'}" in ran.out
+    assert ".oakpoint-" not in ran.out, "temporary folders are gone by then"
     assert (tmp_path / "demo" / "bundle" / "model.rvc2.tar.xz").is_file()
     assert "FAIL" not in ran.out
     assert ran.out.count("PASS") == 3
@@ -696,22 +704,31 @@ def test_the_demo_tells_the_whole_story_with_what_is_shipped(command: Command, t
     assert float(share[1]) > 80
 
 
-def test_interrupting_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, "error: interrupted"),
+        (signal.SIGTERM, 143, "error: interrupted by SIGTERM"),
+        (signal.SIGHUP, 129, "error: interrupted by SIGHUP"),
+    ],
+)
+def test_interrupting_is_one_line(tmp_path: Path, number: signal.Signals, code: int, said: str) -> None:
     # Large, so that the stage under way takes seconds and the signal cannot come too late.
     arguments = ["convert", "superpoint", "--random", "--size", "640x480", "--to", "onnx", "--out", str(tmp_path / "b")]
     # A process started by a shell in the background ignores Ctrl-C from birth, and so do its children: not this one.
-    code = (
+    program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "from oakpoint.cli.main import main; main()"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("onnx"), "the first stage is done, the next one under way"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert error.strip().splitlines()[-1:] == ["error: interrupted"]
+    assert process.returncode == code
+    assert error.strip().splitlines()[-1:] == [said]
     assert "Traceback" not in error
     assert names_in(tmp_path) == set()

@@ -54,6 +54,11 @@ def _one_line(message: str) -> str:
     return shown_name(" ".join(message.split()))
 
 
+def print_progress(message: str) -> None:
+    """One line on standard error, of how far things are."""
+    err.print(escape(" ".join(message.split())))
+
+
 def print_json(facts: Mapping[str, Any]) -> None:
     """Facts for machines, on standard output."""
     sys.stdout.write(json.dumps(facts, indent=2, allow_nan=False, default=str) + "\n")

@@ -12,10 +12,12 @@ import typer
 
 from oakpoint import __version__
 from oakpoint.cli.console import out, print_error
+from oakpoint.cli.ending import exit_code_of, heard, listen, words_for
 from oakpoint.cli.verbosity import Verbose, log_what_is_done, with_verbose
 from oakpoint.errors import OakpointError
 
-EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
+EXIT_ERROR, EXIT_USAGE = 1, 2
+EXIT_INTERRUPTED = exit_code_of(signal.SIGINT)
 
 # What typer's parser refuses. Recent versions of typer have their own copy of click, older ones click's own class.
 _ParserError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
@@ -80,24 +82,37 @@ _register()
 def main() -> None:
     """Run the command line; a user's mistake ends in one line, never in a traceback.
 
-    Exit codes: 1 for what cannot be done, 2 for what the command line does not know, 130 after Ctrl-C.
+    Exit codes: 1 for what cannot be done, 2 for what the command line does not know, 130 after Ctrl-C, 143 after
+    SIGTERM, 129 after SIGHUP.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may hold what no encoding has
-    # As after Ctrl-C, what is under way is tidied up before the process ends.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    listen()
     try:
-        code = app(prog_name="oakpoint", standalone_mode=False)
+        code = _run()
+    except OSError:
+        if heard() is not signal.SIGHUP:
+            raise
+        code = exit_code_of(signal.SIGHUP)  # the terminal is gone, and nobody is there to be told
+    sys.exit(code)
+
+
+def _run() -> int | None:
+    """Run the command line, say what went wrong, and give the exit code, None for 0."""
+    try:
+        code: int | None = app(prog_name="oakpoint", standalone_mode=False)
     except OakpointError as error:
         print_error(str(error))
-        sys.exit(EXIT_ERROR)
+        return EXIT_ERROR
     except _ParserError as error:
         _print_parser_error(error)
-        sys.exit(EXIT_USAGE)
-    if code == EXIT_INTERRUPTED:  # typer has turned Ctrl-C into this, without a word
-        print_error("interrupted")
-    sys.exit(code)
+        return EXIT_USAGE
+    if code == EXIT_INTERRUPTED:  # typer has turned any interrupt into this, without a word
+        ended_by = heard() or signal.SIGINT
+        print_error("interrupted" if ended_by is signal.SIGINT else f"interrupted by {words_for(ended_by)}")
+        return exit_code_of(ended_by)
+    return code
 
 
 def _print_parser_error(error: Any) -> None:

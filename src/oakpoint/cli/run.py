@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from oakpoint.cli.console import out, print_json
+from oakpoint.cli.console import out, print_json, print_warning
+from oakpoint.cli.ending import exit_code_of, signal_of, words_for
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Device,
@@ -39,9 +41,9 @@ from oakpoint.cli.run_routes import (
     route_of,
 )
 from oakpoint.errors import ImageError, UsageError
-from oakpoint.extractor import Extractor, Image, load
+from oakpoint.extractor import Extractor, load
 from oakpoint.features.tracking import Tracker
-from oakpoint.images.sources import Source, open_source
+from oakpoint.images.sources import Frame, Source, open_source
 from oakpoint.oak.extractor import camera_extractor
 from oakpoint.oak.model import open_device_model
 from oakpoint.view.draw import draw_keypoints, with_status
@@ -110,6 +112,8 @@ def run_command(
     asked.check(route)
     if route != "host":
         check_host_options(weights=weights, size=size, device=device, precision=precision)
+    if save is not None and route != "camera":
+        _check_not_source(source, save)
     notice = notice_for(model)
     run = Run(tracker=tracker, save=save, notice=notice, max_frames=max_frames)
     if route == "camera":
@@ -131,8 +135,23 @@ def run_command(
             )
         followed = _run_on_host(source, extractor, run)
     _print_facts(followed.facts | {"notice": notice}, as_json=as_json)
+    _end(followed)
+
+
+def _end(followed: Followed) -> None:
+    """Leave with what ended the run, if anything did; it is no error where nothing else could have."""
+    if isinstance(followed.ended, KeyboardInterrupt) and followed.live:
+        number = signal_of(followed.ended)
+        print_warning(f"stopped by {words_for(number)}")
+        sys.exit(exit_code_of(number))
     if followed.ended is not None:
         raise followed.ended
+
+
+def _check_not_source(source: str, save: Path) -> None:
+    """Refuse to record over what is read."""
+    if save.exists() and Path(source).exists() and save.samefile(source):
+        raise UsageError(f"{save}: is what is read, and would be lost; choose another --save")
 
 
 def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
@@ -142,13 +161,13 @@ def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
             followed = _run_on_image(frames, extractor, run)
         else:
             tracked = tracked_frames(_usable(frames, extractor), extractor, run.tracker)
-            followed = follow(tracked, run, fps=frames.fps or FOLDER_FPS, length=frames.length)
+            followed = follow(tracked, run, fps=frames.fps or FOLDER_FPS, live=frames.live, length=frames.length)
         followed.facts["backend"] = extractor.description()
         followed.facts["unreadable"] = [f"{item.name}: {item.reason}" for item in frames.unreadable]
     return followed
 
 
-def _usable(frames: Source, extractor: Extractor) -> Iterator[Image]:
+def _usable(frames: Source, extractor: Extractor) -> Iterator[Frame]:
     """The images that the network takes; in a folder, others are left out as long as there is one of them.
 
     Raises:
@@ -166,7 +185,7 @@ def _usable(frames: Source, extractor: Extractor) -> Iterator[Image]:
             refused = refused or error
             continue
         any_taken = True
-        yield frame.image
+        yield frame
     if refused is not None and not any_taken:
         raise refused
 
@@ -193,7 +212,7 @@ def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    if "rate_fps" in facts:
+    if "latency_ms_median" in facts:
         out.print(live_line(facts))
     else:
         _print_host_line(facts)
@@ -202,8 +221,12 @@ def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _print_host_line(facts: dict[str, Any]) -> None:
-    out.print(
-        f"{facts['frames']} frames, {facts['keypoints_mean']:.0f} keypoints a frame"
-        + (f", {facts['tracks_mean_per_frame']:.0f} of them tracked" if "tracks" in facts else "")
-        + f", {facts['milliseconds_median']:.1f} ms a frame on {facts['backend']}"
-    )
+    parts = [f"{facts['frames']} frames", f"{facts['keypoints_mean']:.0f} keypoints a frame"]
+    doing = "to extract"
+    if "tracks" in facts:
+        parts.append(f"{facts['tracks_mean_per_frame']:.0f} of them tracked")
+        doing = "to extract and track"
+        if facts["rate_fps"] is not None:
+            parts.append(f"{facts['rate_fps']:.1f} fps overall")
+    parts.append(f"{facts['milliseconds_median']:.1f} ms a frame {doing} on {facts['backend']}")
+    out.print(", ".join(parts))

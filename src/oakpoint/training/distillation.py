@@ -156,6 +156,7 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         freeze_unused(student, place.device)
         check_checkpoint(run.path, student)
         if place.first:
+            run.check()
             held.enter_context(holding_folder(run.path))
             _prepare(job, run, width, sources, place, listener)
             listener.began(place, precision)
