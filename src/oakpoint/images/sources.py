@@ -142,7 +142,7 @@ class Source:
         self.close()
 
 
-def open_source(text: str, *, recursive: bool = False) -> Source:
+def open_source(text: str, *, recursive: bool = False, upright: bool = False) -> Source:
     """Open what ``text`` names.
 
     Digits are a webcam; a folder, the images in it; a file with one of ``IMAGE_SUFFIXES``, an image; any other file, a
@@ -151,6 +151,7 @@ def open_source(text: str, *, recursive: bool = False) -> Source:
     Args:
         text: a webcam's number, or the path of a folder or file.
         recursive: whether a folder's subfolders count.
+        upright: turn images as their EXIF orientation says (``read_image``); videos always are turned as theirs does.
 
     Raises:
         UsageError: an empty text, an address, or a number that no webcam has.
@@ -162,24 +163,26 @@ def open_source(text: str, *, recursive: bool = False) -> Source:
         return open_webcam(int(text))
     path = Path(text)
     if path.is_dir():
-        return open_folder(path, recursive=recursive)
+        return open_folder(path, recursive=recursive, upright=upright)
     if not path.exists() and re.match("[A-Za-z][A-Za-z0-9+.-]*://", text):
         raise UsageError(f"source: {text} is an address; only files and cameras of this machine are opened")
-    return open_image(path) if path.suffix.lower() in IMAGE_SUFFIXES else open_video(path)
+    return open_image(path, upright=upright) if path.suffix.lower() in IMAGE_SUFFIXES else open_video(path)
 
 
-def open_image(path: Path) -> Source:
-    """A source of one frame.
+def open_image(path: Path, *, upright: bool = False) -> Source:
+    """A source of one frame; see ``open_source`` for ``upright``.
 
     Raises:
         ImageError: see ``read_image``.
     """
-    frame = Frame(read_image(path), 0, path.name, None)
+    frame = Frame(read_image(path, upright=upright), 0, path.name, None)
     return Source(iter([frame]), kind="image", name=path.name, length=1)
 
 
-def open_folder(folder: Path, *, recursive: bool = False) -> Source:
+def open_folder(folder: Path, *, recursive: bool = False, upright: bool = False) -> Source:
     """The images of a folder in natural order. Those that cannot be read are listed in ``unreadable``.
+
+    See ``open_source`` for ``upright``.
 
     Raises:
         ImageError: no such folder or no image in it; and on reaching the end, when not one of them could be read.
@@ -188,7 +191,8 @@ def open_folder(folder: Path, *, recursive: bool = False) -> Source:
     if not names:
         known = " ".join(IMAGE_SUFFIXES)
         raise ImageError(f"{folder}: no image in this folder{'' if recursive else ' itself'}; known are {known}")
-    return Source(_frames_of_folder(folder, names), kind="folder", name=folder.resolve().name, length=len(names))
+    frames = _frames_of_folder(folder, names, upright=upright)
+    return Source(frames, kind="folder", name=folder.resolve().name, length=len(names))
 
 
 def open_video(path: Path) -> Source:
@@ -251,19 +255,19 @@ def open_webcam(index: int) -> Source:
     )
 
 
-def _frames_of_folder(folder: Path, names: tuple[str, ...]) -> Iterator[Frame | Unreadable]:
+def _frames_of_folder(folder: Path, names: tuple[str, ...], *, upright: bool) -> Iterator[Frame | Unreadable]:
     unreadable = 0
     for index, name in enumerate(names):
-        item = _frame_of_file(folder, name, index)
+        item = _frame_of_file(folder, name, index, upright=upright)
         unreadable += isinstance(item, Unreadable)
         yield item
     if unreadable == len(names):
         raise ImageError(f"{folder}: not one of its {len(names)} images can be read")
 
 
-def _frame_of_file(folder: Path, name: str, index: int) -> Frame | Unreadable:
+def _frame_of_file(folder: Path, name: str, index: int, *, upright: bool) -> Frame | Unreadable:
     try:
-        return Frame(read_image(folder / name), index, name, None)
+        return Frame(read_image(folder / name, upright=upright), index, name, None)
     except ImageError as error:
         return Unreadable(name, str(error).removeprefix(f"{folder / name}: "))
 
