@@ -15,7 +15,7 @@ from oakpoint.features.hdf5 import bind_settings, stored_names, write_features
 from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
 from oakpoint.images.sources import Source, open_video
 
-SETTINGS_BEFORE = {"decode subpixel": "none"}
+SETTINGS_BEFORE = {"decode subpixel": "none", "orientation": "as stored", "preprocess max_side": None}
 """What a setting was in files from before it existed; they can still be added to."""
 
 
@@ -47,8 +47,12 @@ class Extracted:
         return self.keypoints is None and self.error is None
 
 
-def named_images(source: Path) -> tuple[list[NamedImage] | None, Iterator[NamedImage]]:
+def named_images(source: Path, *, upright: bool = False) -> tuple[list[NamedImage] | None, Iterator[NamedImage]]:
     """The images of a folder with its subfolders, of one image file, or of a video.
+
+    Args:
+        source: where they are.
+        upright: turn image files as their EXIF orientation says (``read_image``); videos always are turned.
 
     Returns:
         The list of images, or None for a video, whose length may be unknown; and an iterator over them.
@@ -60,10 +64,10 @@ def named_images(source: Path) -> tuple[list[NamedImage] | None, Iterator[NamedI
         names = list_images(source, recursive=True)
         if not names:
             raise ImageError(f"{source}: no image in this folder; known are {' '.join(IMAGE_SUFFIXES)}")
-        images = [NamedImage(name, lambda path=source / name: read_image(path)) for name in names]  # type: ignore[misc]
+        images = [NamedImage(name, lambda path=source / name: read_image(path, upright=upright)) for name in names]  # type: ignore[misc]
         return images, iter(images)
     if source.suffix.lower() in IMAGE_SUFFIXES or not source.exists():
-        images = [NamedImage(source.name, lambda: read_image(source))]
+        images = [NamedImage(source.name, lambda: read_image(source, upright=upright))]
         if not source.is_file():
             raise ImageError(f"{source}: no such image, folder or video")
         return images, iter(images)
@@ -106,10 +110,12 @@ def extract_images(
         yield Extracted(image.name, keypoints=len(features))
 
 
-def settings_of(extractor: Extractor, model: str) -> dict[str, object]:
-    """What decides on the features: the model, the preprocessing, the decode options, the runtime."""
+def settings_of(extractor: Extractor, model: str, *, upright: bool = False) -> dict[str, object]:
+    """What decides on the features: the model, the images' orientation, preprocessing, decode options, the runtime."""
     preprocess = {f"preprocess {name}": value for name, value in asdict(extractor.preprocess).items()}
+    preprocess["preprocess max_side"] = extractor.max_side
     if extractor.native:
         preprocess |= {"preprocess size": "native", "preprocess resize": "cut"}
     options = {f"decode {name}": value for name, value in asdict(extractor.decode).items()}
-    return {"model": model, "runtime": extractor.runtime, **preprocess, **options}
+    orientation = "upright" if upright else "as stored"
+    return {"model": model, "runtime": extractor.runtime, "orientation": orientation, **preprocess, **options}

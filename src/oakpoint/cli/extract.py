@@ -14,10 +14,13 @@ from oakpoint.cli.options import (
     Device,
     Json,
     MaxKeypoints,
+    MaxMemory,
+    MaxSide,
     NmsRadius,
     Precision,
     Subpixel,
     Threshold,
+    Upright,
     Weights,
     parse_size_or_native,
 )
@@ -44,6 +47,9 @@ def extract_command(
             show_default=False,
         ),
     ] = None,
+    max_side: MaxSide = None,
+    max_memory: MaxMemory = None,
+    upright: Upright = False,
     max_keypoints: MaxKeypoints = None,
     threshold: Threshold = None,
     nms_radius: NmsRadius = None,
@@ -58,6 +64,8 @@ def extract_command(
         model,
         weights=weights,
         size=parse_size_or_native(size),
+        max_side=max_side,
+        max_memory_gb=max_memory,
         backend=backend,
         device=device,
         precision=precision,
@@ -67,11 +75,11 @@ def extract_command(
         subpixel=subpixel,
     )
     notice = notice_for(model)
-    listed, images = named_images(source)
+    listed, images = named_images(source, upright=upright)
     results: list[Extracted] = []
     with extractor, progress_bar() as progress:
         task = progress.add_task("images", total=len(listed) if listed is not None else None)
-        settings = settings_of(extractor, model_identity(model, weights))
+        settings = settings_of(extractor, model_identity(model, weights), upright=upright)
         for result in extract_images(images, extractor, out_file, settings):
             results.append(result)
             progress.update(task, advance=1)

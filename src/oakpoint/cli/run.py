@@ -14,16 +14,20 @@ from oakpoint.cli.options import (
     Device,
     Json,
     MaxKeypoints,
+    MaxMemory,
+    MaxSide,
     NmsRadius,
     Precision,
     Subpixel,
     Threshold,
+    Upright,
     Weights,
     parse_size_or_native,
 )
 from oakpoint.cli.run_follow import FOLDER_FPS, Followed, Run, follow
 from oakpoint.cli.run_oak import live_line, run_camera, run_replay
 from oakpoint.cli.run_routes import (
+    OAK_SOURCE,
     Camera,
     CameraRequest,
     Fps,
@@ -73,6 +77,9 @@ def run_command(
     precision: Precision = "f32",
     weights: Weights = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT or native. Default: the bundle's.")] = None,
+    max_side: MaxSide = None,
+    max_memory: MaxMemory = None,
+    upright: Upright = False,
     max_keypoints: MaxKeypoints = None,
     threshold: Threshold = None,
     nms_radius: NmsRadius = None,
@@ -108,13 +115,17 @@ def run_command(
     )  # fmt: skip
     asked.check(route)
     if route != "host":
-        check_host_options(weights=weights, size=size, device=device, precision=precision)
+        check_host_options(
+            weights=weights, size=size, max_side=max_side, max_memory=max_memory, device=device, precision=precision
+        )
+    if route == "camera" and upright:
+        raise UsageError(f"--upright: counts for image files, not for the source {OAK_SOURCE}")
     notice = notice_for(model)
     run = Run(tracker=tracker, save=save, notice=notice, max_frames=max_frames)
     if route == "camera":
         followed = run_camera(model, asked.options(), run, reconnect=reconnect, decode_changes=decode_changes)
     elif route == "replay":
-        followed = run_replay(model, source, stand_in, run, decode_changes=decode_changes)
+        followed = run_replay(model, source, stand_in, run, upright=upright, decode_changes=decode_changes)
     else:
         if route == "chip":
             extractor = camera_extractor(open_device_model(model, **decode_changes), asked.options())
@@ -123,20 +134,22 @@ def run_command(
                 model,
                 weights=weights,
                 size=parse_size_or_native(size),
+                max_side=max_side,
+                max_memory_gb=max_memory,
                 backend=backend or "openvino",
                 device=device,
                 precision=precision,
                 **decode_changes,
             )
-        followed = _run_on_host(source, extractor, run)
+        followed = _run_on_host(source, extractor, run, upright=upright)
     _print_facts(followed.facts | {"notice": notice}, as_json=as_json)
     if followed.ended is not None:
         raise followed.ended
 
 
-def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
+def _run_on_host(source: str, extractor: Extractor, run: Run, *, upright: bool) -> Followed:
     """Run an extractor on images of this machine."""
-    with extractor, open_source(source) as frames:
+    with extractor, open_source(source, upright=upright) as frames:
         if frames.kind == "image":
             followed = _run_on_image(frames, extractor, run)
         else:

@@ -154,12 +154,14 @@ def open_source(text: str, *, recursive: bool = False, upright: bool = False) ->
         upright: turn images as their EXIF orientation says (``read_image``); videos always are turned as theirs does.
 
     Raises:
-        UsageError: an empty text, an address, or a number that no webcam has.
+        UsageError: an empty text, an address, a number that no webcam has, or ``upright`` with a webcam.
         ImageError: nothing there, no image in the folder, no frame that can be decoded, no such webcam.
     """
     if not text:
         raise UsageError("source: expected an image, a folder, a video or the number of a webcam, got nothing")
     if re.fullmatch("[0-9]+", text):
+        if upright:
+            raise UsageError("upright: counts for image files, not for a webcam")
         return open_webcam(int(text))
     path = Path(text)
     if path.is_dir():
