@@ -17,6 +17,7 @@ import logging
 import math
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, UsageError
+from oakpoint.images.containers import Container, read_container
 from oakpoint.images.opencv import environment, quiet_opencv
 from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
 
@@ -80,7 +82,9 @@ class Source:
     Attributes:
         kind: what the frames come from.
         name: of the file or folder, without its parents; or the camera's.
-        length: frames to come, as far as the file says; None where nobody knows.
+        length: frames to come, where that is known; None elsewhere.
+        length_estimate: the same, or else a video's duration times its frame rate, which is no count; None where nobody
+            knows.
         fps: frames per second; None for still images and where the file does not say.
     """
 
@@ -91,12 +95,14 @@ class Source:
         kind: SourceKind,
         name: str,
         length: int | None = None,
+        length_estimate: int | None = None,
         fps: float | None = None,
         close: Callable[[], object] = lambda: None,
     ) -> None:
         self.kind: SourceKind = kind
         self.name = name
         self.length = length
+        self.length_estimate = length if length is not None else length_estimate
         self.fps = fps
         self._items = items
         self._close = close
@@ -201,10 +207,11 @@ def open_video(path: Path) -> Source:
     """The frames of a video file, in colour, turned upright where the file says so, as players show it.
 
     Timestamps are the file's. Raw ``.mjpeg`` holds none: FFmpeg takes it to run at 25 frames per second. A file that is
-    cut short ends at its last whole frame, with a warning in the log.
+    cut short ends at its last whole frame, with a warning in the log where the container tells (``containers``).
 
     Raises:
-        ImageError: no such file, not a video in one of ``CONTAINERS``, or no frame of it can be decoded.
+        ImageError: no such file, not a video in one of ``CONTAINERS``, or no frame of it can be decoded; the message
+            names the codec where FFmpeg knows it.
     """
     if not path.is_file():
         reason = "not a regular file; a webcam is given by its number" if path.exists() else "no such file or folder"
@@ -214,19 +221,20 @@ def open_video(path: Path) -> Source:
     with quiet_opencv(), environment({"OPENCV_FFMPEG_CAPTURE_OPTIONS": options}):
         capture = cv2.VideoCapture(os.fspath(path.resolve()), cv2.CAP_FFMPEG)
     first = _next_picture(capture)
+    container = read_container(path)
     if first is None:
+        codec = _codec(capture)
         capture.release()
-        raise ImageError(
-            f"{path}: no frame of it can be decoded; expected a video (mp4, mov, mkv, webm, avi, mjpeg, gif, …) that "
-            f"holds its own pictures, or an image with one of {' '.join(IMAGE_SUFFIXES)}"
-        )
+        raise ImageError(f"{path}: {_undecodable(path, codec, container)}")
     count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    length = int(count) if 0 < count < math.inf else None
+    estimate = int(count) if 0 < count < math.inf else None
+    announced = estimate if container.counts_frames else None
     return Source(
-        _frames_of_video(capture, first, path, length),
+        _frames_of_video(capture, first, path, announced, container.missing_bytes),
         kind="video",
         name=path.name,
-        length=length,
+        length=announced if container.missing_bytes == 0 else None,
+        length_estimate=estimate,
         fps=fps if 0 < fps <= _HIGHEST_FPS else None,
         close=capture.release,
     )
@@ -275,7 +283,7 @@ def _frame_of_file(folder: Path, name: str, index: int, *, upright: bool) -> Fra
 
 
 def _frames_of_video(
-    capture: cv2.VideoCapture, first: tuple[NDArray[np.uint8], float], path: Path, length: int | None
+    capture: cv2.VideoCapture, first: tuple[NDArray[np.uint8], float], path: Path, announced: int | None, missing: int
 ) -> Iterator[Frame]:
     index = 0
     picture: tuple[NDArray[np.uint8], float] | None = first
@@ -284,8 +292,32 @@ def _frames_of_video(
         yield Frame(image, index, f"{path.stem}-{index:06d}", time_s)
         index += 1
         picture = _next_picture(capture)
-    if length is not None and index < length:
-        _log.warning("%s: ended after %d of the %d frames that its header announces", path, index, length)
+    cut = f"; {missing:,} bytes of the file are missing" if missing else ""
+    if announced is not None and index < announced:
+        _log.warning("%s: ended after %d of the %d frames that its header announces%s", path, index, announced, cut)
+    elif missing:
+        _log.warning("%s: ended after %d frames%s", path, index, cut)
+
+
+def _codec(capture: cv2.VideoCapture) -> str | None:
+    """The codec of a video that FFmpeg opened, by its name or four-character code."""
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) if capture.isOpened() else 0
+    letters = code.to_bytes(4, "little", signed=True).decode("latin-1").strip()
+    return {"AV01": "AV1"}.get(letters.upper(), letters) if letters.isalnum() else None
+
+
+def _undecodable(path: Path, codec: str | None, container: Container) -> str:
+    """Why no frame came, and what to do."""
+    if container.missing_bytes:
+        return f"no frame of it can be decoded; {container.missing_bytes:,} bytes of the file are missing, get it whole"
+    converted = f"ffmpeg -i {shlex.quote(path.name)} -c:v libx264 {shlex.quote(path.stem + '-h264.mp4')}"
+    if codec is not None:
+        return f"no frame of it can be decoded: the FFmpeg inside OpenCV cannot read its codec, {codec}; try  {converted}"
+    return (
+        "no frame of it can be decoded; expected a video (mp4, mov, mkv, webm, avi, mjpeg, gif, …) that holds its own "
+        f"pictures, or an image with one of {' '.join(IMAGE_SUFFIXES)}; one that plays elsewhere can be converted:  "
+        f"{converted}"
+    )
 
 
 def _frames_of_webcam(capture: cv2.VideoCapture, first: NDArray[np.uint8], number: int) -> Iterator[Frame]:
