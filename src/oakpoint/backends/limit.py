@@ -48,7 +48,7 @@ class MemoryLimit:
         smaller = "choose a smaller size"
         if native and side >= 8:
             smaller = f"scale images down with --max-side {side} (in Python max_side={side})"
-        enough = math.ceil(1.1 * needed / 1e8) / 10
+        enough = -(-11 * needed // 10**9) / 10  # a tenth more, rounded up
         there = "are free" if self.stated_gb is None else "are allowed"
         return (
             f"{size[0]}×{size[1]} px take the network about {gigabytes(needed)} of memory, and {gigabytes(allowed)} "

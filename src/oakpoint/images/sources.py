@@ -309,10 +309,13 @@ def _codec(capture: cv2.VideoCapture) -> str | None:
 def _undecodable(path: Path, codec: str | None, container: Container) -> str:
     """Why no frame came, and what to do."""
     if container.missing_bytes:
-        return f"no frame of it can be decoded; {container.missing_bytes:,} bytes of the file are missing, get it whole"
+        missing = f"{container.missing_bytes:,} bytes of the file are missing"
+        return f"no frame of it can be decoded; {missing}, get it whole"
     converted = f"ffmpeg -i {shlex.quote(path.name)} -c:v libx264 {shlex.quote(path.stem + '-h264.mp4')}"
     if codec is not None:
-        return f"no frame of it can be decoded: the FFmpeg inside OpenCV cannot read its codec, {codec}; try  {converted}"
+        return (
+            f"no frame of it can be decoded: the FFmpeg inside OpenCV cannot read its codec, {codec}; try  {converted}"
+        )
     return (
         "no frame of it can be decoded; expected a video (mp4, mov, mkv, webm, avi, mjpeg, gif, …) that holds its own "
         f"pictures, or an image with one of {' '.join(IMAGE_SUFFIXES)}; one that plays elsewhere can be converted:  "

@@ -26,7 +26,7 @@ def test_a_path_is_read(tmp_path):
     assert cv2.imwrite(str(path), COLOUR)
     assert np.array_equal(image_from(path), COLOUR)
     assert np.array_equal(image_from(str(path)), COLOUR)
-    with pytest.raises(ImageError, match="nosuch.png: no such file"):
+    with pytest.raises(ImageError, match=r"nosuch\.png: no such file"):
         image_from("nosuch.png")
 
 
