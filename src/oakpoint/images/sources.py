@@ -311,7 +311,7 @@ def _undecodable(path: Path, codec: str | None, container: Container) -> str:
     if container.missing_bytes:
         missing = f"{container.missing_bytes:,} bytes of the file are missing"
         return f"no frame of it can be decoded; {missing}, get it whole"
-    converted = f"ffmpeg -i {shlex.quote(path.name)} -c:v libx264 {shlex.quote(path.stem + '-h264.mp4')}"
+    converted = f"ffmpeg -i {shlex.quote(os.fspath(path))} -c:v libx264 {shlex.quote(path.stem + '-h264.mp4')}"
     if codec is not None:
         return (
             f"no frame of it can be decoded: the FFmpeg inside OpenCV cannot read its codec, {codec}; try  {converted}"

@@ -185,7 +185,7 @@ def test_a_codec_that_cannot_be_decoded_is_named_with_the_way_out(tmp_path):
     path.write_bytes(AV1)
     if cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).read()[0]:
         pytest.skip("this OpenCV decodes AV1")
-    with pytest.raises(ImageError, match=r"its codec, AV1; try  ffmpeg -i 'my clip\.ivf' -c:v libx264 "):
+    with pytest.raises(ImageError, match=r"its codec, AV1; try  ffmpeg -i '.*my clip\.ivf' -c:v libx264 "):
         open_video(path)
 
 
