@@ -19,7 +19,7 @@ from oakpoint.images.origin import ImageOrigin
 from oakpoint.images.reading import IMAGE_SUFFIXES, find_images, no_image_in, read_image
 from oakpoint.images.sources import Source, open_video
 
-SETTINGS_BEFORE = {"decode subpixel": "none"}
+SETTINGS_BEFORE = {"decode subpixel": "none", "orientation": "as stored", "preprocess max_side": None}
 """What a setting was in files from before it existed; they can still be added to."""
 
 HOPELESS_AFTER = 5
@@ -69,8 +69,12 @@ class Extracted:
         return self.outcome in ("there", "unknown")
 
 
-def named_images(source: Path) -> tuple[list[NamedImage] | None, Iterator[NamedImage]]:
+def named_images(source: Path, *, upright: bool = False) -> tuple[list[NamedImage] | None, Iterator[NamedImage]]:
     """The images of a folder with its subfolders, of one image file, or of a video.
+
+    Args:
+        source: where they are.
+        upright: turn image files as their EXIF orientation says (``read_image``); videos always are turned.
 
     Returns:
         The list of images, or None for a video, whose length may be unknown; and an iterator over them. A subfolder
@@ -84,19 +88,19 @@ def named_images(source: Path) -> tuple[list[NamedImage] | None, Iterator[NamedI
         if not found.names:
             raise ImageError(no_image_in(source, recursive=True))
         images = [_unreadable(name, f"{source / name}: {reason}") for name, reason in found.unreadable.items()]
-        images += [_image_of_file(ImageOrigin(source, name)) for name in found.names]
+        images += [_image_of_file(ImageOrigin(source, name), upright=upright) for name in found.names]
         return images, iter(images)
     if source.suffix.lower() in IMAGE_SUFFIXES or not source.exists():
         if not source.is_file():
             raise ImageError(f"{source}: no such image, folder or video")
-        images = [_image_of_file(ImageOrigin(source.parent, source.name))]
+        images = [_image_of_file(ImageOrigin(source.parent, source.name), upright=upright)]
         return images, iter(images)
     video = open_video(source)  # now, so that what is no video leaves no file
     return None, _frames(video, ImageOrigin(source.parent, source.name))
 
 
-def _image_of_file(origin: ImageOrigin) -> NamedImage:
-    return NamedImage(origin.name, lambda: read_image(origin.path), origin)
+def _image_of_file(origin: ImageOrigin, *, upright: bool) -> NamedImage:
+    return NamedImage(origin.name, lambda: read_image(origin.path, upright=upright), origin)
 
 
 def _unreadable(name: str, reason: str) -> NamedImage:
@@ -113,7 +117,12 @@ def _frames(video: Source, origin: ImageOrigin) -> Iterator[NamedImage]:
 
 
 def extract_images(
-    images: Iterator[NamedImage], extractor: Extractor, path: Path, *, replace: bool = False
+    images: Iterator[NamedImage],
+    extractor: Extractor,
+    path: Path,
+    *,
+    upright: bool = False,
+    replace: bool = False,
 ) -> Generator[Extracted, None, None]:
     """Extract image by image into ``path``; see ``Extracted`` for what comes of each.
 
@@ -124,6 +133,7 @@ def extract_images(
         images: what to extract.
         extractor: with what; a file that was made with another one is not added to.
         path: the HDF5 file.
+        upright: whether image files are turned as their orientation says; one file holds one kind.
         replace: extract anew what would be refused, and what the file holds without saying of which image.
 
     Raises:
@@ -131,7 +141,8 @@ def extract_images(
         OutputError: the file cannot be written, or another process is writing it.
         BackendError: the model fails, other than at some images' own sizes.
     """
-    settings, formerly = extractor.identity(), extractor.former_identity()
+    settings = extractor.identity() | {"orientation": "upright" if upright else "as stored"}
+    formerly = extractor.former_identity()
     done = failures = 0
     with writing_features(path) as writer:
         if writer.bind(settings, before=SETTINGS_BEFORE, formerly=formerly):

@@ -55,21 +55,21 @@ def check_place(folder: Path, kind: FolderKind) -> None:
         own = kind.files_of(folder) if present else {}
         if own is None:
             raise OutputError(
-                f"{folder}: holds {shown_name(min(present))}, and is not {kind.name} that oakpoint made; choose another "
-                f"{kind.option}"
+                f"{folder}: holds {shown_name(min(present))}, and is not {kind.name} that oakpoint made; choose "
+                f"another {kind.option}"
             )
         for name, size in sorted(present.items()):
             if name == LIST_FILE:
                 continue
             if name not in own:
                 raise OutputError(
-                    f"{folder}: {shown_name(name)} is not part of {kind.name} there and would be lost; move it away, or "
-                    f"choose another {kind.option}"
+                    f"{folder}: {shown_name(name)} is not part of {kind.name} there and would be lost; move it away, "
+                    f"or choose another {kind.option}"
                 )
             if own[name] is not None and own[name] != size:
                 raise OutputError(
-                    f"{folder}: {shown_name(name)} was changed since oakpoint wrote it, and would be lost; move it away, "
-                    f"or choose another {kind.option}"
+                    f"{folder}: {shown_name(name)} was changed since oakpoint wrote it, and would be lost; move it "
+                    f"away, or choose another {kind.option}"
                 )
     elif folder.exists() or folder.is_symlink():
         raise OutputError(

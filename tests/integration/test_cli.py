@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -162,6 +163,120 @@ def test_openvinos_usage_statistics_are_never_imported(small_bundle: Path) -> No
         "assert 'openvino' in sys.modules"
     )
     assert not {name for name in loaded_after(code) if name.startswith("openvino_telemetry.")}
+
+
+# Images of all kinds.
+
+
+def thermal(path: Path, image: Any) -> Path:
+    """A photograph as a thermal camera of 14 bits would store it: counts from 7000 to 8275."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), 7000 + 5 * image.astype(np.uint16))
+    return path
+
+
+def test_a_thermal_image_gives_the_keypoints_of_its_photograph(
+    command: Command, tmp_path: Path, photographs: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    image = photographs["camera"][100:356, 100:420]
+    assert cv2.imwrite(str(tmp_path / "photo.png"), image)
+    thermal(tmp_path / "thermal.tif", image)
+    found = [
+        json.loads(command("run", "acorn", tmp_path / name, "--json").out)["keypoints_mean"]
+        for name in ("photo.png", "thermal.tif")
+    ]
+    assert found[0] > 100
+    assert found[1] == pytest.approx(found[0], rel=0.2)
+    assert re.fullmatch(r".*thermal\.tif: 16 bit, values 7\d\d\d to 8\d\d\d scaled to 0–255", caplog.messages[-1])
+
+
+def test_of_many_such_images_a_few_are_named_and_the_others_counted(
+    tmp_path: Path, small_bundle: Path, photographs: dict[str, Any]
+) -> None:
+    for index in range(7):
+        thermal(tmp_path / "set" / f"{index}.png", photographs["camera"][:64, :96])
+    arguments = ("extract", small_bundle, tmp_path / "set", "--out", tmp_path / "f.h5")
+    lines = program(*arguments).stderr.splitlines()
+    warnings = [line for line in lines if "scaled to 0–255" in line]
+    assert [line.partition(" ")[0] for line in warnings] == ["WARNING", "WARNING", "WARNING", "note:"]
+    assert warnings[3].startswith("note: 4 more messages of this kind, all of them with oakpoint -v …; the last was: ")
+    assert "6.png: 16 bit, values" in warnings[3]
+    (tmp_path / "f.h5").unlink()
+    assert program("-v", *arguments).stderr.count("scaled to 0–255") == 7
+
+
+def turned_photograph(path: Path, image: Any) -> Path:
+    """A JPEG that says: my first row is the picture's right side (EXIF orientation 6)."""
+    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    exif = b"Exif\0\0MM\0\x2a" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
+    return path
+
+
+def test_upright(command: Command, small_bundle: Path, tmp_path: Path, photographs: dict[str, Any]) -> None:
+    """Features, sizes and pictures are those of the upright image, and the two kinds are not mixed in one file."""
+    place = turned_photograph(tmp_path / "set" / "a.jpg", photographs["camera"][:240, :320]).parent
+    arguments = ("extract", small_bundle, place, "--size", "native", "--threshold", "0.016")
+    assert command(*arguments, "--out", tmp_path / "stored.h5").code == 0
+    assert command(*arguments, "--out", tmp_path / "upright.h5", "--upright").code == 0
+    for name, (width, height) in (("stored", (320, 240)), ("upright", (240, 320))):
+        with h5py.File(tmp_path / f"{name}.h5") as file:
+            assert file["a.jpg/image_size"][()].tolist() == [width, height]
+            assert len(file["a.jpg/keypoints"]) > 0
+            assert (file["a.jpg/keypoints"][()].max(axis=0) < [width, height]).all()
+    ran = command(*arguments, "--out", tmp_path / "upright.h5")
+    assert_one_line(ran, "holds features made with orientation upright, now it is as stored; choose another file")
+    for options, width in (((), 320), (("--upright",), 240)):
+        picture = tmp_path / "k.png"
+        assert command("run", small_bundle, place / "a.jpg", "--save", picture, *options).code == 0
+        assert cv2.imread(str(picture)).shape[1] == width
+
+
+def test_max_side(command: Command, small_onnx: Path, tmp_path: Path, photographs: dict[str, Any]) -> None:
+    (tmp_path / "set").mkdir()
+    for name, image in (("large", photographs["camera"]), ("small", photographs["camera"][:80, :96])):
+        cv2.imwrite(str(tmp_path / "set" / f"{name}.png"), image)
+    arguments = ("extract", small_onnx, tmp_path / "set", "--out", tmp_path / "f.h5", "--max-side", 128)
+    assert command(*arguments, "--max-memory", "0.01").code == 0
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert file["large.png/image_size"][()].tolist() == [512, 512]
+        assert file["small.png/image_size"][()].tolist() == [96, 80]
+    ran = command(*arguments[:-1], 256)
+    assert_one_line(ran, "holds features made with preprocess max_side 128, now it is 256; choose another file")
+    ran = command(*arguments[:-2], "--size", "64x64", "--max-side", "128")
+    assert_one_line(ran, "max_side: counts for images at their own size only, not at 64x64; leave one out")
+
+
+def test_an_image_too_large_for_the_memory_is_named_and_the_others_are_extracted(
+    command: Command, small_onnx: Path, tmp_path: Path, photographs: dict[str, Any]
+) -> None:
+    (tmp_path / "set").mkdir()
+    for name, image in (("large", photographs["camera"]), ("small", photographs["camera"][:80, :96])):
+        cv2.imwrite(str(tmp_path / "set" / f"{name}.png"), image)
+    ran = command("extract", small_onnx, tmp_path / "set", "--out", tmp_path / "f.h5", "--max-memory", "0.001")
+    assert_one_line(ran, "512×512 px take the network about")
+    assert "large.png" in ran.err
+    assert "scale images down with --max-side" in ran.err
+    assert ran.out.startswith("1 images")
+    ran = command("run", small_onnx, tmp_path / "set" / "large.png", "--max-memory", "0.001")
+    assert_one_line(ran, "image: 512×512 px take the network about")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("0", "--upright"), "upright: counts for image files, not for a webcam"),
+        (("oak", "--upright"), "--upright: counts for image files, not for the source oak"),
+        (("oak", "--max-side", "640"), "--max-side: has no effect on a camera's network"),
+        (("oak", "--max-memory", "2"), "--max-memory: has no effect on a camera's network"),
+        (("x.png", "--max-memory", "0"), "max_memory_gb: expected a positive number of GB, got 0.0"),
+    ],
+)
+def test_options_that_would_have_no_effect(
+    command: Command, small_bundle: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    assert_one_line(command("run", small_bundle, *arguments), message)
 
 
 # convert.

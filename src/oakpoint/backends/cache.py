@@ -66,6 +66,13 @@ class BackendCache:
         with self._lock:
             return next(reversed(self._places), None)
 
+    def close_one_unused(self) -> bool:
+        """Close the backend that is unused longest; False where every one is in use."""
+        with self._lock:
+            unused = self._dismissed_beyond(max(len(self._places) - 1, 0))
+        _close(unused)
+        return bool(unused)
+
     def close(self) -> None:
         """Close all backends; those in use as soon as they are not. Sizes that are asked for later are opened anew."""
         with self._lock:

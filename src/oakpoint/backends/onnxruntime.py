@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.errors import BackendError, first_line
 from oakpoint.runtimes import importing
+
+if TYPE_CHECKING:
+    import onnx
 
 
 class OnnxRuntimeBackend(Backend):
@@ -71,11 +74,17 @@ def _spec(node: Any, *, batch: int) -> TensorSpec:
 
 
 def _at_shape(path: Path, input_shape: tuple[int, ...]) -> bytes:
-    """The model with another input shape; sizes that follow from it are left for the runtime to infer."""
     import onnx
-    from onnx import helper
 
     model = onnx.load(path)
+    set_input_shape(model, input_shape)
+    return bytes(model.SerializeToString())
+
+
+def set_input_shape(model: onnx.ModelProto, input_shape: tuple[int, ...]) -> None:
+    """Give a model another input shape, in place; sizes that follow from it are left for others to infer."""
+    from onnx import helper
+
     graph = model.graph
     source = graph.input[0]
     graph.input[0].CopyFrom(
@@ -85,4 +94,3 @@ def _at_shape(path: Path, input_shape: tuple[int, ...]) -> bytes:
     for output in graph.output:
         for dimension in output.type.tensor_type.shape.dim:
             dimension.Clear()
-    return bytes(model.SerializeToString())

@@ -89,3 +89,43 @@ class TorchBackend(Backend):
                 yield
             finally:
                 self._torch.set_num_threads(before)
+
+
+def peak_bytes(module: nn.Module, input_shape: tuple[int, ...]) -> int | None:
+    """Bytes of the tensors that are alive at once, at most, while a module runs on an image of zeros.
+
+    Weights do not count, nor does what an operator needs within itself.
+
+    Args:
+        module: takes one float32 tensor.
+        input_shape: of that tensor; the module is really run, so it should be small.
+
+    Returns:
+        The peak, the input included, and the outputs once more, of which there are copies afterwards; None where the
+        module fails.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+    from torch.utils.weak import WeakIdKeyDictionary
+
+    weights = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
+    alive: Any = WeakIdKeyDictionary()  # storages, which live as long as a tensor does that views them
+    peak = 0
+
+    class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal peak
+            results = func(*args, **(kwargs or {}))
+            for result in tree_leaves(results):
+                if isinstance(result, torch.Tensor) and result.untyped_storage().data_ptr() not in weights:
+                    alive[result.untyped_storage()] = result.untyped_storage().nbytes()
+            peak = max(peak, sum(alive.values()))
+            return results
+
+    try:
+        with torch.inference_mode(), Counting():  # type: ignore[no-untyped-call]
+            results = module(torch.zeros(input_shape))
+    except Exception:  # noqa: BLE001 - whatever the user's code raises; the run itself will say it
+        return None
+    return peak + sum(result.nbytes for result in tree_leaves(results) if isinstance(result, torch.Tensor))

@@ -16,10 +16,13 @@ from oakpoint.cli.options import (
     Device,
     Json,
     MaxKeypoints,
+    MaxMemory,
+    MaxSide,
     NmsRadius,
     Precision,
     Subpixel,
     Threshold,
+    Upright,
     Weights,
     parse_size_or_native,
 )
@@ -48,6 +51,9 @@ def extract_command(
             show_default=False,
         ),
     ] = None,
+    max_side: MaxSide = None,
+    max_memory: MaxMemory = None,
+    upright: Upright = False,
     max_keypoints: MaxKeypoints = None,
     threshold: Threshold = None,
     nms_radius: NmsRadius = None,
@@ -73,6 +79,8 @@ def extract_command(
         model,
         weights=weights,
         size=parse_size_or_native(size),
+        max_side=max_side,
+        max_memory_gb=max_memory,
         backend=backend,
         device=device,
         precision=precision,
@@ -82,11 +90,12 @@ def extract_command(
         subpixel=subpixel,
     )
     notice = notice_for(model)
-    listed, images = named_images(source)
+    listed, images = named_images(source, upright=upright)
     results: list[Extracted] = []
     with extractor, progress_bar() as progress:
         task = progress.add_task("images", total=len(listed) if listed is not None else None)
-        with contextlib.closing(extract_images(images, extractor, out_file, replace=replace)) as found:
+        extraction = extract_images(images, extractor, out_file, upright=upright, replace=replace)
+        with contextlib.closing(extraction) as found:
             for result in found:
                 results.append(result)
                 progress.update(task, advance=1)

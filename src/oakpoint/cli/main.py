@@ -13,7 +13,7 @@ import typer
 from oakpoint import __version__
 from oakpoint.cli.console import out, print_error
 from oakpoint.cli.ending import exit_code_of, heard, listen, words_for
-from oakpoint.cli.verbosity import Verbose, log_what_is_done, with_verbose
+from oakpoint.cli.verbosity import Verbose, show_all, show_warnings, with_verbose
 from oakpoint.errors import OakpointError
 
 EXIT_ERROR, EXIT_USAGE = 1, 2
@@ -39,12 +39,15 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
+    context: typer.Context,
     verbose: Verbose = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    log_what_is_done(verbose)
+    show_warnings(context)
+    if verbose:
+        show_all()
 
 
 def _register() -> None:

@@ -17,16 +17,20 @@ from oakpoint.cli.options import (
     Device,
     Json,
     MaxKeypoints,
+    MaxMemory,
+    MaxSide,
     NmsRadius,
     Precision,
     Subpixel,
     Threshold,
+    Upright,
     Weights,
     parse_size_or_native,
 )
 from oakpoint.cli.run_follow import FOLDER_FPS, Followed, Run, follow
 from oakpoint.cli.run_oak import live_line, run_camera, run_replay
 from oakpoint.cli.run_routes import (
+    OAK_SOURCE,
     Camera,
     CameraRequest,
     Fps,
@@ -76,6 +80,9 @@ def run_command(
     precision: Precision = "f32",
     weights: Weights = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT or native. Default: the bundle's.")] = None,
+    max_side: MaxSide = None,
+    max_memory: MaxMemory = None,
+    upright: Upright = False,
     max_keypoints: MaxKeypoints = None,
     threshold: Threshold = None,
     nms_radius: NmsRadius = None,
@@ -111,7 +118,11 @@ def run_command(
     )  # fmt: skip
     asked.check(route)
     if route != "host":
-        check_host_options(weights=weights, size=size, device=device, precision=precision)
+        check_host_options(
+            weights=weights, size=size, max_side=max_side, max_memory=max_memory, device=device, precision=precision
+        )
+    if route == "camera" and upright:
+        raise UsageError(f"--upright: counts for image files, not for the source {OAK_SOURCE}")
     if save is not None and route != "camera":
         _check_not_source(source, save)
     notice = notice_for(model)
@@ -119,7 +130,7 @@ def run_command(
     if route == "camera":
         followed = run_camera(model, asked.options(), run, reconnect=reconnect, decode_changes=decode_changes)
     elif route == "replay":
-        followed = run_replay(model, source, stand_in, run, decode_changes=decode_changes)
+        followed = run_replay(model, source, stand_in, run, upright=upright, decode_changes=decode_changes)
     else:
         if route == "chip":
             extractor = camera_extractor(open_device_model(model, **decode_changes), asked.options())
@@ -128,12 +139,14 @@ def run_command(
                 model,
                 weights=weights,
                 size=parse_size_or_native(size),
+                max_side=max_side,
+                max_memory_gb=max_memory,
                 backend=backend or "openvino",
                 device=device,
                 precision=precision,
                 **decode_changes,
             )
-        followed = _run_on_host(source, extractor, run)
+        followed = _run_on_host(source, extractor, run, upright=upright)
     _print_facts(followed.facts | {"notice": notice}, as_json=as_json)
     _end(followed)
 
@@ -154,9 +167,9 @@ def _check_not_source(source: str, save: Path) -> None:
         raise UsageError(f"{save}: is what is read, and would be lost; choose another --save")
 
 
-def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
+def _run_on_host(source: str, extractor: Extractor, run: Run, *, upright: bool) -> Followed:
     """Run an extractor on images of this machine."""
-    with extractor, open_source(source) as frames:
+    with extractor, open_source(source, upright=upright) as frames:
         if frames.kind == "image":
             followed = _run_on_image(frames, extractor, run)
         else:

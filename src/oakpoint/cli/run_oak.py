@@ -45,11 +45,13 @@ def run_camera(
     return followed
 
 
-def run_replay(bundle: str, source: str, stand_in: str | None, run: Run, *, decode_changes: dict[str, Any]) -> Followed:
+def run_replay(
+    bundle: str, source: str, stand_in: str | None, run: Run, *, upright: bool, decode_changes: dict[str, Any]
+) -> Followed:
     """Run on a source of this machine, through DepthAI's runtime on the host; see ``run_camera``."""
     model, backend = open_stand_in(bundle, stand_in or STAND_INS[0], **decode_changes)
     statistics, opened = LiveStatistics(), _Opened()
-    with backend, open_source(source) as images:
+    with backend, open_source(source, upright=upright) as images:
         frames = ReconnectingFrames(
             lambda: open_replay((image.image for image in images), model, backend),
             statistics,

@@ -1,4 +1,4 @@
-"""``-v``, before the command's name and after it."""
+"""What of the log is shown: warnings, few of each kind; with ``-v`` (before or after the command) all of it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,26 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from oakpoint.cli.repeats import FewOfAKind
+
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done.")]
 
 
-def log_what_is_done(verbose: bool) -> None:
-    """Log warnings, and with ``verbose`` every step as well, to standard error."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    if verbose:
-        logging.getLogger().setLevel(logging.INFO)
+def show_warnings(context: typer.Context) -> None:
+    """Show warnings on standard error, the first few of each kind, and at the end how many more there were."""
+    handler, few = logging.StreamHandler(), FewOfAKind()
+    handler.addFilter(few)
+    context.call_on_close(few.tell)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+
+
+def show_all() -> None:
+    """Show every step, and every warning of a kind."""
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    for handler in root.handlers:
+        for few in [found for found in handler.filters if isinstance(found, FewOfAKind)]:
+            handler.removeFilter(few)
 
 
 def with_verbose(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,7 +37,8 @@ def with_verbose(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def verbose_command(*, verbose: bool, **arguments: Any) -> Any:
-        log_what_is_done(verbose)
+        if verbose:
+            show_all()
         return command(**arguments)
 
     hints = get_type_hints(command, include_extras=True) | {"verbose": Verbose}

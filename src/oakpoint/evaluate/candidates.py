@@ -264,6 +264,8 @@ def _loaded(specification: Specification, threads: int | None) -> Extractor:
         specification.model,
         weights=specification.weights,
         size=specification.size or (None if fixed else "native"),
+        max_side=specification.max_side,
+        max_memory_gb=specification.max_memory_gb,
         backend=specification.backend,
         device=specification.device,
         precision=specification.precision,
@@ -279,7 +281,7 @@ def _loaded(specification: Specification, threads: int | None) -> Extractor:
 
 def _size_note(extractor: Extractor, specification: Specification) -> str:
     if extractor.native:
-        return ""
+        return "" if extractor.max_side is None else f"images scaled down to {extractor.max_side} px a side"
     width, height = extractor.preprocess.size
     why = "" if specification.size else ", the blob's size"
     simulated = "; the time is the simulator's, not a camera's" if specification.backend == "myriad_simulator" else ""
