@@ -99,7 +99,7 @@ def measured(bundle: Bundle, heads: str, images: Images, shaves: int) -> tuple[R
         )
         blob = read_blob(path)
         verifier = StageVerifier(images, preprocess, manifest.decode)
-        report = verifier.blob_of_onnx(ModelSource(onnx=onnx, blob=path), heads)  # type: ignore[arg-type]
+        report = verifier.blob_of_onnx(ModelSource(onnx=onnx, blob=path), Heads(heads, scale, values))
     simulator, baked = Simulator(blob), replace(preprocess, baked=True)
     runs = [simulator.run({blob.inputs[0].name: baked.apply(image)[0]}) for image in images.values()]
     device_ms, figures = estimate(blob).total_ms, report.figures or {}

@@ -101,9 +101,16 @@ class ExportedNetwork:
     def __init__(self, network: LoadedNetwork, options: RuntimeOptions) -> None:
         self._network, self._options = network, options
         self._folder: Path | None = None
-        self._exports: OrderedDict[tuple[int, int], Path] = OrderedDict()
+        self._first: Path | None = None
         self._for_all: Path | None = None
+        self._exports: OrderedDict[tuple[int, int], Path] = OrderedDict()
         self._exporting = threading.Lock()
+
+    @property
+    def source(self) -> ModelSource:
+        """The first export; where each size has its own, the others differ from it in what follows from it."""
+        assert self._first is not None, "export comes first"
+        return ModelSource(onnx=self._first)
 
     def export(self, size: tuple[int, int] | None) -> None:
         """Export now, so that a network that cannot be exported is said before the first image.
@@ -114,7 +121,7 @@ class ExportedNetwork:
         Raises:
             ConversionError: torch cannot export it.
         """
-        path = self._exported(size or REFERENCE_SIZE)
+        path = self._first = self._exported(size or REFERENCE_SIZE)
         if size is not None:
             return
         reason = why_one_size(self._network, path, size=REFERENCE_SIZE)
@@ -152,5 +159,6 @@ class ExportedNetwork:
             self._exports[size] = path
         self._exports.move_to_end(size)
         if len(self._exports) > MAX_KEPT_EXPORTS:
-            self._exports.popitem(last=False)[1].unlink()
+            oldest = next(other for other, path in self._exports.items() if path != self._first)
+            self._exports.pop(oldest).unlink()
         return self._exports[size]

@@ -1,115 +1,202 @@
-"""Features of many images into one HDF5 file; a killed run goes on where it stopped."""
+"""Features of many images into one HDF5 file; a killed run goes on where it stopped, a bad image does not end it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import ImageError
+from oakpoint.errors import BackendError, FeaturesError, ImageError
 from oakpoint.extractor import Extractor
-from oakpoint.features.hdf5 import bind_settings, stored_names, write_features
-from oakpoint.images.reading import IMAGE_SUFFIXES, list_images, read_image
+from oakpoint.features.hdf5 import Facts, FeaturesWriter, check_name, refusal_of, stored_sources, writing_features
+from oakpoint.features.types import Features
+from oakpoint.images.origin import ImageOrigin
+from oakpoint.images.reading import IMAGE_SUFFIXES, find_images, no_image_in, read_image
 from oakpoint.images.sources import Source, open_video
 
-SETTINGS_BEFORE = {"decode subpixel": "none"}
+SETTINGS_BEFORE = {"decode subpixel": "none", "orientation": "as stored", "preprocess max_side": None}
 """What a setting was in files from before it existed; they can still be added to."""
+
+HOPELESS_AFTER = 5
+"""When the model fails at as many images and has not done one yet, it is the model's fault, not the images'."""
+
+_log = logging.getLogger(__name__)
+
+Outcome = Literal["extracted", "replaced", "there", "unknown", "refused", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class NamedImage:
-    """An image that can be read when its turn comes."""
+    """An image that can be read when its turn comes.
+
+    Attributes:
+        name: the image's, in the file.
+        read: reads it.
+        origin: the file that it comes from; None where there is none to be told from others.
+    """
 
     name: str
     read: Callable[[], NDArray[np.uint8]]
+    origin: ImageOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What came of one image: the number of its keypoints, or why there are none.
+    """What came of one image.
 
     Attributes:
         name: the image's.
-        keypoints: how many; None when it was skipped or failed.
-        error: why it could not be read or used.
+        outcome: ``extracted``; ``replaced``, its features were there and the image has changed; ``there``, they were
+            and it has not; ``unknown``, they were and the file does not say of which image; ``refused``, they are those
+            of an image of this name from another folder; ``failed``.
+        keypoints: how many; None where nothing was extracted.
+        error: why it was refused or failed.
     """
 
     name: str
+    outcome: Outcome
     keypoints: int | None = None
     error: str | None = None
 
     @property
     def skipped(self) -> bool:
         """Whether its features were in the file already."""
-        return self.keypoints is None and self.error is None
+        return self.outcome in ("there", "unknown")
 
 
-def named_images(source: Path) -> tuple[list[NamedImage] | None, Iterator[NamedImage]]:
+def named_images(source: Path, *, upright: bool = False) -> tuple[list[NamedImage] | None, Iterator[NamedImage]]:
     """The images of a folder with its subfolders, of one image file, or of a video.
 
+    Args:
+        source: where they are.
+        upright: turn image files as their EXIF orientation says (``read_image``); videos always are turned.
+
     Returns:
-        The list of images, or None for a video, whose length may be unknown; and an iterator over them.
+        The list of images, or None for a video, whose length may be unknown; and an iterator over them. A subfolder
+        that cannot be read is among them, as an image that cannot.
 
     Raises:
         ImageError: nothing there that could be read.
     """
     if source.is_dir():
-        names = list_images(source, recursive=True)
-        if not names:
-            raise ImageError(f"{source}: no image in this folder; known are {' '.join(IMAGE_SUFFIXES)}")
-        images = [NamedImage(name, lambda path=source / name: read_image(path)) for name in names]  # type: ignore[misc]
+        found = find_images(source, recursive=True)
+        if not found.names:
+            raise ImageError(no_image_in(source, recursive=True))
+        images = [_unreadable(name, f"{source / name}: {reason}") for name, reason in found.unreadable.items()]
+        images += [_image_of_file(ImageOrigin(source, name), upright=upright) for name in found.names]
         return images, iter(images)
     if source.suffix.lower() in IMAGE_SUFFIXES or not source.exists():
-        images = [NamedImage(source.name, lambda: read_image(source))]
         if not source.is_file():
             raise ImageError(f"{source}: no such image, folder or video")
+        images = [_image_of_file(ImageOrigin(source.parent, source.name), upright=upright)]
         return images, iter(images)
-    return None, _frames(open_video(source))  # opened now, so that what is no video leaves no file
+    video = open_video(source)  # now, so that what is no video leaves no file
+    return None, _frames(video, ImageOrigin(source.parent, source.name))
 
 
-def _frames(video: Source) -> Iterator[NamedImage]:
+def _image_of_file(origin: ImageOrigin, *, upright: bool) -> NamedImage:
+    return NamedImage(origin.name, lambda: read_image(origin.path, upright=upright), origin)
+
+
+def _unreadable(name: str, reason: str) -> NamedImage:
+    def read() -> NDArray[np.uint8]:
+        raise ImageError(reason)
+
+    return NamedImage(name, read)
+
+
+def _frames(video: Source, origin: ImageOrigin) -> Iterator[NamedImage]:
     with video:
         for frame in video:
-            yield NamedImage(frame.name, lambda image=frame.image: image)  # type: ignore[misc]
+            yield NamedImage(frame.name, lambda image=frame.image: image, origin)  # type: ignore[misc]
 
 
 def extract_images(
-    images: Iterator[NamedImage], extractor: Extractor, path: Path, settings: Mapping[str, object]
-) -> Iterator[Extracted]:
-    """Extract image by image into ``path``; those that it holds already are skipped, an unreadable one is passed over.
+    images: Iterator[NamedImage],
+    extractor: Extractor,
+    path: Path,
+    *,
+    upright: bool = False,
+    replace: bool = False,
+) -> Generator[Extracted, None, None]:
+    """Extract image by image into ``path``; see ``Extracted`` for what comes of each.
+
+    An image that the file holds already is skipped as long as it is the same, and replaced where it has changed. One of
+    the same name from another folder is refused. An image that cannot be read, used or stored is passed over.
 
     Args:
         images: what to extract.
-        extractor: with what.
+        extractor: with what; a file that was made with another one is not added to.
         path: the HDF5 file.
-        settings: see ``settings_of``; a file made with other ones is not added to.
+        upright: whether image files are turned as their orientation says; one file holds one kind.
+        replace: extract anew what would be refused, and what the file holds without saying of which image.
 
     Raises:
         FeaturesError: the file is none of ours, damaged, or made with other settings.
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or another process is writing it.
+        BackendError: the model fails, other than at some images' own sizes.
     """
-    bind_settings(path, settings, before=SETTINGS_BEFORE)
-    there = set(stored_names(path))
-    for image in images:
-        if image.name in there:
-            yield Extracted(image.name)
-            continue
-        try:
-            features = extractor(image.read())
-        except ImageError as error:
-            yield Extracted(image.name, error=str(error))
-            continue
-        write_features(path, image.name, features)
-        yield Extracted(image.name, keypoints=len(features))
+    settings = extractor.identity() | {"orientation": "upright" if upright else "as stored"}
+    formerly = extractor.former_identity()
+    done = failures = 0
+    with writing_features(path) as writer:
+        if writer.bind(settings, before=SETTINGS_BEFORE, formerly=formerly):
+            _log.warning("%s: made before all of a model was noted; taken to be of this one, and bound to it now", path)
+        stored = stored_sources(path)
+        for image in images:
+            try:
+                result = _result(image, extractor, writer, stored, replace=replace)
+            except BackendError as error:
+                failures += 1
+                if not extractor.native or (not done and failures >= HOPELESS_AFTER):
+                    raise
+                result = Extracted(image.name, "failed", error=str(error))
+            done += result.keypoints is not None
+            yield result
 
 
-def settings_of(extractor: Extractor, model: str) -> dict[str, object]:
-    """What decides on the features: the model, the preprocessing, the decode options, the runtime."""
-    preprocess = {f"preprocess {name}": value for name, value in asdict(extractor.preprocess).items()}
-    if extractor.native:
-        preprocess |= {"preprocess size": "native", "preprocess resize": "cut"}
-    options = {f"decode {name}": value for name, value in asdict(extractor.decode).items()}
-    return {"model": model, "runtime": extractor.runtime, **preprocess, **options}
+def _result(
+    image: NamedImage,
+    extractor: Extractor,
+    writer: FeaturesWriter,
+    stored: Mapping[str, Facts | None],
+    *,
+    replace: bool,
+) -> Extracted:
+    there = image.name in stored
+    try:
+        check_name(image.name)
+        if there:
+            standing = image.origin.standing(stored[image.name]) if image.origin else "unknown"
+            if standing == "same":
+                return Extracted(image.name, "there")
+            if standing == "unknown" and not replace:
+                return Extracted(image.name, "unknown")
+            if standing == "other" and not replace:
+                return Extracted(image.name, "refused", error=f"{writer.path} holds another image of this name")
+        facts = image.origin.facts() if image.origin else None
+        features = _features(image, facts, extractor)
+    except (ImageError, FeaturesError) as error:
+        return Extracted(image.name, "failed", error=str(error))
+    except MemoryError:
+        return Extracted(image.name, "failed", error=f"{image.name}: too large for this machine's memory")
+    try:
+        writer.write(image.name, features, facts)
+    except FeaturesError:
+        reason = refusal_of(writer.path, image.name)
+        if reason is None:  # it is not the name's fault
+            raise
+        return Extracted(image.name, "failed", error=reason)
+    return Extracted(image.name, "replaced" if there else "extracted", len(features))
+
+
+def _features(image: NamedImage, facts: Facts | None, extractor: Extractor) -> Features:
+    pixels = image.read()
+    if image.origin is not None and facts is not None and image.origin.quick().items() - facts.items():
+        raise ImageError(f"{image.origin.path}: written to while it was read; run this again")
+    return extractor(pixels)

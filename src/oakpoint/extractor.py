@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from oakpoint.backends.activations import memory_bytes
 from oakpoint.backends.base import Backend, Tensors
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
-from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
-from oakpoint.bundle.manifest import MANIFEST_FILE, read_manifest
+from oakpoint.backends.cache import BackendCache
+from oakpoint.backends.identity import described_network, identity_of_network, sha256_of_model
+from oakpoint.backends.limit import MemoryLimit
+from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, file_that_runs, open_backend
+from oakpoint.bundle.folder import Bundle, bundle_near, is_bundle, open_bundle
 from oakpoint.bundle.records import ArtifactKind
 from oakpoint.convert.one_size import require_size_of_file
 from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
@@ -25,19 +27,21 @@ from oakpoint.features.packed import descriptors_from_packed, heatmap_from_packe
 from oakpoint.features.types import CELL_PX, DecodeOptions, DenseOutputs, Features, HeatmapOutputs, Outputs
 from oakpoint.files import sha256_of_file
 from oakpoint.geometry import PixelMap
-from oakpoint.images.preprocess import Preprocess
+from oakpoint.images.inputs import Given, image_from
+from oakpoint.images.preprocess import Preprocess, limited_image, limited_size
+from oakpoint.images.sizes import size_or_native
 from oakpoint.myriad.blob import read_blob
 from oakpoint.networks.registry import (
+    LoadedNetwork,
     is_network_name,
     load_network,
     reload_network,
-    shipped_weights,
 )
 
-Image = NDArray[np.uint8]
-
 MAX_CACHED_SIZES = 8
-"""Models of as many image sizes are kept ready when images keep their own size; the one unused longest goes first."""
+"""Models of as many image sizes are kept ready when images keep their own size; the one unused longest goes first.
+
+While more threads than that are at work at once, each at another size, there are as many as threads."""
 
 
 def dense_outputs(tensors: Tensors) -> Outputs:
@@ -70,13 +74,33 @@ def dense_outputs(tensors: Tensors) -> Outputs:
         raise BackendError(f"the model's outputs are not those of a keypoint network: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """What tells a model from others, by content.
+
+    Attributes:
+        model: the hash of the files that the runtime reads; or of a network by name, name and weights, and of a class
+            of the user's own what its code makes.
+        formerly: what features files were bound to before, which says less of the same model.
+    """
+
+    model: str
+    formerly: str
+
+
 class Extractor:
     """Calls like ``features = extractor(image)``; keypoints are in pixels of the image that was given.
+
+    It may be called from several threads, and gives each of them what it would have got alone, to the last bit. Images
+    are prepared and decoded side by side. Of one size, the network's runs come one after the other with all backends
+    but ``onnxruntime`` (see ``Backend.run``): each uses all cores that ``threads`` leaves it. Where runs are to go side
+    by side, load an extractor for each thread, with ``threads=1``.
 
     Attributes:
         preprocess: how an image becomes the input tensor.
         decode: how outputs become keypoints.
         native: each image is taken at its own size, cut to multiples of 8 at the right and bottom.
+        max_side: a longer image is scaled down to it before that, its ratio kept; None: no image is.
         runtime: backend, device and precision, as asked for.
     """
 
@@ -87,7 +111,10 @@ class Extractor:
         preprocess: Preprocess,
         decode: DecodeOptions,
         native: bool = False,
+        max_side: int | None = None,
+        memory: MemoryLimit | None = None,
         runtime: str = "",
+        identify: Callable[[], ModelIdentity] | None = None,
     ) -> None:
         """Put an extractor together; no model is opened before the first image.
 
@@ -96,53 +123,102 @@ class Extractor:
             preprocess: how an image becomes the input tensor; its size does not count when ``native``.
             decode: how outputs become keypoints.
             native: take each image at its own size.
+            max_side: of the longer side in pixels, when ``native``.
+            memory: what a model may take; None: nothing is refused.
             runtime: backend, device and precision, as asked for.
+            identify: tells the model from others; None where nothing is kept that must be bound to it.
         """
         self.preprocess = preprocess
         self.decode = decode
         self.native = native
+        self.max_side = max_side
+        self._memory = memory
         self.runtime = runtime
+        self._identify = identify
         self._open_at = open_at
-        self._backends: OrderedDict[tuple[int, int], Backend] = OrderedDict()
+        self._backends = BackendCache(self._open, kept=MAX_CACHED_SIZES)
 
-    def __call__(self, image: Image) -> Features:
+    def __call__(self, image: Given) -> Features:
         """Extract features.
 
         Args:
-            image: uint8 (H, W) grey or (H, W, 3) BGR.
+            image: uint8 (H, W) grey or (H, W, 3) BGR; or a file's path, or a Pillow image (``images.inputs``).
 
         Raises:
-            ImageError: another type or shape, or smaller than one cell of 8×8 px when ``native``.
+            ImageError: another type or shape, a file that cannot be read; when ``native``, smaller than one cell of
+                8×8 px, or so large that the model would take more memory than it may.
+            UsageError: the size asked for is so large.
             BackendError: the model fails.
         """
+        image = image_from(image)
         outputs, original_from_tensor = self.dense(image)
         height, width = image.shape[:2]
         return in_frame(decode(outputs, self.decode), original_from_tensor, (width, height))
 
-    def dense(self, image: Image) -> tuple[Outputs, PixelMap]:
+    def dense(self, image: Given) -> tuple[Outputs, PixelMap]:
         """The network's outputs before decoding, and the map from the tensor's pixels to the image's."""
-        preprocess = self._preprocess_for(image)
-        tensor, original_from_tensor = preprocess.apply(image)
-        return dense_outputs(self._backend(preprocess.size).run({INPUT: tensor})), original_from_tensor
+        image = image_from(image)
+        preprocess = self._preprocess_for((image.shape[1], image.shape[0]))
+        if self.max_side is None:
+            tensor, original_from_tensor = preprocess.apply(image)
+        else:
+            limited, original_from_limited = limited_image(image, self.max_side)
+            tensor, limited_from_tensor = preprocess.apply(limited)
+            original_from_tensor = original_from_limited @ limited_from_tensor
+        with self._backends.lent(preprocess.size) as backend:
+            tensors = backend.run({INPUT: tensor})
+        return dense_outputs(tensors), original_from_tensor
 
-    def open_for(self, image: Image) -> None:
+    def check(self, image: Given) -> None:
+        """Make sure that an image is one, and large enough.
+
+        Raises:
+            ImageError: something else, or smaller than one cell of 8×8 px when ``native``.
+        """
+        image = image_from(image)
+        self._preprocess_for((image.shape[1], image.shape[0]))
+
+    def open_for(self, image: Given) -> None:
         """Open the model for images of this size now, so that the first extraction takes no longer than the others.
 
         Raises:
             ImageError: see ``__call__``.
         """
-        self._backend(self._preprocess_for(image).size)
+        image = image_from(image)
+        with self._backends.lent(self._preprocess_for((image.shape[1], image.shape[0])).size):
+            pass
 
     def description(self) -> str:
         """Runtime, version, device and precision of the model that ran last, or will run first."""
-        if not self._backends:
-            self._backend(self.preprocess.size)
-        return next(reversed(self._backends.values())).description
+        with self._backends.lent(self._backends.last_used() or self.preprocess.size) as backend:
+            return backend.description
+
+    def identity(self) -> dict[str, object]:
+        """All that decides on the features of an image: the model, the runtime, preprocessing and decoding, by name.
+
+        Raises:
+            UsageError: an extractor that was put together without ``identify``.
+            BackendError: the model's files cannot be read.
+        """
+        preprocess = {f"preprocess {name}": value for name, value in asdict(self.preprocess).items()}
+        preprocess["preprocess max_side"] = self.max_side
+        if self.native:
+            preprocess |= {"preprocess size": "native", "preprocess resize": "cut"}
+        decoding = {f"decode {name}": value for name, value in asdict(self.decode).items()}
+        return {"runtime": self.runtime, **preprocess, **decoding, "model": self._model().model}
+
+    def former_identity(self) -> dict[str, object]:
+        """What of ``identity`` earlier features files noted otherwise, with less in it."""
+        return {"model": self._model().formerly}
+
+    def _model(self) -> ModelIdentity:
+        if self._identify is None:
+            raise UsageError(f"{self.runtime}: nothing can be kept of what it finds; use another backend")
+        return self._identify()
 
     def close(self) -> None:
-        """Free the models."""
-        while self._backends:
-            self._backends.popitem()[1].close()
+        """Free the models, one that runs in another thread as soon as it is done. A later image opens its own anew."""
+        self._backends.close()
 
     def __enter__(self) -> Extractor:
         return self
@@ -152,30 +228,33 @@ class Extractor:
     ) -> None:
         self.close()
 
-    def _preprocess_for(self, image: Image) -> Preprocess:
+    def _preprocess_for(self, image_size: tuple[int, int]) -> Preprocess:
         if not self.native:
             return self.preprocess
-        height, width = image.shape[:2]
+        width, height = image_size if self.max_side is None else limited_size(image_size, self.max_side)
         size = (width // CELL_PX * CELL_PX, height // CELL_PX * CELL_PX)
         if 0 in size:
-            raise ImageError(f"expected an image of at least {CELL_PX}×{CELL_PX} px, got {width}×{height}")
+            raise ImageError(
+                f"expected an image of at least {CELL_PX}×{CELL_PX} px, got {width}×{height}; give a size to scale it "
+                "to (--size 320x240)"
+            )
         return replace(self.preprocess, size=size, resize="cut")
 
-    def _backend(self, size: tuple[int, int]) -> Backend:
-        if size in self._backends:
-            self._backends.move_to_end(size)
-        else:
-            if len(self._backends) >= MAX_CACHED_SIZES:
-                self._backends.popitem(last=False)[1].close()
-            self._backends[size] = self._open_at(size)
-        return self._backends[size]
+    def _open(self, size: tuple[int, int]) -> Backend:
+        """Open the model for a size, and close those of other sizes, the one unused longest first, for its memory."""
+        while self._memory is not None and (reason := self._memory.refusal(size, native=self.native)) is not None:
+            if self._memory.stated_gb is not None or not self._backends.close_one_unused():
+                raise ImageError(f"image: {reason}") if self.native else UsageError(f"size: {reason}")
+        return self._open_at(size)
 
 
 def load(
     model: str | Path,
     *,
     weights: str | Path | None = None,
-    size: tuple[int, int] | Literal["native"] | None = None,
+    size: tuple[int, int] | Sequence[int] | str | None = None,
+    max_side: int | None = None,
+    max_memory_gb: float | None = None,
     backend: str = "openvino",
     device: str = "CPU",
     precision: str = "f32",
@@ -187,8 +266,13 @@ def load(
     Args:
         model: a bundle's folder, a ``.onnx`` or ``.blob`` file, ``acorn``, ``superpoint``, or ``package.module:Class``.
         weights: the weights file, for a network given by name; for a bundle only the torch backend needs it.
-        size: (W, H) in pixels to which images are scaled; ``"native"`` takes each image at its own size, cut to
-            multiples of 8. Default: the bundle's size, or ``"native"`` for a network given by name.
+        size: (W, H) in pixels to which images are scaled, or the same as text, ``"320x200"``; ``"native"`` takes each
+            image at its own size, cut to multiples of 8. Default: the bundle's size, or ``"native"`` for a network
+            given by name. A blob has one size, and no other is taken.
+        max_side: takes images at their own size too, but scales those down whose longer side is longer, in pixels; the
+            ratio is kept, as hloc's ``resize_max`` keeps it.
+        max_memory_gb: what the model may take for one image, in GB of 10⁹ bytes. Default: as much as is free when it is
+            opened for a size. What would take more (``backends.activations`` has how that is estimated) is refused.
         backend: ``openvino``, ``onnxruntime``, ``torch``, or ``myriad_simulator`` for what the camera computes.
         device: OpenVINO's device.
         precision: OpenVINO's arithmetic.
@@ -199,66 +283,137 @@ def load(
         OakpointError: one of its kinds, naming what was expected, what came and what to do.
     """
     options = RuntimeOptions(backend=backend, device=device, precision=precision, threads=threads)
-    weights = Path(weights) if weights is not None else None
-    open_at: Callable[[tuple[int, int]], Backend] | None = None
-    if is_bundle(Path(model)):
-        bundle = open_bundle(Path(model))
-        source = _source_of_bundle(bundle, options, weights)
-        preprocess = bundle.manifest.artifact(_artifact_of(backend, bundle)).preprocess
-        options_decode = bundle.manifest.decode
-        size = size or preprocess.size
-    elif Path(model).suffix == ".blob":
-        source, preprocess = _source_of_blob(Path(model))
-        options_decode = DecodeOptions.preset("superpoint")
-        size = size or preprocess.size
-    elif Path(model).suffix == ".onnx":
-        source = ModelSource(onnx=_existing(Path(model)))
-        preprocess, options_decode = default_preprocess((CELL_PX, CELL_PX)), DecodeOptions.preset("superpoint")
-    elif is_network_name(str(model)) or not Path(model).exists():
-        network = load_network(str(model), weights)
-        source = ModelSource(module=network.module)
-        if backend != "torch":
-            exported = ExportedNetwork(network, options)
-            exported.export(size if isinstance(size, tuple) else None)
-            open_at = exported.open
-        preprocess = default_preprocess(REFERENCE_SIZE)
-        options_decode = DecodeOptions.preset(network.decode_preset)
-    else:
-        raise UsageError(f"{model}: neither a bundle (no manifest.json) nor a .onnx file nor a network's name")
-    native = size in (None, "native")
-    if isinstance(size, tuple):
-        preprocess = replace(preprocess, size=size)
+    found = _found(model, Path(weights) if weights is not None else None, options)
+    chosen = _chosen_size(size_or_native(size), max_side, found)
+    if found.exported is not None:
+        found.exported.export(None if chosen == "native" else chosen)
     return Extractor(
-        open_at or (lambda at: _opened(source, options, at)),
-        preprocess=preprocess,
-        decode=options_decode.with_changes(**decode_changes),
-        native=native,
+        partial(_opened, found, options),
+        preprocess=found.preprocess if chosen == "native" else replace(found.preprocess, size=chosen),
+        decode=found.decode.with_changes(**decode_changes),
+        native=chosen == "native",
+        max_side=max_side,
+        memory=MemoryLimit(lambda at: memory_bytes(_source_of(found), options, at), max_memory_gb),
         runtime=f"{backend} {device} {precision}",
+        identify=found.identify,
     )
 
 
-def model_identity(model: str | Path, weights: str | Path | None) -> str:
-    """What tells a model from others: the hash of its bundle's ONNX, of the ONNX file, or of the weights file."""
-    path = Path(model)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a model's name stands for.
+
+    Attributes:
+        source: the forms in which it is at hand.
+        preprocess: how an image becomes its input.
+        decode: how its outputs become keypoints.
+        identify: tells the model from others.
+        has_size: images are scaled to the size in ``preprocess`` unless another is asked for.
+        one_size: it runs at that size only.
+        exported: of a network by name, where the runtime takes ONNX; then ``source`` has the module alone.
+    """
+
+    source: ModelSource
+    preprocess: Preprocess
+    decode: DecodeOptions
+    identify: Callable[[], ModelIdentity]
+    has_size: bool
+    one_size: bool = False
+    exported: ExportedNetwork | None = None
+
+
+def _source_of(found: _Found) -> ModelSource:
+    return found.source if found.exported is None else found.exported.source
+
+
+def _opened(found: _Found, options: RuntimeOptions, size: tuple[int, int]) -> Backend:
+    """Open a model at a size that it holds for."""
+    if found.exported is not None:
+        return found.exported.open(size)
+    if found.source.onnx is not None and options.backend in ("onnxruntime", "openvino"):
+        require_size_of_file(found.source.onnx, size)
+    return open_backend(found.source, options, size=size)
+
+
+def _found(model: str | Path, weights: Path | None, options: RuntimeOptions) -> _Found:
+    path, any_size = Path(model), default_preprocess((CELL_PX, CELL_PX))
     if is_bundle(path):
-        artifact = read_manifest(path / MANIFEST_FILE).artifact("onnx")
-        return artifact.files[artifact.main_file]
-    if path.suffix in (".onnx", ".blob"):
-        return sha256_of_file(path)
-    file = weights or shipped_weights(str(model))
-    return f"{model} {sha256_of_file(Path(file)) if file else ''}".strip()
+        return _found_bundle(open_bundle(path), options, weights)
+    if path.suffix == ".blob":
+        source, preprocess = _source_of_blob(path)
+        return _Found(
+            source=source,
+            preprocess=preprocess,
+            decode=DecodeOptions.preset("superpoint"),
+            identify=partial(_identity_of_file, path),
+            has_size=True,
+            one_size=True,
+        )
+    if path.suffix == ".onnx":
+        return _Found(
+            source=ModelSource(onnx=_existing(path)),
+            preprocess=any_size,
+            decode=DecodeOptions.preset("superpoint"),
+            identify=partial(_identity_of_file, path),
+            has_size=False,
+        )
+    if is_network_name(str(model)) or not path.exists():
+        network = load_network(str(model), weights)
+        return _found_network(network, options)
+    raise UsageError(
+        f"{model}: neither a bundle (no manifest.json) nor a .onnx or .blob file nor a network's name"
+        f"{bundle_near(path)}"
+    )
+
+
+def _found_network(network: LoadedNetwork, options: RuntimeOptions) -> _Found:
+    """The network itself for torch; for the other runtimes what it is exported to."""
+    exported = None if options.backend == "torch" else ExportedNetwork(network, options)
+    return _Found(
+        source=ModelSource(module=network.module),
+        preprocess=default_preprocess(REFERENCE_SIZE),
+        decode=DecodeOptions.preset(network.decode_preset),
+        identify=lambda: _identity_of_network(
+            network, None if exported is None else exported.source.onnx, described_network(network)
+        ),
+        has_size=False,
+        exported=exported,
+    )
+
+
+def _found_bundle(bundle: Bundle, options: RuntimeOptions, weights: Path | None) -> _Found:
+    source, identify = _source_of_bundle(bundle, options, weights)
+    return _Found(
+        source=source,
+        preprocess=bundle.manifest.artifact(_artifact_of(options.backend, bundle)).preprocess,
+        decode=bundle.manifest.decode,
+        identify=identify,
+        has_size=True,
+        one_size=options.backend == "myriad_simulator",
+    )
+
+
+def _chosen_size(
+    asked: tuple[int, int] | Literal["native"] | None, max_side: int | None, found: _Found
+) -> tuple[int, int] | Literal["native"]:
+    own = found.preprocess.size
+    if found.one_size and (max_side is not None or asked not in (None, "native", own)):
+        wanted = f"a longest side of {max_side}" if max_side is not None else "{}x{}".format(*asked or ())
+        raise UsageError(f"size: the blob was compiled for {own[0]}x{own[1]}, not for {wanted}; a blob has one size")
+    if max_side is not None:
+        if isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < CELL_PX:
+            raise UsageError(f"max_side: expected {CELL_PX} or more whole pixels, got {max_side!r}")
+        if isinstance(asked, tuple):
+            raise UsageError(
+                f"max_side: counts for images at their own size only, not at {asked[0]}x{asked[1]}; leave one out"
+            )
+        return "native"
+    return asked or (own if found.has_size else "native")
 
 
 def default_preprocess(size: tuple[int, int]) -> Preprocess:
     """How SuperPoint's original demo prepares an image: grey, stretched by area averaging, 0–255 to [0, 1]."""
     return Preprocess(size=size, resize="stretch", interpolation="area", colour="grey", scale=1 / 255)
-
-
-def _opened(source: ModelSource, options: RuntimeOptions, size: tuple[int, int]) -> Backend:
-    """The model of a file or bundle at a size that it holds for."""
-    if source.onnx is not None and options.backend in ("onnxruntime", "openvino"):
-        require_size_of_file(source.onnx, size)
-    return open_backend(source, options, size=size)
 
 
 def _existing(path: Path) -> Path:
@@ -267,14 +422,28 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _source_of_bundle(bundle: Bundle, options: RuntimeOptions, weights: Path | None) -> ModelSource:
+def _source_of_bundle(
+    bundle: Bundle, options: RuntimeOptions, weights: Path | None
+) -> tuple[ModelSource, Callable[[], ModelIdentity]]:
+    """The form of a bundle's model that a backend runs, and what tells it from others."""
     manifest = bundle.manifest
+    formerly = manifest.artifact("onnx").files[manifest.artifact("onnx").main_file]
     if options.backend == "torch":
-        return ModelSource(module=reload_network(manifest.network, manifest.weights, weights).module)
+        network = reload_network(manifest.network, manifest.weights, weights)
+        return ModelSource(module=network.module), partial(_identity_of_network, network, None, formerly)
     if options.backend == "myriad_simulator":
-        return ModelSource(blob=bundle.path("blob"))
-    ir = bundle.path("ir") if manifest.has("ir") else None
-    return ModelSource(onnx=bundle.path("onnx"), ir=ir)
+        blob = bundle.path("blob")
+        return ModelSource(blob=blob), partial(_identity_of_file, blob, formerly)
+    source = ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir") if manifest.has("ir") else None)
+    return source, partial(_identity_of_file, file_that_runs(source, options.backend) or bundle.path("onnx"), formerly)
+
+
+def _identity_of_file(path: Path, formerly: str | None = None) -> ModelIdentity:
+    return ModelIdentity(sha256_of_model(path), formerly or sha256_of_file(path))
+
+
+def _identity_of_network(network: LoadedNetwork, onnx: Path | None, formerly: str) -> ModelIdentity:
+    return ModelIdentity(identity_of_network(network, onnx), formerly)
 
 
 def _artifact_of(backend: str, bundle: Bundle) -> ArtifactKind:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
 import signal
+import stat
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 import platformdirs
@@ -25,8 +28,28 @@ def default_cache() -> Path:
     return Path(override) if override else platformdirs.user_cache_path("oakpoint")
 
 
+ENDING_SIGNALS = tuple(
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__
+)
+"""What asks a program to end: Ctrl-C; ``docker stop``, systemd and ``timeout``; a terminal that is closed."""
+
 NEW_S = 2.0
 """Temporary folders younger than this are left alone by the sweep."""
+
+
+def shown_name(name: str) -> str:
+    r"""A file's name as text that can be printed, written and drawn.
+
+    Bytes in it that are not UTF-8 become ``\xe9`` and the like, control characters ``\n`` and the like.
+    """
+
+    def shown(character: str) -> str:
+        code = ord(character)
+        if 0xDC80 <= code <= 0xDCFF:  # a byte that Python could not decode (PEP 383)
+            return f"\\x{code - 0xDC00:02x}"
+        return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+    return "".join(map(shown, name))
 
 
 def sha256_of_file(path: Path) -> str:
@@ -40,18 +63,33 @@ def sha256_of_file(path: Path) -> str:
 
 @contextlib.contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait until the block has ended; only the main thread hears it, elsewhere nothing is done."""
+    """Let Ctrl-C, and the other ``ENDING_SIGNALS`` that the program listens to, wait until the block has ended.
+
+    Only the main thread hears signals; elsewhere nothing is done.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    handlers = {number: handler for number in ENDING_SIGNALS if callable(handler := signal.getsignal(number))}
     held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    holding = True
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if holding:
+            held.append(number)
+        else:  # it came while the handlers were being put back
+            handlers[signal.Signals(number)](number, frame)
+
     try:
+        for number in handlers:
+            signal.signal(number, hold)
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
-    if held and callable(before):
-        before(signal.SIGINT, None)
+        holding = False
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if held:
+        handlers[signal.Signals(held[0])](held[0], None)
 
 
 @contextlib.contextmanager
@@ -64,19 +102,24 @@ def replacing_file(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder does not exist or cannot be written.
     """
+    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=_prefix(path.stem), suffix=path.suffix, dir=path.parent)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+        with interrupts_held():  # or it could be made, and nobody know of it
+            place = path.parent.absolute() / f"{_temporary_name(path.stem)}{path.suffix}"
+            try:
+                os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+                temporary = place
+                mode = _usable_meanwhile(temporary, 0o600)
+            except OSError as error:
+                raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
         with naming(temporary, str(path)):
             yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            with interrupts_held():
+                temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -118,6 +161,73 @@ def holding_folder(path: Path) -> Iterator[None]:
                     path.rmdir()
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """Give whoever writes the file ``path`` step by step an empty hidden folder beside it, and keep other writers out.
+
+    It is gone afterwards; what a killed writer left in it is removed by the next one.
+
+    Raises:
+        OutputError: the parent folder cannot be written, or another process is writing ``path``.
+    """
+    folder = path.parent / f"{_prefix(path.name)}writing"
+    try:
+        handle = _locked_folder(folder)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
+    if handle is None:
+        raise OutputError(f"{path}: another process is writing it; wait for that to end, or choose another file")
+    try:
+        for left in folder.iterdir():
+            left.unlink()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _locked_folder(folder: Path) -> int | None:
+    """A handle on a folder, made if need be, that holds its lock; None where another process holds it."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue  # its last holder has just removed it
+        if _lock(handle) == "held":
+            os.close(handle)
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), folder.stat()):
+                return handle
+        os.close(handle)  # the lock is that of a folder which is gone
+
+
+def exchange_files(new: Path, path: Path) -> bool:
+    """Put the file ``new`` in the place of ``path`` in one step, and what stood there in the place of ``new``.
+
+    Returns:
+        Whether something stands at ``new`` now; False where nothing stood at ``path``, or where the file system can
+        neither exchange two names nor give a file two of them.
+
+    Raises:
+        OutputError: it cannot be done.
+    """
+    with writing(path):
+        if path.exists() and _exchange(new, path):
+            return True
+        kept = new.with_name(f"{new.name}.kept")
+        try:
+            os.link(path, kept)
+        except OSError:
+            new.replace(path)
+            return False
+        new.replace(path)
+        kept.replace(new)
+        return True
 
 
 @contextlib.contextmanager
@@ -171,10 +281,21 @@ def _sweep(parent: Path, prefix: str, keep: Path) -> None:
                 os.close(handle)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _temporary_name(name: str) -> str:
+    """A name that nothing else has: a file or folder that was made under it is this writer's own."""
+    return f"{_prefix(name)}{secrets.token_hex(8)}"
+
+
+def _usable_meanwhile(made: Path, needed: int) -> int:
+    """The permissions that the system gave to a new file or folder, to be given again when it is done.
+
+    They follow from the umask or the folder's access list. Python can only read the umask by changing it, which other
+    threads would notice. Until it is done the writer may use it, also under a umask that takes that away.
+    """
+    mode = stat.S_IMODE(made.stat().st_mode)
+    if mode & needed != needed:
+        made.chmod(mode | needed)
+    return mode
 
 
 @contextlib.contextmanager
@@ -191,20 +312,28 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     path = path.resolve()
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path}: cannot make this folder, there is a file of that name")
+    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_prefix(path.name), dir=path.parent))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
-    try:
+        with interrupts_held():  # or it could be made, and nobody know of it
+            place = path.parent / _temporary_name(path.name)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                place.mkdir()
+                temporary = place
+                mode = _usable_meanwhile(temporary, 0o700)
+            except OSError as error:
+                raise OutputError(f"{path}: cannot write here ({error.strerror})") from error
         with _marked_as_used(os.open(temporary, os.O_RDONLY)):
             _sweep(path.parent, _prefix(path.name), temporary)
             with naming(temporary, str(path)):
                 yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            _put_in_place(temporary, path)
+            temporary.chmod(mode)
+            with interrupts_held():
+                _put_in_place(temporary, path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            with interrupts_held():
+                shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:

@@ -6,17 +6,23 @@ to the reference, which is the torch module called directly.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 from oakpoint.backends.base import Backend
+from oakpoint.backends.batched import BatchedBackend
 from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 from oakpoint.backends.openvino import OpenVinoBackend
 from oakpoint.backends.registry import BACKENDS, INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
@@ -176,6 +182,25 @@ def test_repeated_runs_are_identical_and_their_arrays_new(case: Case, opened: Op
     assert all((fourth[name] == kept[name]).all() for name in OUTPUTS)
 
 
+def test_many_threads_get_what_each_would_get_alone(case: Case, opened: Opened) -> None:
+    backend = opened()
+    images = [tensor(case, pixels(seed=seed)) for seed in range(5)]
+    expected = [backend.run({INPUT: image}) for image in images]
+    together = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        together.wait(60)
+        for step in range(2 if case.baked else 50):
+            index = (step * (number + 1) + number) % len(images)
+            got = backend.run({INPUT: images[index]})
+            for name in OUTPUTS:
+                np.testing.assert_array_equal(got[name], expected[index][name])
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in pool.map(work, range(4)):
+            pass
+
+
 def test_the_input_is_left_alone_and_may_lie_in_memory_as_it_likes(case: Case, opened: Opened) -> None:
     backend = opened()
     image = tensor(case, pixels())
@@ -252,10 +277,16 @@ def test_an_unknown_backend_lists_the_known_ones() -> None:
         RuntimeOptions(backend="tflite")
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_threads(threads: int) -> None:
+    with pytest.raises(UsageError, match=f"threads: expected 1 or more, got {threads}"):
+        RuntimeOptions(threads=threads)
+
+
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "openvino"])
 @pytest.mark.parametrize("choice", [{"device": "GPU"}, {"precision": "bf16"}])
 def test_devices_and_precisions_are_openvinos(backend: str, choice: dict[str, str]) -> None:
-    with pytest.raises(UsageError, match=f"backend {backend} runs on the CPU .*chosen with the backend openvino"):
+    with pytest.raises(UsageError, match=f"backend {backend} runs on the CPU .*chosen with --backend openvino"):
         RuntimeOptions(backend=backend, **choice)
 
 
@@ -324,7 +355,114 @@ def test_a_torch_network_that_gives_something_else(module: torch.nn.Module, mess
         backend.run({INPUT: np.zeros((1, 1, 8, 8), np.float32)})
 
 
+class RemembersItsSize(torch.nn.Module):
+    """Keeps a grid of the size that it ran at last, as networks do."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.columns = image.shape[3]
+        time.sleep(1e-3)  # another thread's turn
+        return image + torch.arange(self.columns), image
+
+
+def test_one_torch_network_at_two_sizes_in_two_threads() -> None:
+    module = RemembersItsSize()
+    specs = [TensorSpec(INPUT, "float32", (1, 1, 8, width)) for width in (8, 16)]
+    backends = [TorchBackend(module, input_spec=spec, output_names=OUTPUTS) for spec in specs]
+
+    def work(backend: Backend) -> None:
+        for _ in range(50):
+            image = np.zeros(backend.inputs[0].shape, np.float32)
+            assert backend.run({INPUT: image})["semi"].shape == image.shape
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(work, backends):
+            pass
+
+
+def test_threads_of_torch_hold_for_its_runs_alone(small_network: Any) -> None:
+    source, before, seen = ModelSource(module=small_network.module), torch.get_num_threads(), []
+    hook = small_network.module.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    with open_backend(source, RuntimeOptions(backend="torch", threads=before + 1), size=SIZE) as backend:
+        backend.run({INPUT: np.zeros((1, 1, 120, 160), np.float32)})
+    hook.remove()
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_model_that_is_not_at_hand_in_the_form_that_is_needed(name: str) -> None:
     with pytest.raises(UsageError, match=f"backend {name}: the model is at hand as nothing only"):
         open_backend(ModelSource(), RuntimeOptions(backend=name), size=(8, 8))
+
+
+def test_outputs_and_inputs_keep_their_names_where_the_runtime_finds_others_the_same(tmp_path: Path) -> None:
+    """Through Identity, the tensors zz, aa and semi are one, and so are input and inner."""
+    weights = np.random.default_rng(0).random((65, 1, 8, 8), np.float32)
+    nodes = [
+        helper.make_node("Identity", ["input"], ["inner"]),
+        helper.make_node("Conv", ["inner", "w"], ["zz"], strides=[8, 8]),
+        helper.make_node("Identity", ["zz"], ["aa"]),
+        helper.make_node("Identity", ["aa"], ["semi"]),
+        helper.make_node("Relu", ["aa"], ["bb"]),
+        helper.make_node("Identity", ["bb"], ["desc"]),
+    ]
+    shape = {"input": (1, 1, 120, 160), "semi": (1, 65, 15, 20), "desc": (1, 65, 15, 20)}
+    values = {name: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, size) for name, size in shape.items()}
+    graph = helper.make_graph(
+        nodes, "g", [values["input"]], [values[name] for name in OUTPUTS], [numpy_helper.from_array(weights, "w")]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, tmp_path / "m.onnx")
+    write_ir(tmp_path / "m.onnx", tmp_path / "m.xml", input_shape=(1, 1, 120, 160))
+    levels = pixels()
+    found = {}
+    for name, backend in (
+        ("onnxruntime", OnnxRuntimeBackend(tmp_path / "m.onnx")),
+        ("openvino onnx", OpenVinoBackend(tmp_path / "m.onnx")),
+        ("openvino ir", OpenVinoBackend(tmp_path / "m.xml")),
+    ):
+        with backend:
+            assert [spec.name for spec in backend.inputs] == [INPUT]
+            assert [spec.name for spec in backend.outputs] == list(OUTPUTS)
+            found[name] = backend.run({INPUT: (levels / 255).astype(np.float32)})
+    assert_near(found["openvino onnx"], found["onnxruntime"], 1e-5)
+    assert_near(found["openvino ir"], found["onnxruntime"], 5e-3)
+
+
+class Batch(Backend):
+    """Takes four images at once; ``leaky`` gives each image something of the one before it."""
+
+    description = "four images"
+    inputs = (TensorSpec(INPUT, "float32", (4, 1, 8, 8)),)
+    outputs = (TensorSpec("semi", "float32", (4, 1, 8, 8)),)
+
+    def __init__(self, leaky: int | None = None) -> None:
+        self.leaky = leaky
+        self.closed = False
+
+    def _run(self, tensors: Any) -> dict[str, NDArray[Any]]:
+        images = tensors[INPUT].copy()
+        if self.leaky is not None:
+            images[self.leaky] += images[self.leaky - 1]
+        return {"semi": images}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_one_image_of_a_batch_is_the_same_in_each_place() -> None:
+    inner = Batch()
+    image = np.random.default_rng(0).random((1, 1, 8, 8), np.float32)
+    with BatchedBackend(inner) as backend:
+        assert backend.inputs[0].shape == backend.outputs[0].shape == (1, 1, 8, 8)
+        for _ in range(9):
+            np.testing.assert_array_equal(backend.run({INPUT: image})["semi"], image)
+    assert inner.closed
+
+
+@pytest.mark.parametrize("leaky", range(4))
+def test_what_leaks_from_one_image_of_a_batch_to_another_shows(leaky: int) -> None:
+    image = np.random.default_rng(0).random((1, 1, 8, 8), np.float32)
+    backend = BatchedBackend(Batch(leaky))
+    wrong = [not np.array_equal(backend.run({INPUT: image})["semi"], image) for _ in range(4)]
+    assert wrong.count(True) == 1

@@ -329,7 +329,10 @@ def test_a_camera_that_cannot_be_opened_is_one_line(
         (("--shaves", "3"), "for other numbers make one with"),
         (("--frames", "0"), "expected 1 or more --frames"),
         (("--seconds", "nan"), "more than 0 --seconds"),
-        (("--report", "PLACE"), "holds other files than a camera's report"),
+        (
+            ("--report", "PLACE"),
+            "holds mine.txt, and is not a camera's report that oakpoint made; choose another --report",
+        ),
     ],
 )
 def test_mistakes_are_one_line(

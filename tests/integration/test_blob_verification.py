@@ -46,7 +46,8 @@ def judge(superpoint_bundle: Path, photographs: dict[str, NDArray[np.uint8]]) ->
     """Verify a blob against SuperPoint's ONNX on a photograph."""
     images = dict(islice(photographs.items(), 1))
     verifier = StageVerifier(images, default_preprocess(SIZE), DecodeOptions.preset("superpoint"))
-    return lambda blob: verifier.blob_of_onnx(ModelSource(onnx=superpoint_bundle / "model.onnx", blob=blob), "dense")
+    onnx_path = superpoint_bundle / "model.onnx"
+    return lambda blob: verifier.blob_of_onnx(ModelSource(onnx=onnx_path, blob=blob), Heads("dense"))
 
 
 def test_healthy_blob_passes_and_says_what_that_means(
@@ -56,6 +57,8 @@ def test_healthy_blob_passes_and_says_what_that_means(
     assert report.verdict is Verdict.PASS
     assert "Not shown" in report.claim
     assert (report.figures or {})["keypoints in common at 0 px"] >= 0.98
+    assert (report.figures or {})["constants as in the device graph"] == 1
+    assert (report.figures or {})["share of the constants compared"] == 1
 
 
 @pytest.mark.slow

@@ -272,7 +272,7 @@ def test_two_conversions_give_the_same_bytes(
         ({"heads": "all"}, "heads: expected one of dense, heatmap, normalised, packed, reduced, rtabmap, got 'all'"),
         ({"shaves": 17}, "shaves: expected 1 to 16, got 17"),
         ({"batch": 0}, "batch: expected 1 or more, got 0"),
-        ({"batch": 2, "to": "blob"}, "batch: a Myriad X blob has batch 1, got 2; take 1, or stop before it"),
+        ({"batch": 2, "to": "blob"}, "batch: a Myriad X blob has batch 1, got 2; take --batch 1, or stop before it"),
         ({"size": (321, 200)}, "size: expected positive multiples of 8, got 321x200; the nearest is 320x200"),
         ({"size": (0, 200)}, "the nearest is 8x200"),
         ({"size": (80_000_000, 8_000)}, "size: expected at most"),

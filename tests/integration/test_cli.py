@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 import cv2
 import h5py
 import numpy as np
+import onnx
 import pytest
 
 SMALL = "small_network:SmallNetwork"
@@ -163,6 +165,120 @@ def test_openvinos_usage_statistics_are_never_imported(small_bundle: Path) -> No
     assert not {name for name in loaded_after(code) if name.startswith("openvino_telemetry.")}
 
 
+# Images of all kinds.
+
+
+def thermal(path: Path, image: Any) -> Path:
+    """A photograph as a thermal camera of 14 bits would store it: counts from 7000 to 8275."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), 7000 + 5 * image.astype(np.uint16))
+    return path
+
+
+def test_a_thermal_image_gives_the_keypoints_of_its_photograph(
+    command: Command, tmp_path: Path, photographs: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    image = photographs["camera"][100:356, 100:420]
+    assert cv2.imwrite(str(tmp_path / "photo.png"), image)
+    thermal(tmp_path / "thermal.tif", image)
+    found = [
+        json.loads(command("run", "acorn", tmp_path / name, "--json").out)["keypoints_mean"]
+        for name in ("photo.png", "thermal.tif")
+    ]
+    assert found[0] > 100
+    assert found[1] == pytest.approx(found[0], rel=0.2)
+    assert re.fullmatch(r".*thermal\.tif: 16 bit, values 7\d\d\d to 8\d\d\d scaled to 0–255", caplog.messages[-1])
+
+
+def test_of_many_such_images_a_few_are_named_and_the_others_counted(
+    tmp_path: Path, small_bundle: Path, photographs: dict[str, Any]
+) -> None:
+    for index in range(7):
+        thermal(tmp_path / "set" / f"{index}.png", photographs["camera"][:64, :96])
+    arguments = ("extract", small_bundle, tmp_path / "set", "--out", tmp_path / "f.h5")
+    lines = program(*arguments).stderr.splitlines()
+    warnings = [line for line in lines if "scaled to 0–255" in line]
+    assert [line.partition(" ")[0] for line in warnings] == ["WARNING", "WARNING", "WARNING", "note:"]
+    assert warnings[3].startswith("note: 4 more messages of this kind, all of them with oakpoint -v …; the last was: ")
+    assert "6.png: 16 bit, values" in warnings[3]
+    (tmp_path / "f.h5").unlink()
+    assert program("-v", *arguments).stderr.count("scaled to 0–255") == 7
+
+
+def turned_photograph(path: Path, image: Any) -> Path:
+    """A JPEG that says: my first row is the picture's right side (EXIF orientation 6)."""
+    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    exif = b"Exif\0\0MM\0\x2a" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:])
+    return path
+
+
+def test_upright(command: Command, small_bundle: Path, tmp_path: Path, photographs: dict[str, Any]) -> None:
+    """Features, sizes and pictures are those of the upright image, and the two kinds are not mixed in one file."""
+    place = turned_photograph(tmp_path / "set" / "a.jpg", photographs["camera"][:240, :320]).parent
+    arguments = ("extract", small_bundle, place, "--size", "native", "--threshold", "0.016")
+    assert command(*arguments, "--out", tmp_path / "stored.h5").code == 0
+    assert command(*arguments, "--out", tmp_path / "upright.h5", "--upright").code == 0
+    for name, (width, height) in (("stored", (320, 240)), ("upright", (240, 320))):
+        with h5py.File(tmp_path / f"{name}.h5") as file:
+            assert file["a.jpg/image_size"][()].tolist() == [width, height]
+            assert len(file["a.jpg/keypoints"]) > 0
+            assert (file["a.jpg/keypoints"][()].max(axis=0) < [width, height]).all()
+    ran = command(*arguments, "--out", tmp_path / "upright.h5")
+    assert_one_line(ran, "holds features made with orientation upright, now it is as stored; choose another file")
+    for options, width in (((), 320), (("--upright",), 240)):
+        picture = tmp_path / "k.png"
+        assert command("run", small_bundle, place / "a.jpg", "--save", picture, *options).code == 0
+        assert cv2.imread(str(picture)).shape[1] == width
+
+
+def test_max_side(command: Command, small_onnx: Path, tmp_path: Path, photographs: dict[str, Any]) -> None:
+    (tmp_path / "set").mkdir()
+    for name, image in (("large", photographs["camera"]), ("small", photographs["camera"][:80, :96])):
+        cv2.imwrite(str(tmp_path / "set" / f"{name}.png"), image)
+    arguments = ("extract", small_onnx, tmp_path / "set", "--out", tmp_path / "f.h5", "--max-side", 128)
+    assert command(*arguments, "--max-memory", "0.01").code == 0
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert file["large.png/image_size"][()].tolist() == [512, 512]
+        assert file["small.png/image_size"][()].tolist() == [96, 80]
+    ran = command(*arguments[:-1], 256)
+    assert_one_line(ran, "holds features made with preprocess max_side 128, now it is 256; choose another file")
+    ran = command(*arguments[:-2], "--size", "64x64", "--max-side", "128")
+    assert_one_line(ran, "max_side: counts for images at their own size only, not at 64x64; leave one out")
+
+
+def test_an_image_too_large_for_the_memory_is_named_and_the_others_are_extracted(
+    command: Command, small_onnx: Path, tmp_path: Path, photographs: dict[str, Any]
+) -> None:
+    (tmp_path / "set").mkdir()
+    for name, image in (("large", photographs["camera"]), ("small", photographs["camera"][:80, :96])):
+        cv2.imwrite(str(tmp_path / "set" / f"{name}.png"), image)
+    ran = command("extract", small_onnx, tmp_path / "set", "--out", tmp_path / "f.h5", "--max-memory", "0.001")
+    assert_one_line(ran, "512×512 px take the network about")
+    assert "large.png" in ran.err
+    assert "scale images down with --max-side" in ran.err
+    assert ran.out.startswith("1 images")
+    ran = command("run", small_onnx, tmp_path / "set" / "large.png", "--max-memory", "0.001")
+    assert_one_line(ran, "image: 512×512 px take the network about")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("0", "--upright"), "upright: counts for image files, not for a webcam"),
+        (("oak", "--upright"), "--upright: counts for image files, not for the source oak"),
+        (("oak", "--max-side", "640"), "--max-side: has no effect on a camera's network"),
+        (("oak", "--max-memory", "2"), "--max-memory: has no effect on a camera's network"),
+        (("x.png", "--max-memory", "0"), "max_memory_gb: expected a positive number of GB, got 0.0"),
+    ],
+)
+def test_options_that_would_have_no_effect(
+    command: Command, small_bundle: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    assert_one_line(command("run", small_bundle, *arguments), message)
+
+
 # convert.
 
 
@@ -231,8 +347,11 @@ def test_converts_json(command: Command, tmp_path: Path, image_folder: Path) -> 
 
 def test_a_foreign_folder_is_not_written_to(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
-    assert_one_line(command(*CONVERT, "--out", tmp_path), "holds files and is not a bundle; choose another --out")
-    assert_one_line(command(*CONVERT, "--out", tmp_path / "mine.txt"), "got a file or link")
+    assert_one_line(
+        command(*CONVERT, "--out", tmp_path),
+        "holds mine.txt, and is not a bundle that oakpoint made; choose another --out",
+    )
+    assert_one_line(command(*CONVERT, "--out", tmp_path / "mine.txt"), "got a file or a link")
     assert names_in(tmp_path) == {"mine.txt"}
 
 
@@ -263,7 +382,10 @@ def test_the_official_weights_licence_is_said_once(
         (("99",), "webcam 99: not there"),
         (("CLIP", "--save", "a.txt"), "a.txt: expected a name that ends in .mp4 or .gif"),
         (("CLIP", "--save", "missing/a.gif"), "missing/a.gif: cannot write here"),
-        (("CLIP", "--save", "full"), "there are other files in this folder, such as mine.txt"),
+        (
+            ("CLIP", "--save", "full"),
+            "full: holds mine.txt, and is not a recording that oakpoint made; choose another --save",
+        ),
         (("PICTURE", "--save", "a.gif"), "a.gif: expected .png, .jpg, .jpeg for one image"),
         (("CLIP", "--backend", "tflite"), "backend: expected one of torch, onnxruntime, openvino"),
         (("CLIP", "--device", "TPU"), "device: expected one of CPU, GPU, NPU, AUTO, got 'TPU'"),
@@ -332,7 +454,7 @@ def test_a_clip_is_recorded_with_its_tracks(
 
 def _frames_of(path: Path) -> list[np.ndarray]:
     if path.is_dir():
-        return [cv2.imread(str(file)) for file in sorted(path.iterdir())]
+        return [cv2.imread(str(file)) for file in sorted(path.glob("*.png"))]
     if path.suffix == ".gif":
         found, animation = cv2.imreadanimation(str(path))
         assert found
@@ -499,6 +621,71 @@ def test_an_unreadable_image_is_listed_and_the_rest_is_done(
     assert (again["skipped"], set(again["failed"])) == (3, {"broken.png", "text.jpg"})
 
 
+def test_what_changed_is_replaced_and_another_folders_image_is_refused(
+    command: Command, small_bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "f.h5"
+    assert command("extract", small_bundle, images / "within", "--out", out).code == 0
+    shutil.copy(images / "coffee.png", images / "within" / "odd.jpg")
+    ran = command("extract", small_bundle, images / "within", "--out", out)
+    assert (ran.code, ran.errors) == (0, [])
+    assert ran.out.endswith(f" keypoints in {out}; 1 of them replaced\n")
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(images / "camera.png", other / "odd.jpg")
+    shutil.copy(images / "camera.png", other / "new.png")
+    ran = command("extract", small_bundle, other, "--out", out)
+    assert ran.code == 1
+    assert ran.out.endswith(f" keypoints in {out}; 1 refused\n")
+    assert "another folder or video (odd.jpg); choose another --out, or replace them with --replace" in ran.errors[0]
+    facts = json.loads(command("extract", small_bundle, other, "--out", out, "--replace", "--json").out)
+    assert (facts["replaced"], facts["skipped"], facts["refused"]) == (["odd.jpg"], 1, [])
+
+
+def test_any_name_and_any_kind_of_file_in_a_folder(
+    command: Command, small_bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    shutil.copy(images / "camera.png", images / os.fsdecode(b"lat\xe9n.png"))
+    shutil.copy(images / "camera.png", images / "new\nline \x1b[31m.png")
+    (images / "link.jpg").symlink_to("nowhere")
+    (images / "folder.jpg").mkdir()
+    out = tmp_path / "f.h5"
+    ran = command("extract", small_bundle, images, "--out", out)
+    assert ran.code == 1
+    assert ran.out.startswith("4 images, ")
+    assert ran.out.endswith("; 2 left out\n")
+    assert "a link that leads nowhere" in ran.errors[1]
+    assert "rename the file" in ran.errors[0]
+    assert "\x1b" not in ran.err
+    facts = json.loads(command("run", small_bundle, images, "--json").out)
+    assert (facts["frames"], len(facts["unreadable"])) == (4, 1)
+    ran = command(
+        "eval", "sift", "--photographs", images, "--protocols", "p1", "--views", "1", "--no-cache", "--csv",
+        tmp_path / "e.csv", "--report", tmp_path / "report",
+    )  # fmt: skip
+    assert ran.code == 0
+    assert "lat\\xe9n.png" in (tmp_path / "report" / "pairs.csv").read_text()
+
+
+def test_an_image_too_small_for_the_network_does_not_end_a_run(
+    command: Command, small_onnx: Path, images: Path, tmp_path: Path
+) -> None:
+    (images / "a.png").write_bytes(cv2.imencode(".png", np.zeros((7, 30), np.uint8))[1].tobytes())
+    facts = json.loads(command("run", small_onnx, images, "--json", "--size", "native").out)
+    assert facts["frames"] == 2
+    assert facts["unreadable"] == ["a.png: expected an image of at least 8×8 px, got 30×7"]
+    (tmp_path / "only").mkdir()
+    shutil.move(images / "a.png", tmp_path / "only")
+    assert_one_line_of(command("run", small_onnx, tmp_path / "only", "--size", "native"), "at least 8×8 px, got 30×7")
+
+
+def assert_one_line_of(ran: Any, message: str) -> None:
+    """A refusal, after what the log said on the way."""
+    assert ran.code == 1
+    assert ran.errors[-1].startswith("error: ")
+    assert message in ran.errors[-1]
+
+
 def test_native_takes_each_image_at_its_own_size(
     command: Command, small_onnx: Path, images: Path, tmp_path: Path
 ) -> None:
@@ -547,6 +734,16 @@ def test_a_file_from_before_refinement_goes_on(
     assert command("extract", small_bundle, images, "--out", out).code == 0
     ran = command("extract", small_bundle, images, "--out", out, "--subpixel", "soft_argmax")
     assert_one_line(ran, "decode subpixel none, now it is soft_argmax")
+
+
+def test_weights_beside_an_onnx_belong_to_it(command: Command, small_onnx: Path, images: Path, tmp_path: Path) -> None:
+    place, out = tmp_path / "m.onnx", tmp_path / "f.h5"
+    onnx.save(onnx.load(small_onnx), place, save_as_external_data=True, location="m.data", size_threshold=0)
+    assert command("extract", place, images, "--out", out, "--size", "160x120").code == 0
+    weights = np.fromfile(tmp_path / "m.data", np.float32)
+    (1.5 * weights).astype(np.float32).tofile(tmp_path / "m.data")
+    ran = command("extract", place, images, "--out", out, "--size", "160x120")
+    assert_one_line(ran, "holds features made with model")
 
 
 @pytest.mark.parametrize("method", ["soft_argmax", "quadratic"])
@@ -611,7 +808,9 @@ def test_where_features_cannot_be_written(command: Command, small_bundle: Path, 
 def test_the_demo_tells_the_whole_story_with_what_is_shipped(command: Command, tmp_path: Path) -> None:
     ran = command("demo", "--out", tmp_path / "demo")
     assert ran.code == 0, ran.err
-    assert {"bundle", "tracks.gif", "tracks.png"} <= {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {path.name for path in (tmp_path / "demo").glob("[!.]*")} == {"bundle", "tracks.gif", "tracks.png"}
+    assert f"look at {tmp_path / 'demo' / 'tracks.png'}" in ran.out
+    assert ".oakpoint-" not in ran.out, "temporary folders are gone by then"
     assert (tmp_path / "demo" / "bundle" / "model.rvc2.tar.xz").is_file()
     assert "FAIL" not in ran.out
     assert ran.out.count("PASS") == 3
@@ -620,22 +819,31 @@ def test_the_demo_tells_the_whole_story_with_what_is_shipped(command: Command, t
     assert float(share[1]) > 80
 
 
-def test_interrupting_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, "error: interrupted"),
+        (signal.SIGTERM, 143, "error: interrupted by SIGTERM"),
+        (signal.SIGHUP, 129, "error: interrupted by SIGHUP"),
+    ],
+)
+def test_interrupting_is_one_line(tmp_path: Path, number: signal.Signals, code: int, said: str) -> None:
     # Large, so that the stage under way takes seconds and the signal cannot come too late.
     arguments = ["convert", "superpoint", "--random", "--size", "640x480", "--to", "onnx", "--out", str(tmp_path / "b")]
     # A process started by a shell in the background ignores Ctrl-C from birth, and so do its children: not this one.
-    code = (
+    program = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "from oakpoint.cli.main import main; main()"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("onnx"), "the first stage is done, the next one under way"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert error.strip().splitlines()[-1:] == ["error: interrupted"]
+    assert process.returncode == code
+    assert error.strip().splitlines()[-1:] == [said]
     assert "Traceback" not in error
     assert names_in(tmp_path) == set()

@@ -75,6 +75,10 @@ def test_tables_csv_and_report(command, two_sequences, tmp_path):
     again = command("eval", "sift", "--dataset", two_sequences, "--report", report)
     assert again.code == 0  # an earlier report is replaced
     assert not (report / "worst" / "2_orb").exists()
+    (report / "worst" / "notes.txt").touch()
+    again = command("eval", "sift", "--dataset", two_sequences, "--report", report)
+    assert (again.code, again.out) == (1, "")
+    assert "worst/notes.txt is not part of an evaluation's report there and would be lost" in again.err
 
 
 def test_a_report_does_not_replace_other_things(command, two_sequences, tmp_path):
@@ -82,7 +86,11 @@ def test_a_report_does_not_replace_other_things(command, two_sequences, tmp_path
     (tmp_path / "mine" / "thesis.tex").write_text("…")
     ran = command("eval", "sift", "--dataset", two_sequences, "--report", tmp_path / "mine")
     assert ran.code == 1
-    assert "other files" in ran.err
+    assert "holds thesis.tex, and is not an evaluation's report that oakpoint made; choose another --report" in ran.err
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+    (tmp_path / "mine" / "evaluation.json").write_text("{}")
+    ran = command("eval", "sift", "--dataset", two_sequences, "--report", tmp_path / "mine")
+    assert (ran.code, ran.out) == (1, "")
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 

@@ -131,8 +131,9 @@ def test_norms_far_from_superpoints_are_measured_and_scaled(
     verdicts = {}
     for name, chosen in (("measured", scale), ("superpoints", 2.0**-6)):
         blob = tmp_path / f"{name}.blob"
-        write_blob(source, blob, size=SMALL_SIZE, scale=1 / 255, heads=Heads("normalised", chosen), shaves=4)
-        verdicts[name] = verifier.blob_of_onnx(ModelSource(onnx=source, blob=blob), "normalised").verdict
+        heads = Heads("normalised", chosen)
+        write_blob(source, blob, size=SMALL_SIZE, scale=1 / 255, heads=heads, shaves=4)
+        verdicts[name] = verifier.blob_of_onnx(ModelSource(onnx=source, blob=blob), heads).verdict
     assert verdicts == {"measured": Verdict.PASS, "superpoints": Verdict.FAIL}
 
 

@@ -231,6 +231,24 @@ def test_frames_of_the_host_give_the_simulators_outputs(
     assert depthai.opened[0].closed == 1
 
 
+def test_a_stream_of_frames_is_not_mixed_with_other_runs(
+    executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image]
+) -> None:
+    model, backend = executed
+    tensors = [model.preprocess.apply(image)[0] for image in images]
+    with open_host_frames(model, OakOptions(), depthai=stub()) as chip:
+        stream = chip.stream(tensors, in_flight=2)  # type: ignore[arg-type]
+        next(stream)
+        with pytest.raises(UsageError, match="a stream of frames is under way"):
+            chip.run({INPUT: tensors[0]})
+        with pytest.raises(UsageError, match="another run is under way"):
+            next(chip.stream(tensors, in_flight=2))  # type: ignore[arg-type]
+        stream.close()  # with frames on their way, whose results are not the next one's
+        found, expected = (one.run({INPUT: tensors[-1]}) for one in (chip, backend))
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name])
+
+
 def test_an_extractor_on_the_camera(
     executed: tuple[DeviceModel, Backend], stub: Callable[..., StubDepthai], images: list[Image], monkeypatch: Any
 ) -> None:

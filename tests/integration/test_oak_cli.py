@@ -225,7 +225,7 @@ def test_loss_and_ctrl_c_leave_a_finished_video_and_the_facts(
     ran = command("run", small_bundle, "oak", "--save", tmp_path / "t.mp4", "--fps", "30", "--json")
     assert ran.code == code
     lost = "error: OAK camera: lost; --reconnect opens a lost camera again"
-    assert ran.errors[-1] == (lost if code == 1 else "error: interrupted")
+    assert ran.err.splitlines()[-1] == (lost if code == 1 else "note: stopped by Ctrl-C"), "it had no other end"
     assert json.loads(ran.out)["frames"] == 5
     assert frames_of(tmp_path / "t.mp4") >= 1
     assert [path.name for path in tmp_path.iterdir()] == ["t.mp4"]
@@ -319,7 +319,7 @@ def test_counts_are_shown_as_frames_come(
     ran = command("run", small_bundle, "oak", "--reconnect")
     lines = [line for line in ran.err.splitlines() if "frames, " in line]
     assert len(lines) == 4
-    assert lines[0].startswith("note: 1 frames, ")
+    assert lines[0].startswith("1 frames, ")
     assert "80 ms latency" in lines[0]
     assert lines[-1].endswith("0 dropped, 0 lost, 0 skipped by the network, 1 reconnected")
     assert "1 reconnected, on OAK-D" in ran.out
@@ -368,7 +368,7 @@ def test_ctrl_c_in_a_real_pipeline(small_bundle: Path, image_folder: Path, tmp_p
     assert error.strip().splitlines()[-1] == "error: interrupted"
     assert "Traceback" not in error
     assert f"saved {save}" in out
-    pictures = sorted(save.iterdir())
+    pictures = sorted(save.glob("*.png"))
     assert len(pictures) >= 3
     assert all(cv2.imread(str(picture)) is not None for picture in pictures)
 

@@ -22,8 +22,9 @@ from safetensors.torch import load_file, save_file
 import oakpoint
 from oakpoint.files import holding_folder
 from oakpoint.networks.acorn import Acorn
+from oakpoint.networks.licences import record_of
 from oakpoint.networks.registry import load_network
-from oakpoint.networks.weights import read_state, record_of
+from oakpoint.networks.weights import read_state
 from oakpoint.training import labelling
 from oakpoint.training.checkpoint import progress_of
 from oakpoint.training.synthetic.images import synthetic_image
@@ -246,6 +247,27 @@ def test_a_damaged_checkpoint_is_one_line_before_anything_is_labelled(command: C
     assert "expected a checkpoint of this network" in ran.err
     assert len(ran.err.strip().splitlines()) == 1
     assert [path.name for path in run.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_folder_of_other_things_is_not_written_to(command: Command, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "acorn.safetensors").write_bytes(b"precious")
+    ran = command("train", "--synthetic", 2, "--out", run, *SMALL)
+    assert ran.code == 1
+    message = (
+        f"error: {run}: holds acorn.safetensors, and is not a training run that oakpoint made; choose another --out"
+    )
+    assert ran.err.strip() == message
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == {"acorn.safetensors": b"precious"}
+
+
+def test_what_lies_beside_a_runs_files_stays_when_it_goes_on(command: Command, tmp_path: Path) -> None:
+    arguments = ("train", "--synthetic", 2, "--out", tmp_path / "run", *SMALL)
+    assert command(*arguments).code == 0
+    (tmp_path / "run" / "notes.txt").write_text("precious")
+    assert command(*arguments).code == 0
+    assert (tmp_path / "run" / "notes.txt").read_text() == "precious"
 
 
 def test_a_run_of_other_options_is_not_continued(command: Command, tmp_path: Path) -> None:

@@ -19,12 +19,15 @@ from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource
 from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.verification import StageVerifier, verify_bundle
+from oakpoint.convert.heads import Heads
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import WeightsError
 from oakpoint.extractor import default_preprocess
 from oakpoint.features.types import DecodeOptions
 from oakpoint.files import sha256_of_file
+from oakpoint.myriad.blob import read_blob
+from oakpoint.myriad.constants import constants_of
 from oakpoint.networks.registry import LoadedNetwork, load_network
 from oakpoint.verify.tolerances import IR_STAGE, ONNX_STAGE
 
@@ -159,9 +162,9 @@ def test_a_model_for_the_transposed_size_fails(
 @pytest.mark.compiler
 def test_a_blob_for_the_transposed_size_fails(verifier: StageVerifier, small_blob_bundle: Path) -> None:
     source = ModelSource(onnx=small_blob_bundle / "model.onnx", blob=small_blob_bundle / "model.blob")
-    assert verifier.blob_of_onnx(source, "dense").verdict is Verdict.PASS
+    assert verifier.blob_of_onnx(source, Heads("dense")).verdict is Verdict.PASS
     turned = replace(verifier, preprocess=default_preprocess((SIZE[1], SIZE[0])))
-    report = turned.blob_of_onnx(source, "dense")
+    report = turned.blob_of_onnx(source, Heads("dense"))
     assert report.verdict is Verdict.FAIL
     assert "compiled for 160x120, not for 120x160" in report.summary
 
@@ -284,3 +287,39 @@ def test_an_altered_file_is_found_before_anything_is_compared(
     ran = command("verify", bundle)
     assert ran.code == 1
     assert "model.onnx: altered since the conversion" in ran.err
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("SmallNetwork", Verdict.PASS), ("MixingNetwork", Verdict.FAIL)])
+def test_an_ir_for_several_images_is_judged_at_its_own_batch(
+    verifier: StageVerifier, tmp_path: Path, name: str, verdict: Verdict
+) -> None:
+    path = tmp_path / "m.onnx"
+    write_onnx(
+        load_network(f"small_network:{name}", None, seed=0).module,
+        path,
+        size=SIZE,
+        input_name=INPUT,
+        output_names=OUTPUTS,
+    )
+    write_ir(path, tmp_path / "m.xml", input_shape=(3, 1, SIZE[1], SIZE[0]))
+    assert verifier.ir_of_onnx(ModelSource(onnx=path, ir=tmp_path / "m.xml")).verdict is verdict
+
+
+@pytest.mark.compiler
+def test_a_low_bit_of_a_blobs_weight_fails_when_its_bundle_is_verified_again(
+    verifier: StageVerifier, small_blob_bundle: Path, copied: Callable[[Path], Path]
+) -> None:
+    bundle = copied(small_blob_bundle)
+    healthy = verify_bundle(open_bundle(bundle), verifier.images, None)[-1]
+    assert healthy.verdict is Verdict.PASS
+    assert (healthy.figures or {})["share of the constants compared"] == 1
+    blob = read_blob(bundle / "model.blob")
+    places = constants_of(blob).weights[-1].kernel.places
+    data = bytearray(blob.data)
+    data[blob.header.constant_section + int(places.flat[places.size // 2])] ^= 1
+    (bundle / "model.blob").write_bytes(data)
+    fitted(bundle)
+    report = verify_bundle(open_bundle(bundle), verifier.images, None)[-1]
+    assert report.verdict is Verdict.FAIL
+    assert "constants as in the device graph" in report.summary
+    assert "look for: the blob was not compiled from this ONNX" in report.summary

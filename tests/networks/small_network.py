@@ -165,3 +165,55 @@ class DeployedAnother(SmallNetwork):
 
     def deployed(self) -> nn.Module:
         return nn.Conv2d(1, 1, 1)
+
+
+class CoordinatesNetwork(SmallNetwork):
+    """With each cell's coordinates beside its values: constants that follow from the image's size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.neck = nn.Conv2d(18, 32, 3, stride=2, padding=1)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.body(self.stem(image).relu()).relu()
+        n, _, h, w = x.shape
+        rows = torch.linspace(-1, 1, h)[None, None, :, None].expand(n, 1, h, w)
+        columns = torch.linspace(-1, 1, w)[None, None, None, :].expand(n, 1, h, w)
+        x = self.neck(torch.cat([x, rows, columns], 1)).relu()
+        return self.detector(x), self.describer(x)
+
+
+class WeightNormNetwork(SmallNetwork):
+    """With convolutions whose weights are computed: a direction and a length for each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for part in (self.body, self.neck):
+            torch.nn.utils.parametrizations.weight_norm(part)
+
+
+class TransposedNormNetwork(SmallNetwork):
+    """With batch norms behind transposed convolutions, one of them of two groups, whose statistics are not neutral."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Sequential(nn.ConvTranspose2d(32, 24, 4, 2, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU())
+        self.across = nn.Sequential(nn.ConvTranspose2d(24, 16, 3, 1, 1, groups=2), nn.BatchNorm2d(16), nn.ReLU())
+        self.down = nn.Conv2d(16, 32, 3, 2, 1)
+        generator = torch.Generator().manual_seed(1)
+        for norm in (self.up[1], self.across[1]):
+            norm.running_mean = torch.randn(norm.num_features, generator=generator) * 0.1
+            norm.running_var = torch.rand(norm.num_features, generator=generator) + 0.5
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.neck(self.body(self.stem(image).relu()).relu()).relu()
+        x = self.down(self.across(self.up(x))).relu()
+        return self.detector(x), self.describer(x)
+
+
+class MixingNetwork(SmallNetwork):
+    """With something of each image in the next one of its batch: what no batch of one image shows."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        semi, desc = super().forward(image)
+        return semi + (semi - semi.mean(0, keepdim=True)), desc

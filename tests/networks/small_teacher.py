@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
+from small_network import SmallNetwork
 from torch import nn
 
+from oakpoint.networks.weights import initialise_randomly
 from oakpoint.training.teachers.protocol import TeacherOutputs
 
 
@@ -42,6 +44,36 @@ class LearntBrightness(nn.Module):
 
     def forward(self, images: torch.Tensor) -> TeacherOutputs:
         return TeacherOutputs((images * self.gain).clamp(0, 1), torch.cat([images, 1 - images], dim=1))
+
+
+def drawn_network() -> SmallNetwork:
+    """The small network with weights that are always the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return SmallNetwork()
+
+
+class WithNetwork(Brightness):
+    """Keeps a network with weights."""
+
+    def __init__(self) -> None:
+        self.network = drawn_network()
+
+
+class AroundNetwork(LearntBrightness):
+    """Is a torch module that holds one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = drawn_network()
+
+
+class BringsWeights(SmallNetwork):
+    """A student whose class sets its weights itself: those of the small network with seed 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        initialise_randomly(self, 0)
 
 
 class OneOutput(nn.Module):

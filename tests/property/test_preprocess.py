@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from oakpoint.images.preprocess import Preprocess
+from oakpoint.images.preprocess import Preprocess, limited_image, limited_size
 
 MODES = ("stretch", "crop", "letterbox", "cut")
 sides = st.integers(1, 8000)
@@ -96,3 +96,14 @@ def test_a_blob_is_found_where_it_was_drawn(resize, width, height, share_x, shar
     found = original_from_tensor(centroid)[0]
     assert abs(found[0] - x) < 0.08 * max(1, original_from_tensor.scale[0])
     assert abs(found[1] - y) < 0.08 * max(1, original_from_tensor.scale[1])
+
+
+@given(sides, sides, st.integers(1, 700))
+def test_a_longest_side_keeps_the_ratio_and_the_edges(width, height, max_side):
+    limited, original_from_limited = limited_image(np.zeros((height, width), np.uint8), max_side)
+    size = (limited.shape[1], limited.shape[0])
+    assert size == limited_size((width, height), max_side)
+    assert max(size) == min(max_side, max(width, height))
+    scale = max(size) / max(width, height)
+    assert np.abs(np.array(size) - np.maximum(np.array([width, height]) * scale, 1)).max() <= 0.5
+    np.testing.assert_allclose(original_from_limited(corners(size)), corners((width, height)), atol=2e-3)

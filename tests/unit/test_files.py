@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from oakpoint import files
 from oakpoint.errors import BlobError, OutputError
-from oakpoint.files import interrupts_held, replacing_file, replacing_folder, sha256_of_file
+from oakpoint.files import interrupts_held, replacing_file, replacing_folder, sha256_of_file, shown_name
 
 
 def names_in(folder: Path) -> list[str]:
@@ -25,6 +26,13 @@ def test_sha256(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"x" * (3 << 20))
     assert sha256_of_file(path) == hashlib.sha256(b"x" * (3 << 20)).hexdigest()
+
+
+def test_a_name_of_any_bytes_can_be_written():
+    names = {b"a \xc3\xa9.png": "a é.png", b"lat\xe9n.png": r"lat\xe9n.png", b"new\nline\x1b[0m": r"new\nline\x1b[0m"}
+    for name, shown in names.items():
+        assert shown_name(os.fsdecode(name)) == shown
+    assert shown_name("\ud800") == r"\ud800"
 
 
 def test_a_file_appears_whole_with_the_permissions_of_any_other(tmp_path):
@@ -138,3 +146,79 @@ def test_in_other_threads_nothing_is_held(ctrl_c):
 def _hold() -> None:
     with interrupts_held():
         pass
+
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+class Asked(KeyboardInterrupt):
+    """What a program's handler raises."""
+
+
+@pytest.fixture
+def send():
+    """Does what Python does when a signal comes, to a program that listens to all of them."""
+
+    def asked(number, frame):
+        raise Asked(number)
+
+    before = {number: signal.signal(number, asked) for number in SIGNALS}
+    yield lambda number: signal.getsignal(number)(number, None)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_every_signal_that_ends_a_program_is_held(send, number):
+    before = {other: signal.getsignal(other) for other in SIGNALS}
+    done = []
+
+    def interrupted() -> None:
+        with interrupts_held():
+            for other in (number, *SIGNALS):
+                send(other)
+            done.append("after")
+
+    with pytest.raises(Asked) as asked:
+        interrupted()
+    assert (done, asked.value.args) == (["after"], (number,)), "the first of them counts"
+    assert {other: signal.getsignal(other) for other in SIGNALS} == before
+
+
+def test_what_a_program_does_not_listen_to_is_left_as_it_is(send):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with interrupts_held():
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert callable(signal.getsignal(signal.SIGINT))
+
+
+@pytest.mark.parametrize(("function", "name"), [("mkstemp", "a.txt"), ("mkdtemp", "folder")])
+def test_a_signal_while_a_temporary_is_made_leaves_none(tmp_path, monkeypatch, send, function, name):
+    make = getattr(files.tempfile, function)
+
+    def interrupted(*arguments, **options):
+        made = make(*arguments, **options)
+        send(signal.SIGTERM)
+        return made
+
+    monkeypatch.setattr(files.tempfile, function, interrupted)
+    replacing = replacing_file if function == "mkstemp" else replacing_folder
+    with pytest.raises(Asked), replacing(tmp_path / name):
+        pass
+    assert names_in(tmp_path) == []
+
+
+def test_a_second_signal_while_a_temporary_is_removed_waits(tmp_path, monkeypatch, send):
+    remove = files.shutil.rmtree
+
+    def interrupted(*arguments, **options):
+        send(signal.SIGHUP)
+        remove(*arguments, **options)
+
+    monkeypatch.setattr(files.shutil, "rmtree", interrupted)
+    with pytest.raises(Asked), replacing_folder(tmp_path / "folder") as temporary:  # noqa: PT012
+        (temporary / "half").touch()
+        send(signal.SIGTERM)
+    assert names_in(tmp_path) == []

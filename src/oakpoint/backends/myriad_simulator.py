@@ -19,12 +19,13 @@ from oakpoint.myriad.simulator import Simulator
 class MyriadSimulatorBackend(Backend):
     """A blob with one image input; its size is fixed."""
 
-    def __init__(self, path: Path, *, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: Path, *, size: tuple[int, int] | None = None, threads: int | None = None) -> None:
         """Read a blob and prepare its stages.
 
         Args:
             path: the blob.
             size: (W, H) that it is to be run at, to be told at once when it is another; None takes the blob's.
+            threads: CPU threads; None takes the cores, up to four.
 
         Raises:
             BackendError: the file is no blob.
@@ -36,7 +37,7 @@ class MyriadSimulatorBackend(Backend):
         except BlobError as error:
             raise BackendError(str(error)) from error
         try:
-            self._simulator = Simulator(blob)
+            self._simulator = Simulator(blob, threads=threads)
         except NotModelledError as error:
             raise NotExecutableError(f"{path}: cannot be executed: {error}") from error
         except BlobError as error:
@@ -46,7 +47,10 @@ class MyriadSimulatorBackend(Backend):
         self.outputs = tuple(_spec(tensor) for tensor in blob.outputs)
         if size is not None and self.inputs[0].shape[-2:] != (size[1], size[0]):
             height, width = self.inputs[0].shape[-2:]
-            raise UsageError(f"{path}: compiled for {width}x{height}, not for {size[0]}x{size[1]}; a blob has one size")
+            raise UsageError(
+                f"{path}: compiled for {width}x{height}, not for {size[0]}x{size[1]}; a blob has one size: "
+                "leave out --size, or convert for another"
+            )
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
         try:

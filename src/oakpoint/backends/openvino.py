@@ -78,6 +78,10 @@ class OpenVinoBackend(Backend):
         }
 
 
+_OF_OUTPUTS = "/sink_port_"
+"""What OpenVINO puts behind an output's name to name the node that gives it out."""
+
+
 def _configuration(device: str, precision: str, threads: int | None) -> dict[str, Any]:
     configuration: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None and device == "CPU":
@@ -90,20 +94,29 @@ def _check_device(core: Any, device: str, precision: str) -> None:
     if device == "AUTO":
         return
     if device not in available:
-        raise BackendError(f"OpenVINO finds no {device} here, only {', '.join(sorted(available))}")
+        raise BackendError(
+            f"OpenVINO finds no {device} here, only {', '.join(sorted(available))}; choose one with --device"
+        )
     capabilities = set(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
     wanted = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}[precision]
     if wanted not in capabilities:
         raise BackendError(
             f"OpenVINO's {device} here does not offer {precision}; it offers "
-            f"{', '.join(sorted(c for c in capabilities if c in ('FP32', 'BF16', 'FP16')))}"
+            f"{', '.join(sorted(c for c in capabilities if c in ('FP32', 'BF16', 'FP16')))}; choose with --precision"
         )
 
 
 def _spec(port: Any) -> TensorSpec:
     dtype = np.dtype(port.element_type.to_dtype()).name
     shape = tuple(size.get_length() if size.is_static else str(size) for size in port.partial_shape)
-    return TensorSpec(port.any_name, dtype, shape)
+    return TensorSpec(_name(port), dtype, shape)
+
+
+def _name(port: Any) -> str:
+    """The model's own name of an input or output; the runtime adds those of tensors that are the same."""
+    names = set(port.get_names())
+    own = str(port.get_node().get_friendly_name()).rsplit(_OF_OUTPUTS, 1)[0]
+    return own if own in names or not names else min(names)
 
 
 def _reason(error: RuntimeError) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oakpoint.backends.base import Backend
+from oakpoint.backends.batched import BatchedBackend
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.errors import UsageError
 
@@ -47,7 +48,7 @@ class RuntimeOptions:
         threads: CPU threads; None lets the runtime choose.
 
     Raises:
-        UsageError: an unknown backend, or a device or precision that it does not have.
+        UsageError: an unknown backend, a device or precision that it does not have, or fewer than one thread.
     """
 
     backend: str = "openvino"
@@ -58,42 +59,63 @@ class RuntimeOptions:
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UsageError(f"backend: expected one of {', '.join(BACKENDS)}, got {self.backend!r}")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads: expected 1 or more, got {self.threads}")
         if self.backend != "openvino" and (self.device, self.precision) != ("CPU", "f32"):
             raise UsageError(
                 f"backend {self.backend} runs on the CPU at its own precision, not {self.device} {self.precision}; "
-                "devices and precisions are chosen with the backend openvino"
+                "devices and precisions are chosen with --backend openvino"
             )
 
 
-def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[int, int]) -> Backend:
+def file_that_runs(source: ModelSource, backend: str) -> Path | None:
+    """The file of a model that a backend reads; None for torch, and where the model is not at hand in such a form."""
+    files = {"onnxruntime": source.onnx, "openvino": source.ir or source.onnx, "myriad_simulator": source.blob}
+    return files.get(backend)
+
+
+def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[int, int], batch: int = 1) -> Backend:
     """Load a model for one image of (W, H) pixels.
+
+    Args:
+        source: the model.
+        options: where and how it runs.
+        size: (W, H).
+        batch: how many images it takes at once, of which the backend shows one; see ``BatchedBackend``.
 
     Raises:
         UsageError: the model is not at hand in a form that the backend runs.
         BackendError, MissingExtraError: from the backend.
     """
-    shape = (1, 1, size[1], size[0])
+    if batch > 1:
+        return BatchedBackend(_open(source, options, (batch, 1, size[1], size[0])))
+    return _open(source, options, (1, 1, size[1], size[0]))
+
+
+def _open(source: ModelSource, options: RuntimeOptions, shape: tuple[int, int, int, int]) -> Backend:
     if options.backend == "torch" and source.module is not None:
         from oakpoint.backends.torch import TorchBackend
 
-        return TorchBackend(source.module, input_spec=TensorSpec(INPUT, "float32", shape), output_names=OUTPUTS)
-    if options.backend == "onnxruntime" and source.onnx is not None:
+        spec = TensorSpec(INPUT, "float32", shape)
+        return TorchBackend(source.module, input_spec=spec, output_names=OUTPUTS, threads=options.threads)
+    path = file_that_runs(source, options.backend)
+    if options.backend == "onnxruntime" and path is not None:
         from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(source.onnx, input_shape=shape, threads=options.threads)
-    if options.backend == "openvino" and (path := source.ir or source.onnx) is not None:
+        return OnnxRuntimeBackend(path, input_shape=shape, threads=options.threads)
+    if options.backend == "openvino" and path is not None:
         from oakpoint.backends.openvino import OpenVinoBackend
 
         return OpenVinoBackend(
             path, device=options.device, precision=options.precision, input_shape=shape, threads=options.threads
         )
-    if options.backend == "myriad_simulator" and source.blob is not None:
+    if options.backend == "myriad_simulator" and path is not None:
         from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 
-        return MyriadSimulatorBackend(source.blob, size=size)
+        return MyriadSimulatorBackend(path, size=(shape[3], shape[2]), threads=options.threads)
     there = [name for name in ("module", "onnx", "ir", "blob") if getattr(source, name) is not None]
     if source.blob is not None:
-        hint = "; a blob runs on the backend myriad_simulator"
+        hint = "; a blob runs with --backend myriad_simulator"
     else:
         hint = "; give --weights for the torch backend" if options.backend == "torch" else ""
     raise UsageError(f"backend {options.backend}: the model is at hand as {', '.join(there) or 'nothing'} only{hint}")

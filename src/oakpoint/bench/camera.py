@@ -21,7 +21,7 @@ from oakpoint.oak.host_frames import HostFramesBackend
 from oakpoint.oak.live import LiveFrame, LiveStatistics
 from oakpoint.oak.model import DeviceModel
 from oakpoint.verify.stages import verify_stage
-from oakpoint.verify.tolerances import CAMERA_CLAIM, CAMERA_STAGE, tolerances_of
+from oakpoint.verify.tolerances import CAMERA_CLAIM, CAMERA_STAGE
 
 IN_FLIGHT = 4
 """Frames under way at a time when the rate is measured: two for each inference thread."""
@@ -94,7 +94,6 @@ def compare_with_simulator(
         preprocess=model.preprocess,
         decode=model.decode,
         claim=CAMERA_CLAIM,
-        tolerances=tolerances_of(CAMERA_STAGE, model.bundle.manifest.heads),
     )
 
 

@@ -16,26 +16,24 @@ from oakpoint.bench.subject import Subject
 from oakpoint.bench.table import table
 from oakpoint.bundle.records import StageReport
 from oakpoint.errors import OutputError
-from oakpoint.files import replacing_folder, sha256_of_file
+from oakpoint.files import sha256_of_file
 from oakpoint.oak.live import LiveFrame
+from oakpoint.result_folders import FolderKind, check_place, replacing_result
 from oakpoint.view.draw import draw_keypoints
 
 JSON_FILE, TABLE_FILE, PICTURE_FILE = "report.json", "report.md", "last_frame.png"
-OWN_FILES = {JSON_FILE, TABLE_FILE, PICTURE_FILE}
+REPORT = FolderKind(name="a camera's report", option="--report")
 
 SCHEMA = 1
 
 
 def check_report_folder(folder: Path) -> None:
-    """Refuse to replace what is not an earlier report.
+    """Refuse to replace what is not an earlier report alone.
 
     Raises:
         OutputError: a file, or a folder with other files in it.
     """
-    if folder.is_file():
-        raise OutputError(f"{folder}: there is a file of that name; choose another --report")
-    if folder.is_dir() and {path.name for path in folder.iterdir()} - OWN_FILES:
-        raise OutputError(f"{folder}: holds other files than a camera's report; choose another --report")
+    check_place(folder, REPORT)
 
 
 def report_facts(subject: Subject, measured: Measured) -> dict[str, Any]:
@@ -93,8 +91,7 @@ def write_report(folder: Path, facts: dict[str, Any], last: LiveFrame | None) ->
     Raises:
         OutputError: see ``check_report_folder``, or it cannot be written.
     """
-    check_report_folder(folder)
-    with replacing_folder(folder) as temporary:
+    with replacing_result(folder, REPORT) as temporary:
         (temporary / JSON_FILE).write_text(json.dumps(facts, indent=2, default=str, allow_nan=False) + "\n")
         (temporary / TABLE_FILE).write_text(table(facts))
         if last is not None:

@@ -63,7 +63,8 @@ def unpacked(model: DeviceModel, shaves: int | None, folder: Path) -> CameraBlob
     source = superblob_of(model)
     blobs = blobs_from_superblob(source.read_bytes())
     if shaves not in blobs:
-        raise UsageError(f"{source}: has no blob for {shaves} shaves, only for {', '.join(map(str, blobs))}")
+        there = ", ".join(map(str, blobs))
+        raise UsageError(f"{source}: has no blob for {shaves} shaves, only for {there}; choose one with --shaves")
     path = folder / f"{source.stem}-{shaves}-shaves.blob"
     path.write_bytes(blobs[shaves])
     return CameraBlob(path=path, source=source, shaves=shaves)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from oakpoint.bundle.manifest import MANIFEST_FILE, Manifest, read_manifest
 from oakpoint.bundle.records import ArtifactKind
-from oakpoint.errors import BundleError, OutputError
-from oakpoint.files import replacing_folder, sha256_of_file
+from oakpoint.errors import BundleError
+from oakpoint.files import sha256_of_file
+from oakpoint.result_folders import Files, FolderKind, check_place, replacing_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,20 @@ def is_bundle(path: Path) -> bool:
     return (path / MANIFEST_FILE).is_file()
 
 
+def bundle_near(path: Path) -> str:
+    """The end of a message on a path that is no bundle: which bundle lies in it or around it; empty where none does."""
+    if path.is_dir():
+        below: list[Path] = []
+        with contextlib.suppress(OSError):  # what cannot be looked into is not what was asked about
+            below = sorted(child for child in path.iterdir() if is_bundle(child))
+        if below:
+            others = f", and {len(below) - 1} more there" if len(below) > 1 else ""
+            return f"; {below[0]} is a bundle{others}: give that folder"
+    elif path.exists() and is_bundle(path.parent):
+        return f"; the folder {path.parent} is a bundle: give that"
+    return ""
+
+
 def open_bundle(folder: Path) -> Bundle:
     """Open a bundle and check every file that its manifest names against its sha256.
 
@@ -41,7 +56,8 @@ def open_bundle(folder: Path) -> Bundle:
         BundleError: no bundle; a file missing, altered or outside the folder.
     """
     if not is_bundle(folder):
-        raise BundleError(f"{folder}: not a bundle (no {MANIFEST_FILE}); make one with: oakpoint convert")
+        remedy = bundle_near(folder) or "; make one with: oakpoint convert"
+        raise BundleError(f"{folder}: not a bundle (no {MANIFEST_FILE}){remedy}")
     manifest = read_manifest(folder / MANIFEST_FILE)
     for name, expected in manifest.hashes().items():
         path = folder / name
@@ -62,23 +78,7 @@ def check_replaceable(folder: Path) -> None:
     Raises:
         OutputError: a file, a folder that is no bundle, or a bundle with files in it that are not its own.
     """
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if not folder.is_dir() or folder.is_symlink():
-        raise OutputError(
-            f"{folder}: expected a folder to write the bundle to, got a file or link; choose another --out"
-        )
-    present = {path.name for path in folder.iterdir()}
-    if not present:
-        return
-    try:
-        own = set(read_manifest(folder / MANIFEST_FILE).hashes()) | {MANIFEST_FILE}
-    except BundleError as error:
-        raise OutputError(f"{folder}: holds files and is not a bundle; choose another --out") from error
-    if foreign := sorted(present - own):
-        raise OutputError(
-            f"{folder}: {foreign[0]} is not part of the bundle there and would be lost; move it away first"
-        )
+    check_place(folder, BUNDLE)
 
 
 @contextlib.contextmanager
@@ -88,6 +88,16 @@ def writing_bundle(folder: Path) -> Iterator[Path]:
     Raises:
         OutputError: something that is not a bundle stands there, or the place cannot be written.
     """
-    check_replaceable(folder)
-    with replacing_folder(folder) as temporary:
+    with replacing_result(folder, BUNDLE) as temporary:
         yield temporary
+
+
+def _own_files(folder: Path) -> Files | None:
+    """The manifest and what it names, of whatever size: what was altered is the bundle's, and is made anew."""
+    try:
+        return dict.fromkeys([*read_manifest(folder / MANIFEST_FILE).hashes(), MANIFEST_FILE])
+    except BundleError:
+        return None
+
+
+BUNDLE = FolderKind(name="a bundle", option="--out", own_files=_own_files)

@@ -69,7 +69,8 @@ class Manifest:
         for artifact in self.artifacts:
             if artifact.kind == kind:
                 return artifact
-        reason = self.not_made.get(kind, "it was converted without that stage")
+        option = "--superblob" if kind == "superblob" else f"--to {'blob' if kind == 'oak_json' else kind}"
+        reason = self.not_made.get(kind, f"it was converted without that stage; convert again with {option}")
         there = ", ".join(artifact.kind for artifact in self.artifacts) or "nothing"
         raise BundleError(f"this bundle has no {kind} ({reason}); it has {there}")
 

@@ -39,12 +39,14 @@ class Outcome:
     Attributes:
         conversion: the bundle that was written, of what was verified where not all was; None where none was.
         reports: the verdict on each stage that was judged, with figures.
-        failure: why the conversion failed, and what was kept; None where it did not.
+        failure: why the conversion failed; None where it did not.
+        kept: what was kept of it and where, or what gets it: the end of a sentence that begins with the failure.
     """
 
     conversion: Conversion | None
     reports: tuple[StageReport, ...]
-    failure: OakpointError | None
+    failure: OakpointError | None = None
+    kept: str = ""
 
 
 def convert(options: ConversionOptions, out: Path, listener: Listener) -> Conversion:
@@ -64,6 +66,7 @@ def convert(options: ConversionOptions, out: Path, listener: Listener) -> Conver
     """
     outcome = attempt(options, out, listener)
     if outcome.failure is not None:
+        outcome.failure.args = (f"{outcome.failure}{outcome.kept}",)
         raise outcome.failure
     assert outcome.conversion is not None
     return outcome.conversion
@@ -123,7 +126,7 @@ def _settled(making: Making, broken: OakpointError | None, out: Path) -> Outcome
     if failure is None and failed is not None and not making.options.keep_failed:
         failure = VerificationError(f"verification failed at {failed.stage}: {failed.summary}")
     if failure is None:
-        return Outcome(Conversion(out, making.write_manifest(), reports), reports, None)
+        return Outcome(Conversion(out, making.write_manifest(), reports), reports)
     everything = making.options.keep_failed
     making.leave_out(
         left_out(() if everything else reports, making.options, None if broken is None else (making.stage, str(broken)))
@@ -131,17 +134,11 @@ def _settled(making: Making, broken: OakpointError | None, out: Path) -> Outcome
     kept = ", ".join(artifact.kind for artifact in making.artifacts)
     if not (kept if everything else something_verified(making.artifacts, reports)):
         hint = "; no bundle was written (--keep-failed writes it for inspection)" if broken is None else ""
-        return Outcome(None, reports, _saying(failure, hint))
+        return Outcome(None, reports, failure, hint)
     if not everything and not may_replace(out, making.artifacts):
         hint = f"; no bundle was written: {out} stays as it was; another --out gets what was verified ({kept})"
-        return Outcome(None, reports, _saying(failure, hint))
+        return Outcome(None, reports, failure, hint)
     manifest = making.write_manifest(failure=str(failure))
     what = "what was made" if everything else "what was verified"
     hint = f"; kept in {out} {what}: {kept} (its manifest says what is missing and why)"
-    return Outcome(Conversion(out, manifest, reports), reports, _saying(failure, hint))
-
-
-def _saying(error: OakpointError, more: str) -> OakpointError:
-    """The same error, of its own kind, with more to say."""
-    error.args = (f"{error}{more}",)
-    return error
+    return Outcome(Conversion(out, manifest, reports), reports, failure, hint)

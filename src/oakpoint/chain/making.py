@@ -28,11 +28,13 @@ from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.one_size import mark_one_size
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.convert.onnx_intake import host_tensors, take_onnx
+from oakpoint.convert.weights_in_onnx import facts_of
 from oakpoint.errors import ConversionError, ImageError
 from oakpoint.export import why_one_size
 from oakpoint.extractor import dense_outputs
 from oakpoint.files import sha256_of_file
 from oakpoint.images.preprocess import Preprocess
+from oakpoint.images.reading import no_image_in
 from oakpoint.myriad.superblob import require_bsdiff4, superblob_from_blobs
 from oakpoint.myriad.toolchain import ensure_toolchain, supported_platform
 from oakpoint.networks.registry import LoadedNetwork
@@ -94,7 +96,7 @@ class Making:
             self._check_interface(self.origin.network)
         images = load_photographs(self.options.images)
         if not images:
-            raise ImageError(f"{self.options.images}: no image in this folder to verify on")
+            raise ImageError(f"{no_image_in(self.options.images or Path())}, or leave out --images")
         self.verifier = StageVerifier(images, self._preprocess, self.origin.decode)
         if not self.options.reaches("blob"):
             return
@@ -151,6 +153,7 @@ class Making:
                 input_name=INPUT,
                 output_names=OUTPUTS,
                 description=f"{self._title}: {network.weights.description()}",
+                facts=facts_of(network.weights),
             )
             if reason := why_one_size(network, path, size=self._size):
                 mark_one_size(path, reason)
@@ -197,7 +200,7 @@ class Making:
             self._step("values", self._measure_values)
         self._step("blob", self._write_blob)
         source = ModelSource(onnx=self.folder / ONNX_FILE, blob=self.folder / BLOB_FILE)
-        self._judge("verify blob", lambda: self.verifier.blob_of_onnx(source, self.options.heads))
+        self._judge("verify blob", lambda: self.verifier.blob_of_onnx(source, self._heads()))
 
     def _measure_values(self) -> str:
         images = self.verifier.images

@@ -56,12 +56,12 @@ class ConversionOptions:
             raise UsageError(f"heads: expected one of {', '.join(HEADS)}, got {self.heads!r}")
         check_shaves(self.shaves)
         if self.superblob and not self.reaches("blob"):
-            raise UsageError(f"superblob: needs the target blob or archive, got {self.to!r}")
+            raise UsageError(f"superblob: needs --to blob or --to archive, got {self.to!r}")
         if self.batch < 1:
             raise UsageError(f"batch: expected 1 or more, got {self.batch}")
         if self.batch > 1 and self.reaches("blob"):
             raise UsageError(
-                f"batch: a Myriad X blob has batch 1, got {self.batch}; take 1, or stop before it (--to ir)"
+                f"batch: a Myriad X blob has batch 1, got {self.batch}; take --batch 1, or stop before it (--to ir)"
             )
 
     def reaches(self, target: Target) -> bool:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
+from oakpoint.backends.identity import sha256_of_model
 from oakpoint.bundle.folder import is_bundle, open_bundle
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.convert.one_size import require_size
+from oakpoint.convert.onnx_constants import onnx_constants
 from oakpoint.convert.onnx_intake import fixed_batch, read_network
+from oakpoint.convert.weights_in_onnx import weights_said_in
 from oakpoint.errors import UsageError
 from oakpoint.extractor import default_preprocess
 from oakpoint.features.types import DecodeOptions
-from oakpoint.files import sha256_of_file
 from oakpoint.images.preprocess import Preprocess
-from oakpoint.networks.registry import LoadedNetwork, load_network
+from oakpoint.networks.licences import recognised_record
+from oakpoint.networks.registry import LoadedNetwork, is_network_name, load_network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,7 @@ def open_origin(options: ConversionOptions) -> Origin:
         OakpointError: from reading weights, ONNX or bundle.
     """
     path = Path(options.model)
-    if is_bundle(path):
+    if is_bundle(path) or (path.is_dir() and not is_network_name(options.model)):
         return _from_bundle(path, options)
     if options.size is None:
         raise UsageError("size: needed for a network or an ONNX file, as --size 320x200 (width x height)")
@@ -74,10 +77,18 @@ def _from_onnx(path: Path, options: ConversionOptions, preprocess: Preprocess) -
     model = read_network(path)
     _check_batch(path, model, options)
     require_size(str(path), model, preprocess.size)
-    sha256 = sha256_of_file(path)
-    weights = WeightsRecord(file=path.name, sha256=sha256, name="unknown", licence="unknown", origin="an ONNX file")
+    sha256 = sha256_of_model(path)
+    weights = recognised_record(_claimed(model, path.name, sha256), onnx_constants(model))
     decode = DecodeOptions.preset("superpoint")
     return Origin(name=path.name, weights=weights, preprocess=preprocess, decode=decode, model=model, parent=sha256)
+
+
+def _claimed(model: onnx.ModelProto, file: str, sha256: str) -> WeightsRecord:
+    """What an ONNX file says of its weights: one of ours has their record with it."""
+    said = weights_said_in(model)
+    if said is None:
+        return WeightsRecord(file=file, sha256=sha256, name="unknown", licence="unknown", origin="an ONNX file")
+    return replace(said, file=file, sha256=sha256, seed=None)
 
 
 def _check_batch(path: Path, model: onnx.ModelProto, options: ConversionOptions) -> None:
@@ -105,16 +116,16 @@ def _from_bundle(path: Path, options: ConversionOptions) -> Origin:
     require_size(str(path), model, size)
     return Origin(
         name=manifest.network,
-        weights=manifest.weights,
+        weights=recognised_record(manifest.weights, onnx_constants(model)),
         preprocess=default_preprocess(size),
         decode=manifest.decode,
         model=model,
-        parent=sha256_of_file(onnx_file),
+        parent=sha256_of_model(onnx_file),
     )
 
 
 def _refuse_weights(path: Path, options: ConversionOptions) -> None:
     if options.weights is not None or options.seed is not None:
         raise UsageError(
-            f"{path}: holds its own weights; --weights and a random initialisation are for networks by name"
+            f"{path}: holds its own weights; leave out --weights and --random, which are for networks by name"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,23 @@ from oakpoint.backends.registry import OUTPUTS, ModelSource, RuntimeOptions, ope
 from oakpoint.bundle.folder import Bundle
 from oakpoint.bundle.records import HeadsName, StageReport, Verdict
 from oakpoint.convert.descriptor_basis import descriptor_basis
-from oakpoint.errors import MissingExtraError, UsageError
+from oakpoint.convert.device_graph import device_graph
+from oakpoint.convert.heads import Heads
+from oakpoint.convert.ir_from_onnx import ir_input_shape
+from oakpoint.convert.onnx_intake import fixed_batch_of_file
+from oakpoint.errors import BlobError, ConversionError, MissingExtraError, UsageError
 from oakpoint.features.sampling import unit_norm
 from oakpoint.features.types import DecodeOptions, Outputs
 from oakpoint.images.preprocess import Preprocess
+from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.superblob import blobs_from_superblob
 from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, reload_network
-from oakpoint.verify.constants import share_equal_by_name, share_rounded_in_ir
+from oakpoint.threads import one_blas_thread
+from oakpoint.verify.blob_constants import ConstantsReport, compare_blob_constants
+from oakpoint.verify.constants import compare_ir_constants, share_equal_by_name
 from oakpoint.verify.stages import Images, verify_stage
 from oakpoint.verify.superblob import verify_shaves
-from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE, tolerances_of
+from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE
 
 UNIT_DESCRIPTORS: tuple[HeadsName, ...] = ("normalised", "packed")
 """Heads whose descriptors have unit norm, where the network's own may have any."""
@@ -52,21 +60,25 @@ class StageVerifier:
         )
 
     def ir_of_onnx(self, source: ModelSource) -> StageReport:
-        """Compare the IR, in OpenVINO on the CPU at f32, with the ONNX that it was converted from."""
+        """Compare the IR, in OpenVINO on the CPU at f32 and its own batch, with the ONNX that it was converted from."""
         onnx, ir = source.onnx, source.ir
         assert onnx is not None
         assert ir is not None
+        constants = cache(lambda: compare_ir_constants(onnx, ir))
         return verify_stage(
             IR_STAGE,
-            lambda: self._open(source, "onnxruntime"),
-            lambda: self._open(source, "openvino"),
+            lambda: self._open(source, "onnxruntime", _batch_of_onnx(onnx)),
+            lambda: self._open(source, "openvino", _batch_of_ir(ir)),
             images=self.images,
             preprocess=self.preprocess,
             decode=self.decode,
-            further={"weights rounded to FP16": lambda: share_rounded_in_ir(onnx, ir)},
+            further={
+                "weights rounded to FP16": lambda: constants().share_equal,
+                "share of the weights compared": lambda: constants().share_compared,
+            },
         )
 
-    def blob_of_onnx(self, source: ModelSource, heads: HeadsName) -> StageReport:
+    def blob_of_onnx(self, source: ModelSource, heads: Heads) -> StageReport:
         """Compare the blob, executed by the simulator, with the ONNX that it was compiled from.
 
         Args:
@@ -74,8 +86,10 @@ class StageVerifier:
             heads: what the blob puts out: where descriptors are normalised on the device, the reference's are too, and
                 where they were reduced, they are taken back to the reference's values.
         """
-        onnx = source.onnx
+        onnx, blob = source.onnx, source.blob
         assert onnx is not None
+        assert blob is not None
+        constants = cache(lambda: self._constants_of_blob(onnx, blob, heads))
         return verify_stage(
             BLOB_STAGE,
             lambda: self._open(source, "onnxruntime"),
@@ -84,14 +98,41 @@ class StageVerifier:
             preprocess=self.preprocess,
             candidate_preprocess=replace(self.preprocess, baked=True),
             decode=self.decode,
+            further={
+                "constants as in the device graph": lambda: constants().share_equal,
+                "share of the constants compared": lambda: constants().share_compared,
+            },
             claim=BLOB_CLAIM,
-            tolerances=tolerances_of(BLOB_STAGE, heads),
-            of_reference=_at_unit_norm if heads in UNIT_DESCRIPTORS else _as_it_is,
-            of_candidate=_lifting(onnx) if heads == "reduced" else _as_it_is,
+            of_reference=_at_unit_norm if heads.name in UNIT_DESCRIPTORS else _as_it_is,
+            of_candidate=_lifting(onnx) if heads.name == "reduced" else _as_it_is,
         )
 
-    def _open(self, source: ModelSource, backend: str) -> Backend:
-        return open_backend(source, RuntimeOptions(backend=backend), size=self.preprocess.size)
+    def _constants_of_blob(self, onnx: Path, blob: Path, heads: Heads) -> ConstantsReport:
+        """The blob's constants against the device graph's, made again; empty where one of the two cannot be had."""
+        try:
+            graph = device_graph(onnx, size=self.preprocess.size, scale=self.preprocess.scale, heads=heads)
+            return compare_blob_constants(read_blob(blob), graph)
+        except (BlobError, ConversionError):  # opening the candidate says what is wrong with it
+            return ConstantsReport()
+
+    def _open(self, source: ModelSource, backend: str, batch: int = 1) -> Backend:
+        return open_backend(source, RuntimeOptions(backend=backend), size=self.preprocess.size, batch=batch)
+
+
+def _batch_of_onnx(path: Path) -> int:
+    """The batch to which an ONNX file is fixed; 1 where it is open, or cannot be read, which opening it says."""
+    try:
+        return fixed_batch_of_file(path) or 1
+    except ConversionError:
+        return 1
+
+
+def _batch_of_ir(xml: Path) -> int:
+    """The batch for which an IR was made; 1 where that cannot be read, which opening it says."""
+    try:
+        return ir_input_shape(xml)[0]
+    except ConversionError:
+        return 1
 
 
 def _as_it_is(outputs: Outputs) -> Outputs:
@@ -106,6 +147,7 @@ def _lifting(onnx: Path) -> Callable[[Outputs], Outputs]:
     """Takes reduced descriptors back to the network's own values."""
     basis = descriptor_basis(onnx, OUTPUTS[1]).astype(np.float32)
 
+    @one_blas_thread()
     def lifted(outputs: Outputs) -> Outputs:
         directions = basis[:, : len(outputs.descriptors)]
         return replace(outputs, descriptors=np.tensordot(directions, outputs.descriptors, axes=1))
@@ -137,7 +179,7 @@ def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple
         reports.append(verifier.ir_of_onnx(ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir"))))
     if manifest.has("blob"):
         source = ModelSource(onnx=bundle.path("onnx"), blob=bundle.path("blob"))
-        reports.append(verifier.blob_of_onnx(source, manifest.heads))
+        reports.append(verifier.blob_of_onnx(source, Heads.of(manifest)))
     if manifest.has("superblob"):
         blobs = blobs_from_superblob(bundle.path("superblob").read_bytes())
         reports.append(verify_shaves(blobs, next(iter(images.values())), replace(manifest.preprocess, baked=True)))

@@ -22,6 +22,7 @@ from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json
 from oakpoint.cli.run_routes import Camera, CameraRequest, Fps, NnThreads, Preview, Route, Shaves, Socket, Usb2
 from oakpoint.errors import UsageError
+from oakpoint.images.reading import no_image_in
 from oakpoint.oak.model import open_device_model
 from oakpoint.verify.photographs import load_photographs
 
@@ -69,7 +70,7 @@ def bench_command(
     notice_for(bundle)
     model, photographs = open_device_model(bundle), load_photographs(images)
     if not photographs:
-        raise UsageError(f"{images}: no images to measure on")
+        raise UsageError(f"{no_image_in(images or Path())}, or leave out --images")
     options = asked.options() if device == "oak" else None
     with contextlib.ExitStack() as stack:
         with err.status("opening the camera …"):

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.files import shown_name
 
 PLAIN_WIDTH = 160
 """Columns of tables that are not written to a terminal."""
@@ -40,12 +41,22 @@ def progress_bar(*columns: ProgressColumn, quiet: bool = False) -> Progress:
 
 def print_error(message: str) -> None:
     """One line on standard error."""
-    err.print(f"[bold red]error:[/] {escape(' '.join(message.split()))}")
+    err.print(f"[bold red]error:[/] {escape(_one_line(message))}")
 
 
 def print_warning(message: str) -> None:
     """One line on standard error."""
-    err.print(f"[yellow]note:[/] {escape(' '.join(message.split()))}")
+    err.print(f"[yellow]note:[/] {escape(_one_line(message))}")
+
+
+def _one_line(message: str) -> str:
+    """A message in one line, whatever stands in the names of files."""
+    return shown_name(" ".join(message.split()))
+
+
+def print_progress(message: str) -> None:
+    """One line on standard error, of how far things are."""
+    err.print(escape(" ".join(message.split())))
 
 
 def print_json(facts: Mapping[str, Any]) -> None:

@@ -95,16 +95,22 @@ def convert_command(
     elif outcome.conversion is not None:
         print_bundle(outcome.conversion)
     if outcome.failure is not None:
-        print_error(str(outcome.failure))
+        print_error(f"{outcome.failure}{outcome.kept}")
         raise typer.Exit(EXIT_FAILED)
-    _exit_by_verdicts(outcome.reports)
+    _exit_by_verdicts(out_folder, outcome.reports)
 
 
-def _exit_by_verdicts(reports: tuple[StageReport, ...]) -> None:
+def _exit_by_verdicts(folder: Path, reports: tuple[StageReport, ...]) -> None:
     for report in reports:
         if report.verdict is Verdict.FAIL:
             print_error(f"kept although it failed at {report.stage}: {report.summary}")
             raise typer.Exit(EXIT_FAILED)
+    if not reports:
+        print_error(
+            f"nothing was compared: {folder} starts from this ONNX and ends with it; --to ir, blob or archive compares "
+            "the next stage with it"
+        )
+        raise typer.Exit(EXIT_NOTHING_COMPARED)
     uncompared = [report for report in reports if report.verdict is Verdict.NOTHING_COMPARED]
     if uncompared:
         print_error(f"{uncompared[0].stage}: nothing was compared ({uncompared[0].summary})")
@@ -162,5 +168,5 @@ def conversion_facts(outcome: Outcome) -> dict[str, object]:
             "not_made": conversion.manifest.not_made,
             "one_size": _one_size(conversion),
         }
-    error = None if outcome.failure is None else str(outcome.failure)
+    error = None if outcome.failure is None else f"{outcome.failure}{outcome.kept}"
     return {**facts, "error": error, "stages": [report.facts() for report in outcome.reports]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +13,11 @@ from oakpoint.chain.options import ConversionOptions
 from oakpoint.cli.console import out
 from oakpoint.cli.convert import print_bundle, run_conversion
 from oakpoint.cli.options import Weights
-from oakpoint.errors import OutputError
 from oakpoint.extractor import load
 from oakpoint.features.tracking import Tracker
 from oakpoint.images.moving_view import KnownFrame, moving_view
+from oakpoint.images.sources import Frame
+from oakpoint.result_folders import FolderKind, replacing_result
 from oakpoint.verify.photographs import load_photographs
 from oakpoint.verify.track_score import TrackScore
 from oakpoint.view.picture import write_image
@@ -24,7 +26,8 @@ from oakpoint.view.recording import open_recording
 
 SIZE = (320, 200)
 PHOTOGRAPH = "motorcycle_left"
-GIF_FILE, PICTURE_FILE = "tracks.gif", "tracks.png"
+BUNDLE_FOLDER, GIF_FILE, PICTURE_FILE = "bundle", "tracks.gif", "tracks.png"
+DEMO = FolderKind(name="a demo's output", option="--out")
 FRAMES, FPS = 60, 15.0
 TRACK_LENGTH, MATCH_DISTANCE, TOLERANCE_PX = 20, 0.7, 3.0
 
@@ -40,29 +43,28 @@ def demo_command(
 
     With nothing given it is acorn, whose weights come with oakpoint.
     """
-    try:
-        out_folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out_folder}: cannot be made ({error.strerror}); choose another --out") from error
-    outcome = run_conversion(
-        ConversionOptions(model=model, weights=weights, size=SIZE), out_folder / "bundle", to_stderr=False
-    )
-    if outcome.failure is not None:
-        raise outcome.failure
-    assert outcome.conversion is not None
-    print_bundle(outcome.conversion)
-    _track(out_folder)
+    with replacing_result(out_folder, DEMO) as folder:
+        options = ConversionOptions(model=model, weights=weights, size=SIZE)
+        outcome = run_conversion(options, folder / BUNDLE_FOLDER, to_stderr=False)
+        if outcome.failure is not None:
+            raise outcome.failure
+        assert outcome.conversion is not None
+        tracked = _track(folder)
+    print_bundle(replace(outcome.conversion, folder=out_folder / BUNDLE_FOLDER))
+    out.print(tracked)
+    out.print(f"look at [bold]{out_folder / PICTURE_FILE}[/] and {out_folder / GIF_FILE}")
 
 
-def _track(folder: Path) -> None:
-    """Track on a view that moves over a photograph, and score the tracks by the known homographies."""
+def _track(folder: Path) -> str:
+    """Track on a view that moves over a photograph; how it went, by the known homographies, in words."""
     photograph = load_photographs(None)[PHOTOGRAPH]
     view = list(moving_view(photograph, size=(2 * SIZE[0], 2 * SIZE[1]), frames=FRAMES))
     score = TrackScore(tolerance_px=TOLERANCE_PX)
     tracker = Tracker(max_length=TRACK_LENGTH, max_distance=MATCH_DISTANCE)
     previous: KnownFrame | None = None
-    with load(folder / "bundle") as extractor, open_recording(folder / GIF_FILE, fps=FPS) as recording:
-        for frame, truth in zip(tracked_frames((f.image for f in view), extractor, tracker), view, strict=True):
+    with load(folder / BUNDLE_FOLDER) as extractor, open_recording(folder / GIF_FILE, fps=FPS) as recording:
+        frames = (Frame(known.image, index, GIF_FILE, index / FPS) for index, known in enumerate(view))
+        for frame, truth in zip(tracked_frames(frames, extractor, tracker), view, strict=True):
             if previous is not None:
                 score.add(frame.tracks, truth.frame_from_photograph @ np.linalg.inv(previous.frame_from_photograph))
             previous = truth
@@ -70,8 +72,7 @@ def _track(folder: Path) -> None:
             recording.write(picture)
         backend = extractor.description()
     write_image(folder / PICTURE_FILE, picture)
-    out.print(
+    return (
         f"tracked {FRAMES} frames on {backend}: {score.steps / (FRAMES - 1):.0f} tracks from frame to frame, "
         f"{score.share_true:.1%} within {TOLERANCE_PX:g} px of the true motion"
     )
-    out.print(f"look at [bold]{folder / PICTURE_FILE}[/] and {folder / GIF_FILE}")

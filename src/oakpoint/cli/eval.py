@@ -32,8 +32,8 @@ from oakpoint.files import default_cache
 EXTRACTORS_HELP = (
     "What to compare: LABEL=MODEL@SETTING@SETTING…, of which only MODEL must be there: a bundle, a .onnx or .blob "
     "file, acorn, superpoint, package.module:Class, sift, orb, or a features file .h5. A SETTING is WIDTHxHEIGHT, "
-    "native, BACKEND, BACKEND:DEVICE, BACKEND:DEVICE:PRECISION, weights=FILE, threshold=P, nms=PIXELS or "
-    "subpixel=none|soft_argmax|quadratic. "
+    "native, BACKEND, BACKEND:DEVICE, BACKEND:DEVICE:PRECISION, weights=FILE, threshold=P, nms=PIXELS, "
+    "max-side=PIXELS, max-memory=GB or subpixel=none|soft_argmax|quadratic. "
     "Such as  b  b@openvino:CPU:bf16  small=b@320x240  sift  features.h5"
 )
 CACHE_FOLDER = "evaluate"

@@ -143,4 +143,4 @@ def pairs_csv(summary: Summary) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with replacing_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # paths may hold other bytes

@@ -21,11 +21,12 @@ from oakpoint.evaluate.pairs import Dataset
 from oakpoint.evaluate.protocol import Protocol
 from oakpoint.evaluate.summary import MAIN_FIGURE, Summary, worst_pairs
 from oakpoint.features.types import Features, Matches
-from oakpoint.files import replacing_folder
+from oakpoint.result_folders import FolderKind, check_place, replacing_result
 from oakpoint.view.charts import Axis, Range, ScatterPoint, save_bars, save_scatter
 from oakpoint.view.draw import draw_matches, with_status
 
 FACTS_FILE, INDEX_FILE = "evaluation.json", "index.html"
+REPORT = FolderKind(name="an evaluation's report", option="--report")
 WORST = 5
 MAX_LINES = 200
 """Matches that are drawn of one pair, evenly chosen: with more, the images can no longer be seen."""
@@ -38,15 +39,12 @@ MAIN_LABEL = {
 
 
 def check_report_folder(folder: Path) -> None:
-    """Refuse to replace what is not an earlier report.
+    """Refuse to replace what is not an earlier report alone.
 
     Raises:
         OutputError: a file of that name, or a folder with other things in it.
     """
-    if folder.is_file():
-        raise OutputError(f"{folder}: there is a file of that name; choose another --report")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / FACTS_FILE).is_file():
-        raise OutputError(f"{folder}: holds other files than an evaluation's report; choose another --report")
+    check_place(folder, REPORT)
 
 
 def write_report(folder: Path, summary: Summary, facts: dict[str, Any], dataset: Dataset) -> None:
@@ -56,8 +54,7 @@ def write_report(folder: Path, summary: Summary, facts: dict[str, Any], dataset:
         OutputError: see ``check_report_folder``.
         MissingExtraError: matplotlib is not installed.
     """
-    check_report_folder(folder)
-    with replacing_folder(folder) as place:
+    with replacing_result(folder, REPORT) as place:
         write_text(place / FACTS_FILE, json.dumps(facts, indent=2, allow_nan=False, default=str) + "\n")
         write_text(place / "summary.csv", summary_csv(summary))
         write_text(place / "pairs.csv", pairs_csv(summary))

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from oakpoint.cli.console import out, print_error, print_json, progress_bar
+from oakpoint.cli.console import out, print_error, print_json, print_warning, progress_bar
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Backend,
     Device,
     Json,
     MaxKeypoints,
+    MaxMemory,
+    MaxSide,
     NmsRadius,
     Precision,
     Subpixel,
     Threshold,
+    Upright,
     Weights,
     parse_size_or_native,
 )
-from oakpoint.extraction import Extracted, extract_images, named_images, settings_of
-from oakpoint.extractor import load, model_identity
+from oakpoint.extraction import Extracted, Outcome, extract_images, named_images
+from oakpoint.extractor import load
 
-EXIT_SOME_UNREADABLE = 1
+EXIT_SOME_LEFT_OUT = 1
+_NAMED = 3
+"""Names of refused images that are said; ``--json`` has all of them."""
 
 
 def extract_command(
@@ -44,6 +51,9 @@ def extract_command(
             show_default=False,
         ),
     ] = None,
+    max_side: MaxSide = None,
+    max_memory: MaxMemory = None,
+    upright: Upright = False,
     max_keypoints: MaxKeypoints = None,
     threshold: Threshold = None,
     nms_radius: NmsRadius = None,
@@ -51,13 +61,26 @@ def extract_command(
     backend: Backend = "openvino",
     device: Device = "CPU",
     precision: Precision = "f32",
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Extract anew where the file holds another folder's image of the same name, or does not say of which "
+            "image its features are.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write features of many images to one file; goes on where it was stopped. Exit 1: some images were unreadable."""
+    """Write features of many images to one file; goes on where it was stopped. Exit 1: some images were left out.
+
+    An image that has changed since is replaced. One that has the name of another folder's image in the file is refused.
+    """
     extractor = load(
         model,
         weights=weights,
         size=parse_size_or_native(size),
+        max_side=max_side,
+        max_memory_gb=max_memory,
         backend=backend,
         device=device,
         precision=precision,
@@ -67,37 +90,65 @@ def extract_command(
         subpixel=subpixel,
     )
     notice = notice_for(model)
-    listed, images = named_images(source)
+    listed, images = named_images(source, upright=upright)
     results: list[Extracted] = []
     with extractor, progress_bar() as progress:
         task = progress.add_task("images", total=len(listed) if listed is not None else None)
-        settings = settings_of(extractor, model_identity(model, weights))
-        for result in extract_images(images, extractor, out_file, settings):
-            results.append(result)
-            progress.update(task, advance=1)
+        extraction = extract_images(images, extractor, out_file, upright=upright, replace=replace)
+        with contextlib.closing(extraction) as found:
+            for result in found:
+                results.append(result)
+                progress.update(task, advance=1)
     _print_results(results, out_file, notice, as_json=as_json)
     if any(result.error for result in results):
-        raise typer.Exit(EXIT_SOME_UNREADABLE)
+        raise typer.Exit(EXIT_SOME_LEFT_OUT)
 
 
 def _print_results(results: list[Extracted], path: Path, notice: str | None, *, as_json: bool) -> None:
+    def named(outcome: Outcome) -> list[str]:
+        return [result.name for result in results if result.outcome == outcome]
+
     done = [result for result in results if result.keypoints is not None]
-    failed = [result for result in results if result.error is not None]
-    skipped = sum(result.skipped for result in results)
+    failed = {result.name: str(result.error) for result in results if result.outcome == "failed"}
     keypoints = sum(result.keypoints or 0 for result in done)
+    refused, unknown, replaced = named("refused"), named("unknown"), named("replaced")
+    skipped = sum(result.skipped for result in results)
     if as_json:
         print_json(
             {
                 "file": str(path),
                 "notice": notice,
                 "extracted": len(done),
+                "replaced": replaced,
                 "skipped": skipped,
+                "unknown": unknown,
                 "keypoints": keypoints,
-                "failed": {result.name: result.error for result in failed},
+                "refused": refused,
+                "failed": failed,
             }
         )
         return
-    out.print(f"{len(done)} images, {keypoints} keypoints in {path}" + (f"; {skipped} were there" if skipped else ""))
-    for result in failed:
-        named = result.name in str(result.error)
-        print_error(str(result.error) if named else f"{result.name}: {result.error}")
+    counts = {
+        "of them replaced": len(replaced), "were there": skipped, "refused": len(refused), "left out": len(failed)
+    }  # fmt: skip
+    out.print("; ".join([f"{len(done)} images, {keypoints} keypoints in {escape(str(path))}", *_counted(counts)]))
+    for name, reason in failed.items():
+        print_error(reason if name in reason else f"{name}: {reason}")
+    if unknown:
+        print_warning(
+            f"{path} does not say from which file its features of {len(unknown)} images were made "
+            f"({_examples(unknown)}), so whether that has changed is not known; --replace extracts them anew"
+        )
+    if refused:
+        print_error(
+            f"{len(refused)} refused: {path} holds images of the same name from another folder or video "
+            f"({_examples(refused)}); choose another --out, or replace them with --replace"
+        )
+
+
+def _counted(counts: dict[str, int]) -> list[str]:
+    return [f"{count} {what}" for what, count in counts.items() if count]
+
+
+def _examples(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")

@@ -54,7 +54,7 @@ def inspect_command(
 
 
 def _blob_of(path: Path) -> Blob:
-    if is_bundle(path):
+    if path.is_dir():
         return read_blob(open_bundle(path).path("blob"))
     if path.suffix == ".superblob":
         return Blob.from_bytes(_superblob(path)[BASE_SHAVES], source=f"{path} for {BASE_SHAVES} shaves")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import logging
+import io
 import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from oakpoint import __version__
 from oakpoint.cli.console import out, print_error
+from oakpoint.cli.ending import exit_code_of, heard, listen, words_for
+from oakpoint.cli.verbosity import Verbose, show_all, show_warnings, with_verbose
 from oakpoint.errors import OakpointError
 
-EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 130, 143
+EXIT_ERROR, EXIT_USAGE = 1, 2
+EXIT_INTERRUPTED = exit_code_of(signal.SIGINT)
 
 # What typer's parser refuses. Recent versions of typer have their own copy of click, older ones click's own class.
 _ParserError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
@@ -21,7 +25,6 @@ _ParserError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__
 app = typer.Typer(
     name="oakpoint",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Keypoint networks from PyTorch to the Myriad X in an OAK camera, verified at every step.",
@@ -36,14 +39,15 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done.")] = False,
+    context: typer.Context,
+    verbose: Verbose = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    show_warnings(context)
+    if verbose:
+        show_all()
 
 
 def _register() -> None:
@@ -58,17 +62,21 @@ def _register() -> None:
     from oakpoint.cli.training import distill_command, train_command
     from oakpoint.cli.verify import verify_command
 
-    app.command("convert")(convert_command)
-    app.command("verify")(verify_command)
-    app.command("run")(run_command)
-    app.command("extract")(extract_command)
-    app.command("eval")(eval_command)
-    app.command("inspect")(inspect_command)
-    app.command("distill")(distill_command)
-    app.command("train")(train_command)
-    app.command("bench")(bench_command)
-    app.command("demo")(demo_command)
-    app.command("doctor")(doctor_command)
+    commands: dict[str, Callable[..., Any]] = {
+        "convert": convert_command,
+        "verify": verify_command,
+        "run": run_command,
+        "extract": extract_command,
+        "eval": eval_command,
+        "inspect": inspect_command,
+        "distill": distill_command,
+        "train": train_command,
+        "bench": bench_command,
+        "demo": demo_command,
+        "doctor": doctor_command,
+    }
+    for name, command in commands.items():
+        app.command(name)(with_verbose(command))
 
 
 _register()
@@ -77,21 +85,37 @@ _register()
 def main() -> None:
     """Run the command line; a user's mistake ends in one line, never in a traceback.
 
-    Exit codes: 1 for what cannot be done, 2 for what the command line does not know, 130 after Ctrl-C.
+    Exit codes: 1 for what cannot be done, 2 for what the command line does not know, 130 after Ctrl-C, 143 after
+    SIGTERM, 129 after SIGHUP.
     """
-    # As after Ctrl-C, what is under way is tidied up before the process ends.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold what no encoding has
+    listen()
     try:
-        code = app(prog_name="oakpoint", standalone_mode=False)
+        code = _run()
+    except OSError:
+        if heard() is not signal.SIGHUP:
+            raise
+        code = exit_code_of(signal.SIGHUP)  # the terminal is gone, and nobody is there to be told
+    sys.exit(code)
+
+
+def _run() -> int | None:
+    """Run the command line, say what went wrong, and give the exit code, None for 0."""
+    try:
+        code: int | None = app(prog_name="oakpoint", standalone_mode=False)
     except OakpointError as error:
         print_error(str(error))
-        sys.exit(EXIT_ERROR)
+        return EXIT_ERROR
     except _ParserError as error:
         _print_parser_error(error)
-        sys.exit(EXIT_USAGE)
-    if code == EXIT_INTERRUPTED:  # typer has turned Ctrl-C into this, without a word
-        print_error("interrupted")
-    sys.exit(code)
+        return EXIT_USAGE
+    if code == EXIT_INTERRUPTED:  # typer has turned any interrupt into this, without a word
+        ended_by = heard() or signal.SIGINT
+        print_error("interrupted" if ended_by is signal.SIGINT else f"interrupted by {words_for(ended_by)}")
+        return exit_code_of(ended_by)
+    return code
 
 
 def _print_parser_error(error: Any) -> None:

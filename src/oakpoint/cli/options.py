@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from oakpoint.errors import UsageError
+from oakpoint.images.sizes import size_from, size_or_native
 
 Weights = Annotated[
     Path | None, typer.Option(help="Weights file (.pth, .pt, .safetensors) of a network given by name.")
@@ -31,6 +31,24 @@ Subpixel = Annotated[
         help="Refine keypoints between pixels: none, soft_argmax or quadratic. Default: the network's preset."
     ),
 ]
+MaxSide = Annotated[
+    int | None,
+    typer.Option(
+        help="Take each image at its own size, but scale down one whose longer side has more pixels; the ratio is kept."
+    ),
+]
+MaxMemory = Annotated[
+    float | None,
+    typer.Option(help="GB that the network may take for one image; more is refused. Default: what is free."),
+]
+Upright = Annotated[
+    bool,
+    typer.Option(
+        "--upright",
+        help="Turn photographs as their EXIF orientation says; keypoints are then in pixels of the upright image. "
+        "Without it they are taken as stored. Videos are always turned.",
+    ),
+]
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -39,14 +57,9 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     Raises:
         UsageError: not of that form.
     """
-    if text is None:
-        return None
-    width, separator, height = text.lower().replace("×", "x").partition("x")
-    if not (separator and width.isdecimal() and height.isdecimal()):
-        raise UsageError(f"size: expected WIDTHxHEIGHT in pixels, such as 320x200, got {text!r}")
-    return int(width), int(height)
+    return None if text is None else size_from(text)
 
 
 def parse_size_or_native(text: str | None) -> tuple[int, int] | Literal["native"] | None:
     """As ``parse_size``, and ``native`` for each image's own size."""
-    return "native" if text == "native" else parse_size(text)
+    return size_or_native(text)

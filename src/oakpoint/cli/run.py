@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from oakpoint.cli.console import out, print_json
+from oakpoint.cli.console import out, print_json, print_warning
+from oakpoint.cli.ending import exit_code_of, signal_of, words_for
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Device,
     Json,
     MaxKeypoints,
+    MaxMemory,
+    MaxSide,
     NmsRadius,
     Precision,
     Subpixel,
     Threshold,
+    Upright,
     Weights,
     parse_size_or_native,
 )
 from oakpoint.cli.run_follow import FOLDER_FPS, Followed, Run, follow
 from oakpoint.cli.run_oak import live_line, run_camera, run_replay
 from oakpoint.cli.run_routes import (
+    OAK_SOURCE,
     Camera,
     CameraRequest,
     Fps,
@@ -37,10 +44,10 @@ from oakpoint.cli.run_routes import (
     check_host_options,
     route_of,
 )
-from oakpoint.errors import UsageError
+from oakpoint.errors import ImageError, UsageError
 from oakpoint.extractor import Extractor, load
 from oakpoint.features.tracking import Tracker
-from oakpoint.images.sources import Source, open_source
+from oakpoint.images.sources import Frame, Source, open_source
 from oakpoint.oak.extractor import camera_extractor
 from oakpoint.oak.model import open_device_model
 from oakpoint.view.draw import draw_keypoints, with_status
@@ -73,6 +80,9 @@ def run_command(
     precision: Precision = "f32",
     weights: Weights = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT or native. Default: the bundle's.")] = None,
+    max_side: MaxSide = None,
+    max_memory: MaxMemory = None,
+    upright: Upright = False,
     max_keypoints: MaxKeypoints = None,
     threshold: Threshold = None,
     nms_radius: NmsRadius = None,
@@ -108,13 +118,19 @@ def run_command(
     )  # fmt: skip
     asked.check(route)
     if route != "host":
-        check_host_options(weights=weights, size=size, device=device, precision=precision)
+        check_host_options(
+            weights=weights, size=size, max_side=max_side, max_memory=max_memory, device=device, precision=precision
+        )
+    if route == "camera" and upright:
+        raise UsageError(f"--upright: counts for image files, not for the source {OAK_SOURCE}")
+    if save is not None and route != "camera":
+        _check_not_source(source, save)
     notice = notice_for(model)
     run = Run(tracker=tracker, save=save, notice=notice, max_frames=max_frames)
     if route == "camera":
         followed = run_camera(model, asked.options(), run, reconnect=reconnect, decode_changes=decode_changes)
     elif route == "replay":
-        followed = run_replay(model, source, stand_in, run, decode_changes=decode_changes)
+        followed = run_replay(model, source, stand_in, run, upright=upright, decode_changes=decode_changes)
     else:
         if route == "chip":
             extractor = camera_extractor(open_device_model(model, **decode_changes), asked.options())
@@ -123,28 +139,68 @@ def run_command(
                 model,
                 weights=weights,
                 size=parse_size_or_native(size),
+                max_side=max_side,
+                max_memory_gb=max_memory,
                 backend=backend or "openvino",
                 device=device,
                 precision=precision,
                 **decode_changes,
             )
-        followed = _run_on_host(source, extractor, run)
+        followed = _run_on_host(source, extractor, run, upright=upright)
     _print_facts(followed.facts | {"notice": notice}, as_json=as_json)
+    _end(followed)
+
+
+def _end(followed: Followed) -> None:
+    """Leave with what ended the run, if anything did; it is no error where nothing else could have."""
+    if isinstance(followed.ended, KeyboardInterrupt) and followed.live:
+        number = signal_of(followed.ended)
+        print_warning(f"stopped by {words_for(number)}")
+        sys.exit(exit_code_of(number))
     if followed.ended is not None:
         raise followed.ended
 
 
-def _run_on_host(source: str, extractor: Extractor, run: Run) -> Followed:
+def _check_not_source(source: str, save: Path) -> None:
+    """Refuse to record over what is read."""
+    if save.exists() and Path(source).exists() and save.samefile(source):
+        raise UsageError(f"{save}: is what is read, and would be lost; choose another --save")
+
+
+def _run_on_host(source: str, extractor: Extractor, run: Run, *, upright: bool) -> Followed:
     """Run an extractor on images of this machine."""
-    with extractor, open_source(source) as frames:
+    with extractor, open_source(source, upright=upright) as frames:
         if frames.kind == "image":
             followed = _run_on_image(frames, extractor, run)
         else:
-            tracked = tracked_frames((frame.image for frame in frames), extractor, run.tracker)
-            followed = follow(tracked, run, fps=frames.fps or FOLDER_FPS, length=frames.length)
+            tracked = tracked_frames(_usable(frames, extractor), extractor, run.tracker)
+            followed = follow(tracked, run, fps=frames.fps or FOLDER_FPS, live=frames.live, length=frames.length)
         followed.facts["backend"] = extractor.description()
         followed.facts["unreadable"] = [f"{item.name}: {item.reason}" for item in frames.unreadable]
     return followed
+
+
+def _usable(frames: Source, extractor: Extractor) -> Iterator[Frame]:
+    """The images that the network takes; in a folder, others are left out as long as there is one of them.
+
+    Raises:
+        ImageError: an image that it does not take, or not one in a folder.
+    """
+    refused: ImageError | None = None
+    any_taken = False
+    for frame in frames:
+        try:
+            extractor.check(frame.image)
+        except ImageError as error:
+            if frames.kind != "folder":
+                raise
+            frames.leave_out(frame, str(error))
+            refused = refused or error
+            continue
+        any_taken = True
+        yield frame
+    if refused is not None and not any_taken:
+        raise refused
 
 
 def _run_on_image(frames: Source, extractor: Extractor, run: Run) -> Followed:
@@ -169,7 +225,7 @@ def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    if "rate_fps" in facts:
+    if "latency_ms_median" in facts:
         out.print(live_line(facts))
     else:
         _print_host_line(facts)
@@ -178,8 +234,12 @@ def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _print_host_line(facts: dict[str, Any]) -> None:
-    out.print(
-        f"{facts['frames']} frames, {facts['keypoints_mean']:.0f} keypoints a frame"
-        + (f", {facts['tracks_mean_per_frame']:.0f} of them tracked" if "tracks" in facts else "")
-        + f", {facts['milliseconds_median']:.1f} ms a frame on {facts['backend']}"
-    )
+    parts = [f"{facts['frames']} frames", f"{facts['keypoints_mean']:.0f} keypoints a frame"]
+    doing = "to extract"
+    if "tracks" in facts:
+        parts.append(f"{facts['tracks_mean_per_frame']:.0f} of them tracked")
+        doing = "to extract and track"
+        if facts["rate_fps"] is not None:
+            parts.append(f"{facts['rate_fps']:.1f} fps overall")
+    parts.append(f"{facts['milliseconds_median']:.1f} ms a frame {doing} on {facts['backend']}")
+    out.print(", ".join(parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -11,18 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from oakpoint.cli.console import print_warning, progress_bar
-from oakpoint.errors import DeviceLostError
+from oakpoint.cli.console import print_progress, print_warning, progress_bar
+from oakpoint.cli.ending import raise_if_heard
+from oakpoint.errors import OakpointError, first_line
 from oakpoint.features.tracking import Tracker
+from oakpoint.files import interrupts_held
 from oakpoint.view.pacing import PacedWriter
-from oakpoint.view.playback import RunSummary, TrackedFrame, picture_of
-from oakpoint.view.recording import open_recording
+from oakpoint.view.playback import RunSummary, TrackedFrame, picture_of, timing_of
+from oakpoint.view.recording import Recording, open_recording
 
 FOLDER_FPS = 10.0
 """Playing rate of a recording whose source has none."""
 
 LINE_EVERY_S = 5.0
 """How often a run says where it is, where no bar is shown."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +54,12 @@ class Followed:
     Attributes:
         facts: figures over all frames, and where they were recorded.
         ended: what ended the run before its time, for the caller to raise once the facts are told.
+        live: the frames would never have ended by themselves, so that Ctrl-C is the end that was meant.
     """
 
     facts: dict[str, Any]
-    ended: BaseException | None
+    ended: OakpointError | KeyboardInterrupt | None
+    live: bool = False
 
 
 def follow(
@@ -60,58 +67,71 @@ def follow(
     run: Run,
     *,
     fps: float,
-    paced: bool = False,
+    live: bool = False,
     length: int | None = None,
     status: Callable[[], str] = str,
 ) -> Followed:
-    """Take every frame; a recording is finished also when the camera is lost, and after Ctrl-C.
+    """Take every frame. Whatever ends the run, the recording is finished, and the figures are there.
 
     Args:
         frames: closed at the end.
         run: what to do with them.
         fps: at which a recording is to be played.
-        paced: record frames for as long as it took until the next one came, as a camera's; False: each one once.
+        live: frames come from a camera at its own pace: record each for as long as it took until the next one came.
+            False: each one once.
         length: how many there will be, where that is known.
         status: gives what more is to be shown as frames come.
 
     Raises:
-        DeviceLostError, KeyboardInterrupt: before the first frame.
-        OakpointError: from the frames, or from the recording; nothing is left of it then.
+        OakpointError, KeyboardInterrupt: before the first frame.
     """
     summary = RunSummary()
     total = min(filter(None, (length, run.max_frames)), default=None)
-    ended: BaseException | None = None
+    ended: OakpointError | KeyboardInterrupt | None = None
+    recording: Recording | None = None
+    pace: PacedWriter | None = None
     try:
-        with contextlib.closing(frames):
-            shown = _shown(itertools.islice(frames, run.max_frames), total, status)
-            ended = _record(shown, summary, run, fps, paced=paced, single=total == 1)
-    except KeyboardInterrupt as interrupt:
-        ended = interrupt
+        with contextlib.closing(frames), contextlib.ExitStack() as stack:
+            if run.save is not None:
+                recording = stack.enter_context(open_recording(run.save, fps=fps, single=total == 1))
+                if recording.note:
+                    print_warning(recording.note)
+                if live and recording.plays:
+                    pace = PacedWriter(recording.write, recording.repeat, fps=fps)
+            for frame in _shown(itertools.islice(frames, run.max_frames), total, status):
+                raise_if_heard()
+                with interrupts_held():  # a frame is in the recording and in the figures, or in neither
+                    _record(frame, recording, pace, run.notice)
+                    summary.add(frame)
+    except (OakpointError, KeyboardInterrupt) as error:
+        ended = error
+    except Exception as error:  # noqa: BLE001  # a fault of ours, or of a library, is no reason to lose a recording
+        ended = _told(error, summary.frames)
     if ended is not None and summary.frames == 0:
         raise ended
-    return Followed(summary.facts() | {"saved": str(run.save) if run.save else None}, ended)
+    if pace is not None and pace.cut_s:
+        print_warning(f"the recording leaves out {pace.cut_s:.0f} s in which no frame came")
+    saved = recording is not None and recording.in_place
+    return Followed(summary.facts() | {"saved": str(run.save) if saved else None}, ended, live)
 
 
-def _record(
-    frames: Iterator[TrackedFrame], summary: RunSummary, run: Run, fps: float, *, paced: bool, single: bool
-) -> DeviceLostError | None:
-    """Draw and sum up; give the loss of a camera back, so that what was recorded until then is finished."""
-    with contextlib.ExitStack() as stack:
-        recording = stack.enter_context(open_recording(run.save, fps=fps, single=single)) if run.save else None
-        pace = PacedWriter(recording.write, fps=fps) if recording is not None and paced else None
-        try:
-            for frame in frames:
-                picture = partial(picture_of, frame, notice=run.notice)
-                if pace is not None and frame.time_s is not None:
-                    pace.add(picture, frame.time_s)
-                elif recording is not None:
-                    recording.write(picture())
-                summary.add(frame)
-        except DeviceLostError as error:
-            if summary.frames == 0:
-                raise
-            return error
-    return None
+def _record(frame: TrackedFrame, recording: Recording | None, pace: PacedWriter | None, notice: str | None) -> None:
+    """Draw a frame and write it, if it is to be recorded."""
+    picture = partial(picture_of, frame, notice=notice)
+    if pace is not None and frame.time_s is not None:
+        pace.add(picture, frame.time_s)
+    elif recording is not None:
+        recording.write(picture())
+
+
+def _told(error: Exception, frames: int) -> OakpointError:
+    """What nobody foresaw, in one line, as an error that the program tells."""
+    _log.info("a run ended", exc_info=error)
+    told = OakpointError(
+        f"after {frames} frames: {type(error).__name__}: {first_line(error)}; oakpoint -v run … shows where"
+    )
+    told.__cause__ = error
+    return told
 
 
 def _shown(frames: Iterator[TrackedFrame], length: int | None, status: Callable[[], str]) -> Iterator[TrackedFrame]:
@@ -124,11 +144,9 @@ def _shown(frames: Iterator[TrackedFrame], length: int | None, status: Callable[
             progress.update(task, advance=1, description=text)
             if progress.disable and time.monotonic() - told_s >= LINE_EVERY_S:
                 told_s = time.monotonic()
-                print_warning(f"{number}{f' of {length}' if length else ''} frames, {text}")
+                print_progress(f"{number}{f' of {length}' if length else ''} frames, {text}")
             yield frame
 
 
 def _figures(frame: TrackedFrame) -> str:
-    delay = "" if frame.latency_s is None else f"{1e3 * frame.latency_s:4.0f} ms latency, "
-    rate = "" if frame.rate_fps is None else f"{frame.rate_fps:5.1f} fps, "
-    return f"{rate}{delay}{len(frame.features):4d} keypoints"
+    return ", ".join([*timing_of(frame), f"{len(frame.features)} keypoints"])

@@ -39,17 +39,19 @@ def run_camera(
         opened=opened,
         waiting=_tell_of_waiting,
     )
-    followed = _follow(frames, statistics, opened, run, fps=options.fps, paced=True)
+    followed = _follow(frames, statistics, opened, run, fps=options.fps, live=True)
     if isinstance(followed.ended, DeviceLostError) and not reconnect:
         return replace(followed, ended=DeviceLostError(f"{followed.ended}; --reconnect opens a lost camera again"))
     return followed
 
 
-def run_replay(bundle: str, source: str, stand_in: str | None, run: Run, *, decode_changes: dict[str, Any]) -> Followed:
+def run_replay(
+    bundle: str, source: str, stand_in: str | None, run: Run, *, upright: bool, decode_changes: dict[str, Any]
+) -> Followed:
     """Run on a source of this machine, through DepthAI's runtime on the host; see ``run_camera``."""
     model, backend = open_stand_in(bundle, stand_in or STAND_INS[0], **decode_changes)
     statistics, opened = LiveStatistics(), _Opened()
-    with backend, open_source(source) as images:
+    with backend, open_source(source, upright=upright) as images:
         frames = ReconnectingFrames(
             lambda: open_replay((image.image for image in images), model, backend),
             statistics,
@@ -59,7 +61,7 @@ def run_replay(bundle: str, source: str, stand_in: str | None, run: Run, *, deco
             waiting=_tell_of_waiting,
         )
         followed = _follow(
-            frames, statistics, opened, run, fps=images.fps or FOLDER_FPS, paced=False, length=images.length
+            frames, statistics, opened, run, fps=images.fps or FOLDER_FPS, live=images.live, length=images.length
         )
         followed.facts["unreadable"] = [f"{item.name}: {item.reason}" for item in images.unreadable]
     return followed
@@ -92,18 +94,16 @@ def _follow(
     run: Run,
     *,
     fps: float,
-    paced: bool,
+    live: bool,
     length: int | None = None,
 ) -> Followed:
     tracked = tracked_live_frames(frames, run.tracker)
     with contextlib.closing(frames):  # gives the camera back, after the recording is finished
-        followed = follow(
-            tracked, run, fps=fps, paced=paced, length=length, status=lambda: _counts(statistics.counts())
-        )
+        followed = follow(tracked, run, fps=fps, live=live, length=length, status=lambda: _counts(statistics.counts()))
     facts = followed.facts | statistics.facts()
     del facts["milliseconds_median"]  # of the host's extraction, which there is none of here
     facts |= {"device": opened.facts, "backend": opened.description, "notes": list(opened.notes)}
-    return Followed(facts, followed.ended)
+    return replace(followed, facts=facts)
 
 
 _COUNTS = {

@@ -135,7 +135,15 @@ _WORDS: dict[Route, str] = {
 }
 
 
-def check_host_options(*, weights: Path | None, size: str | None, device: str, precision: str) -> None:
+def check_host_options(
+    *,
+    weights: Path | None,
+    size: str | None,
+    max_side: int | None,
+    max_memory: float | None,
+    device: str,
+    precision: str,
+) -> None:
     """Refuse options of the runtimes of this machine, for a network that runs as it was compiled.
 
     Raises:
@@ -144,6 +152,8 @@ def check_host_options(*, weights: Path | None, size: str | None, device: str, p
     given = {
         "weights": weights is not None,
         "size": size is not None,
+        "max-side": max_side is not None,
+        "max-memory": max_memory is not None,
         "device": device != "CPU",
         "precision": precision != "f32",
     }

@@ -49,7 +49,8 @@ Processes = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of weights, views and synthetic images.")]
 AcceptLicence = Annotated[
-    bool, typer.Option(help="Take weights whose licence stands against shipping what learns from them.")
+    bool,
+    typer.Option("--accept-licence", help="Take weights whose licence stands against shipping what learns from them."),
 ]
 ValidateEvery = Annotated[int, typer.Option(min=1, help="Steps from one validation and look to the next.")]
 
@@ -73,7 +74,8 @@ def distill_command(
     locate: Annotated[
         bool,
         typer.Option(
-            help="Move the teacher's keypoints to where the weights that are started from find them in many views."
+            "--locate",
+            help="Move the teacher's keypoints to where the weights that are started from find them in many views.",
         ),
     ] = False,
     student: Student = "acorn",

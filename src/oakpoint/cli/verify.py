@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,13 @@ from oakpoint.chain.verification import verify_bundle
 from oakpoint.cli.console import err, out, print_json, print_warning, verdict_text
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json, Weights
+from oakpoint.images.reading import no_image_in
 from oakpoint.verify.photographs import load_photographs
 
 EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
+
+SHARE_COMPARED = "share of the"
+"""With this begin figures without a limit that say how much of something a check is about."""
 
 
 def verify_command(
@@ -29,6 +34,8 @@ def verify_command(
     opened = open_bundle(bundle)
     notice = notice_for(str(bundle))
     photographs = load_photographs(images)
+    if images is not None and not photographs:
+        print_warning(no_image_in(images))
     with err.status(f"comparing on {len(photographs)} images …"):
         reports = verify_bundle(opened, photographs, weights)
     if as_json:
@@ -36,6 +43,8 @@ def verify_command(
     else:
         for report in reports:
             print_report(report)
+    if not reports:
+        print_warning(f"nothing was compared: {bundle} holds one model, and nothing that it was made from or into")
     verdicts = {report.verdict for report in reports}
     for report in reports:
         if report.verdict is Verdict.NOTHING_COMPARED:
@@ -56,6 +65,9 @@ def print_report(report: StageReport) -> None:
         sign = "≥" if check.kind == "at_least" else "≤"
         mark = "[green]ok[/]" if check.passed else "[bold red]failed[/]"
         table.add_row(check.name, f"{check.value:.7g}", f"{sign} {check.limit:g}", mark)
+    for name, value in (report.figures or {}).items():
+        if name.startswith(SHARE_COMPARED) and math.isfinite(value):
+            table.add_row(name, f"{value:.7g}", "", "")
     out.print(table)
     if report.claim:
         out.print(f"[dim]{report.claim}[/]")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -15,6 +14,7 @@ from oakpoint.convert.heads import Heads
 from oakpoint.errors import naming
 from oakpoint.myriad.compiler import MAX_SHAVES, compile_blob
 from oakpoint.myriad.toolchain import ensure_toolchain
+from oakpoint.threads import cores
 
 ALL_SHAVES = tuple(range(1, MAX_SHAVES + 1))
 
@@ -56,7 +56,7 @@ def compile_for_shaves(
             return blob.read_bytes()
 
         blobs: dict[int, bytes] = {}
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             numbers = {pool.submit(compile_one, number): number for number in shaves}
             try:
                 for future in as_completed(numbers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,33 +30,116 @@ def write_ir(onnx: Path, xml: Path, *, input_shape: tuple[int, ...]) -> str:
         ConversionError: OpenVINO cannot read or fold the model.
     """
     openvino = import_openvino()
-    from openvino.passes import ConstantFolding, Manager
-
     try:
-        model = openvino.Core().read_model(onnx)
-        model.reshape({model.input(0): list(input_shape)})
-        manager = Manager()
-        manager.register_pass(ConstantFolding())
-        manager.run_passes(model)
-        openvino.save_model(model, xml, compress_to_fp16=True)
+        openvino.save_model(_folded(onnx, input_shape), xml, compress_to_fp16=True)
     except RuntimeError as error:
         raise ConversionError(f"OpenVINO cannot convert {onnx.name}: {_reason(error)}") from error
     return f"openvino {openvino.__version__.split('-')[0]}"
 
 
-def ir_constants(xml: Path) -> list[NDArray[Any]]:
-    """The floating-point constants of an IR with more than one value, as they are stored.
+def _folded(onnx: Path, input_shape: tuple[int, ...]) -> Any:
+    """The model as OpenVINO reads it, its shape fixed and its constants computed."""
+    openvino = import_openvino()
+    from openvino.passes import ConstantFolding, Manager
+
+    model = openvino.Core().read_model(onnx)
+    model.reshape({model.input(0): list(input_shape)})
+    manager = Manager()
+    manager.register_pass(ConstantFolding())
+    manager.run_passes(model)
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class GraphConstant:
+    """A constant of a graph.
+
+    Attributes:
+        name: as the graph has it.
+        values: as they are stored.
+        weighs: whether a convolution or matrix product takes it.
+    """
+
+    name: str
+    values: NDArray[Any]
+    weighs: bool
+
+
+def folded_constants(onnx: Path, input_shape: tuple[int, ...]) -> list[GraphConstant]:
+    """The constants that an IR of an ONNX file is to hold, before any is rounded to FP16.
+
+    Args:
+        onnx: the model.
+        input_shape: (N, C, H, W) of the IR.
+
+    Raises:
+        ConversionError: OpenVINO cannot read or fold the model.
+    """
+    import_openvino()
+    try:
+        return _constants(_folded(onnx, input_shape))
+    except RuntimeError as error:
+        raise ConversionError(f"OpenVINO cannot convert {onnx.name}: {_reason(error)}") from error
+
+
+def ir_constants(xml: Path) -> list[GraphConstant]:
+    """The constants of an IR, as they are stored.
 
     Raises:
         ConversionError: OpenVINO cannot read the IR.
     """
+    return _constants(_read_ir(xml))
+
+
+def ir_input_shape(xml: Path) -> tuple[int, ...]:
+    """The shape (N, C, H, W) for which an IR was made.
+
+    Raises:
+        ConversionError: OpenVINO cannot read the IR, or its shape is open.
+    """
+    shape = _read_ir(xml).input(0).get_partial_shape()
+    if shape.is_dynamic:
+        raise ConversionError(f"{xml.name}: expected an input of one fixed shape, got {shape}")
+    return tuple(int(size.get_length()) for size in shape)
+
+
+def is_of_this_openvino(xml: Path) -> bool:
+    """Whether the OpenVINO that is installed wrote an IR: another one may fold constants otherwise."""
+    return str(import_openvino().get_version()) in xml.read_text(errors="replace")
+
+
+def _read_ir(xml: Path) -> Any:
     openvino = import_openvino()
     try:
-        model = openvino.Core().read_model(xml)
-        constants = [node.get_data() for node in model.get_ops() if node.get_type_name() == "Constant"]
+        return openvino.Core().read_model(xml)
     except RuntimeError as error:
         raise ConversionError(f"OpenVINO cannot read {xml.name}: {_reason(error)}") from error
-    return [np.array(array) for array in constants if np.issubdtype(array.dtype, np.floating) and array.size > 1]
+
+
+_WEIGHING = {
+    "Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul",
+}  # fmt: skip
+_CARRYING = {"Convert", "Reshape", "Transpose", "Squeeze", "Unsqueeze"}
+"""Between a constant and what takes it: FP16 weights are widened, those of groups reshaped."""
+
+_COMPRESSED = "_compressed"
+"""What OpenVINO puts behind the name of a constant that it stores as FP16."""
+
+
+def _constants(model: Any) -> list[GraphConstant]:
+    found = []
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Constant":
+            name = node.get_friendly_name().removesuffix(_COMPRESSED)
+            found.append(GraphConstant(name, np.array(node.get_data()), weighs=_weighs(node)))
+    return found
+
+
+def _weighs(node: Any) -> bool:
+    users = [user.get_node() for user in node.output(0).get_target_inputs()]
+    return any(
+        user.get_type_name() in _WEIGHING or (user.get_type_name() in _CARRYING and _weighs(user)) for user in users
+    )
 
 
 def _reason(error: RuntimeError) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 OPSET = 18
 """The lowest operator set that torch's exporter writes by itself; the device graph lowers it to 13."""
 
+_exporting = threading.Lock()
+"""One export at a time: filters of warnings, standard output and torch's tracing are the whole process's."""
+
 
 def write_onnx(
     module: nn.Module,
@@ -27,6 +31,7 @@ def write_onnx(
     input_name: str,
     output_names: Sequence[str],
     description: str = "",
+    facts: Mapping[str, str] | None = None,
 ) -> str:
     """Export a network to ONNX: float32 ``input`` (N, 1, H, W), the batch left open where the network allows it.
 
@@ -39,6 +44,7 @@ def write_onnx(
         input_name: name of the input.
         output_names: names of the outputs, in the order in which the network returns them.
         description: what the model says of itself, for whoever opens it in a viewer.
+        facts: the same for programs: the model's metadata.
 
     Returns:
         The tool that did it, with its version.
@@ -56,7 +62,7 @@ def write_onnx(
         example = torch.zeros(1, 1, size[1], size[0])
     except RuntimeError as error:
         raise ConversionError(f"no memory for an image of {size[0]}x{size[1]} px: {_reason(error)}") from error
-    with logging_output_of("torch.onnx.export", errors=True), _no_warnings():
+    with _exporting, logging_output_of("torch.onnx.export", errors=True), _no_warnings():
         try:
             model = _export(module, example, input_name, output_names, open_batch=True)
         except Exception as first:  # noqa: BLE001 - the exporter raises many kinds; a fixed batch may still work
@@ -70,6 +76,7 @@ def write_onnx(
                 ) from error
     _strip_metadata(model)
     model.doc_string = description
+    onnx.helper.set_model_props(model, dict(facts or {}))
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as error:

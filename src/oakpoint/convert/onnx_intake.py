@@ -47,6 +47,18 @@ def fixed_batch(model: onnx.ModelProto) -> int | None:
     return _shape(model.graph.input[0])[0]
 
 
+def fixed_batch_of_file(path: Path) -> int | None:
+    """The batch that the network in an ONNX file is fixed to; None where it is open.
+
+    Raises:
+        ConversionError: no ONNX file that can be read, or one without inputs.
+    """
+    try:
+        return fixed_batch(onnx.load(path, load_external_data=False))
+    except Exception as error:
+        raise ConversionError(f"{path}: not an ONNX file that can be read ({type(error).__name__})") from error
+
+
 def take_onnx(
     model: onnx.ModelProto, path: Path, *, size: tuple[int, int], input_name: str, output_names: tuple[str, str]
 ) -> None:

@@ -15,7 +15,9 @@ from oakpoint.doctor.findings import Finding, State
 from oakpoint.doctor.limited import ProbeError, run_probe
 from oakpoint.oak.usb import (
     CONTAINER_OPTIONS,
+    IN_USE,
     LIST_COMMAND,
+    NOT_PERMITTED,
     UDEV_COMMAND,
     UsbPlaces,
     camera_files,
@@ -141,10 +143,10 @@ def _camera(camera: Camera, places: UsbPlaces) -> Finding:
     usb = camera.link.startswith("USB")
     if not camera.permitted:
         mend = CONTAINER if container_refuses(places) else UDEV_COMMAND
-        text = f"{said}: this user may not open it"
+        text = f"{said}: {NOT_PERMITTED}"
         return Finding(topic=TOPIC, name=name, state="wrong", text=text, mend=mend, needed=True)
     if camera.in_use:
-        text = f"{said}: in use by another program; end that program, or plug the camera in again"
+        text = f"{said}: {IN_USE}"
         mend = _users_of(camera_files(places)) if usb else ""
         return Finding(topic=TOPIC, name=name, state="in use", text=text, mend=mend)
     if camera.error:
@@ -171,7 +173,7 @@ def _permission(places: UsbPlaces) -> list[Finding]:
     files = camera_files(places)
     closed, absent = closed_files(files), [file for file in files if not file.exists()]
     if closed:
-        return [_usb("wrong", f"{closed[0]}: this user may not open it", UDEV_COMMAND)]
+        return [_usb("wrong", f"{closed[0]}: {NOT_PERMITTED}", UDEV_COMMAND)]
     if absent:
         return [_usb("wrong", f"{absent[0]}: not there, though a camera is plugged in", CONTAINER)]
     if not has_bus(places):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
 
 from packaging.requirements import Requirement
@@ -20,6 +20,7 @@ EXTRAS = {
     "torch": "networks from PyTorch, and photographs to verify on",
     "oak": "the camera, and superblobs",
     "eval": "charts of an evaluation, and photographs",
+    "train": "distill and train",
 }
 """Extras for users, and what they are for."""
 
@@ -66,8 +67,20 @@ def examine_packages(
             findings.append(_package(requirement, installed))
         for extra in names:
             extras[extra].append(requirement)
-    findings += [_extra(extra, extras[extra], installed) for extra in EXTRAS]
+    findings += [_extra(extra, _spelled_out(extras[extra], extras), installed) for extra in EXTRAS]
     return findings
+
+
+def _spelled_out(requirements: Iterable[Requirement], extras: Mapping[str, list[Requirement]]) -> list[Requirement]:
+    """The same with what another extra of ours asks for in its place: ``oakpoint[torch]`` is no package."""
+    packages: list[Requirement] = []
+    for requirement in requirements:
+        if requirement.name == DISTRIBUTION:
+            for extra in sorted(requirement.extras):
+                packages += _spelled_out(extras[extra], extras)
+        else:
+            packages.append(requirement)
+    return packages
 
 
 def _is_for(requirement: Requirement, extra: str) -> bool:

@@ -6,7 +6,6 @@ import platform
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import final
@@ -21,10 +20,10 @@ from oakpoint.errors import FeaturesError
 from oakpoint.evaluate.cache import FeatureCache, key_of
 from oakpoint.evaluate.pairs import Image
 from oakpoint.evaluate.protocol import Prepared
-from oakpoint.evaluate.selection import best, subset
+from oakpoint.evaluate.selection import best
 from oakpoint.evaluate.specification import Specification
 from oakpoint.evaluate.timing import Timed
-from oakpoint.extractor import Extractor, load, model_identity
+from oakpoint.extractor import Extractor, load
 from oakpoint.features.hdf5 import read_features, stored_names
 from oakpoint.features.types import Features
 from oakpoint.geometry import inside_image
@@ -240,7 +239,7 @@ class FileCandidate(Candidate):
             raise FeaturesError(f"{self._path}: {name}: expected descriptors of unit length; normalise them first")
         keypoints = prepared.prepared_from_original(stored.keypoints)
         moved = Features(keypoints, stored.scores, stored.descriptors, prepared.size)
-        kept = subset(moved, inside_image(keypoints, prepared.size))
+        kept = moved.subset(inside_image(keypoints, prepared.size))
         return Timed(best(kept, MAX_KEYPOINTS, fixed_ties=False), np.nan, "file")
 
 
@@ -265,6 +264,8 @@ def _loaded(specification: Specification, threads: int | None) -> Extractor:
         specification.model,
         weights=specification.weights,
         size=specification.size or (None if fixed else "native"),
+        max_side=specification.max_side,
+        max_memory_gb=specification.max_memory_gb,
         backend=specification.backend,
         device=specification.device,
         precision=specification.precision,
@@ -280,7 +281,7 @@ def _loaded(specification: Specification, threads: int | None) -> Extractor:
 
 def _size_note(extractor: Extractor, specification: Specification) -> str:
     if extractor.native:
-        return ""
+        return "" if extractor.max_side is None else f"images scaled down to {extractor.max_side} px a side"
     width, height = extractor.preprocess.size
     why = "" if specification.size else ", the blob's size"
     simulated = "; the time is the simulator's, not a camera's" if specification.backend == "myriad_simulator" else ""
@@ -295,11 +296,7 @@ def _network_settings(
     if by_class and not is_bundle(Path(specification.model)):
         return None
     return {
-        "model": model_identity(specification.model, specification.weights),
-        "native": extractor.native,
-        "preprocess": asdict(extractor.preprocess),
-        "decode": asdict(extractor.decode),
-        "runtime": extractor.runtime,
+        **extractor.identity(),
         "version": version(_DISTRIBUTIONS[specification.backend]),
         **_host(threads),
     }

@@ -42,7 +42,7 @@ from oakpoint.evaluate.metrics import (
     symmetric_errors,
 )
 from oakpoint.evaluate.protocol import KEYPOINTS, TIME, MatchedPoints, Measured, Protocol, Reading
-from oakpoint.evaluate.selection import best, in_shared_area, subset
+from oakpoint.evaluate.selection import best, in_shared_area
 from oakpoint.features.matching import match
 from oakpoint.features.types import Features
 
@@ -116,7 +116,7 @@ class HomographyProtocol(Protocol):
         if self.exact:
             chosen = best(features, MAX_KEYPOINTS, fixed_ties=True)
             return chosen, int(in_shared_area(chosen, other_from_own, other_size, to_edges=True).sum())
-        shared = subset(features, in_shared_area(features, other_from_own, other_size, to_edges=False))
+        shared = features.subset(in_shared_area(features, other_from_own, other_size, to_edges=False))
         chosen = best(shared, MAX_KEYPOINTS, fixed_ties=False)
         return chosen, len(chosen)
 

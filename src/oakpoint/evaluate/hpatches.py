@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError
 from oakpoint.evaluate.pairs import Dataset, Image, Sequence, SequenceImage, Skipped
+from oakpoint.files import shown_name
 from oakpoint.images.reading import IMAGE_SUFFIXES, read_image
 
 _HOMOGRAPHY_FILE = re.compile(r"H_1_([0-9]+)")
@@ -31,11 +32,15 @@ def read_dataset(folder: Path) -> Dataset:
     """
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}; expected a dataset")
-    if any(_HOMOGRAPHY_FILE.fullmatch(path.name) for path in folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ImageError(f"{folder}: cannot be read ({error.strerror})") from error
+    if _is_sequence(folder):
         places = [(folder, "")]
     else:
-        children = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        places = [(path, f"{path.name}/") for path in children]
+        children = [path for path in entries if path.is_dir() and not path.name.startswith(".")]
+        places = [(path, f"{shown_name(path.name)}/") for path in children]
     sequences, skipped = [], []
     for place, prefix in places:
         outcome = _sequence_or_reason(place, prefix)
@@ -44,18 +49,36 @@ def read_dataset(folder: Path) -> Dataset:
         else:
             skipped.append(outcome)
     if not sequences:
+        below = next((place for place, _ in places if _holds_sequences(place)), None)
+        if below is not None:
+            raise ImageError(
+                f"{folder}: no usable sequence, but {below} has some; give that folder (--dataset {below})"
+            )
         told = f": {skipped[0].sequence}: {skipped[0].reason}" if skipped else ""
         raise ImageError(
             f"{folder}: no usable sequence; expected folders with 1.ppm (or .png, .jpg), 2.ppm … and H_1_2 …{told}"
         )
-    return Dataset(str(folder), tuple(sequences), tuple(skipped))
+    return Dataset(shown_name(str(folder)), tuple(sequences), tuple(skipped))
+
+
+def _is_sequence(folder: Path) -> bool:
+    return any(_HOMOGRAPHY_FILE.fullmatch(path.name) for path in folder.iterdir())
+
+
+def _holds_sequences(folder: Path) -> bool:
+    try:
+        return any(path.is_dir() and _is_sequence(path) for path in folder.iterdir())
+    except OSError:  # what may not be read is not what was asked about
+        return False
 
 
 def _sequence_or_reason(folder: Path, prefix: str) -> Sequence | Skipped:
     try:
         return _read_sequence(folder, prefix)
     except ImageError as error:
-        return Skipped(folder.resolve().name, str(error))
+        return Skipped(shown_name(folder.resolve().name), str(error))
+    except OSError as error:
+        return Skipped(shown_name(folder.resolve().name), f"{error.filename}: cannot be read ({error.strerror})")
 
 
 def _read_sequence(folder: Path, prefix: str) -> Sequence:
@@ -81,7 +104,7 @@ def _read_sequence(folder: Path, prefix: str) -> Sequence:
     if not numbers:
         raise ImageError("no image but the first")
     return Sequence(
-        name=folder.resolve().name,
+        name=shown_name(folder.resolve().name),
         first=_image(images[_FIRST], prefix),
         others=tuple(_image(images[number], prefix) for number in numbers),
         other_from_first=tuple(read_homography(homographies[number]) for number in numbers),
@@ -103,7 +126,7 @@ def _image(path: Path, prefix: str) -> SequenceImage:
     def read() -> Image:
         return read_image(path)
 
-    return SequenceImage(f"{prefix}{path.name}", read)
+    return SequenceImage(f"{prefix}{shown_name(path.name)}", read)
 
 
 def read_homography(path: Path) -> NDArray[np.float64]:
@@ -116,8 +139,11 @@ def read_homography(path: Path) -> NDArray[np.float64]:
         numbers = [float(word) for word in path.read_text(encoding="utf-8").split()]
     except (OSError, ValueError) as error:
         raise ImageError(f"{path.name}: expected nine numbers, got something else ({error})") from error
-    if len(numbers) != 9 or not np.isfinite(numbers).all():
+    if len(numbers) != 9:
         raise ImageError(f"{path.name}: expected nine finite numbers, got {len(numbers)}")
+    if not np.isfinite(numbers).all():
+        place, number = next((place, number) for place, number in enumerate(numbers, 1) if not np.isfinite(number))
+        raise ImageError(f"{path.name}: expected nine finite numbers, got {number} as number {place}")
     homography = np.array(numbers).reshape(3, 3)
     if np.linalg.matrix_rank(homography) < 3:
         raise ImageError(f"{path.name}: the homography cannot be inverted")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,9 +71,10 @@ class Figure:
             return np.full(len(rows), np.nan)
         if self.statistic == "auc":
             return np.array([area_under_curve(row[~np.isnan(row)], self.threshold_px) for row in rows])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # NumPy warns of rows that are all NaN: they come out NaN
-            return np.asarray(np.nanmean(rows, axis=1) if self.statistic == "mean" else np.nanmedian(rows, axis=1))
+        known = ~np.isnan(rows).all(axis=1)  # NumPy warns of rows that are all NaN
+        figures = np.full(len(rows), np.nan)
+        figures[known] = (np.nanmean if self.statistic == "mean" else np.nanmedian)(rows[known], axis=1)
+        return figures
 
 
 def estimate(figure: Figure, values: NDArray[np.float64], *, seed: int, resamples: int = RESAMPLES) -> Estimate:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from oakpoint.evaluate.intervals import Figure
 from oakpoint.evaluate.metrics import inverse, repeatability, repeatability_one_to_one
 from oakpoint.evaluate.protocol import KEYPOINTS, TIME, Measured, Protocol
-from oakpoint.evaluate.selection import best, in_shared_area, subset, thinned
+from oakpoint.evaluate.selection import best, in_shared_area, thinned
 from oakpoint.features.types import Features
 
 SIZE = (320, 240)
@@ -69,7 +69,7 @@ class RepeatabilityProtocol(Protocol):
         self, features: Features, other_from_own: NDArray[np.float64], other_size: tuple[int, int]
     ) -> Features:
         spread = thinned(features, NMS_RADIUS_PX)
-        shared = subset(spread, in_shared_area(spread, other_from_own, other_size, to_edges=self.exact))
+        shared = spread.subset(in_shared_area(spread, other_from_own, other_size, to_edges=self.exact))
         return best(shared, MAX_KEYPOINTS, fixed_ties=self.exact)
 
     def parameters(self) -> Mapping[str, object]:

@@ -25,7 +25,7 @@ def thinned(features: Features, radius_px: float) -> Features:
     for i in range(len(points)):
         if alive[i]:
             alive[i + 1 :] &= (np.abs(points[i + 1 :] - points[i]) > radius_px).any(axis=1)
-    return subset(features, order[alive])
+    return features.subset(order[alive])
 
 
 def best(features: Features, count: int, *, fixed_ties: bool) -> Features:
@@ -37,7 +37,7 @@ def best(features: Features, count: int, *, fixed_ties: bool) -> Features:
         fixed_ties: order equal scores by x and y; otherwise they stay in the order in which they came.
     """
     order = _best_first(features) if fixed_ties else np.argsort(-features.scores, kind="stable")
-    return subset(features, order[:count])
+    return features.subset(order[:count])
 
 
 def in_shared_area(
@@ -55,11 +55,6 @@ def in_shared_area(
     if to_edges:
         return inside_image(warped, other_size)
     return np.asarray(((warped >= 0) & (warped < np.array(other_size))).all(axis=1), np.bool_)
-
-
-def subset(features: Features, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Features:
-    """Some keypoints of an image, by index or mask."""
-    return Features(features.keypoints[rows], features.scores[rows], features.descriptors[rows], features.image_size)
 
 
 def _best_first(features: Features) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@
     SPEC    = [LABEL "="] MODEL { "@" SETTING }
     MODEL   = a bundle's folder | FILE.onnx | FILE.blob | superpoint | package.module:Class | sift | orb | FILE.h5
     SETTING = WIDTHxHEIGHT | native | BACKEND [":" DEVICE [":" PRECISION]] | NAME "=" VALUE
-    NAME    = weights | threshold | nms | subpixel
+    NAME    = weights | threshold | nms | subpixel | max-side | max-memory
 
 Such as ``b``, ``b@openvino:CPU:bf16``, ``b@640x480``, ``small=b@320x240@onnxruntime``, ``superpoint@threshold=0.005``,
 ``b@subpixel=soft_argmax``, ``sift``, ``features.h5``.
@@ -28,7 +28,7 @@ _LABEL = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)")
 _SIZE = re.compile(r"([0-9]+)[x×]([0-9]+)")
 _EXPECTED = (
     "WIDTHxHEIGHT, native, BACKEND[:DEVICE[:PRECISION]] (backends: " + ", ".join(BACKENDS) + "), weights=FILE, "
-    "threshold=P, nms=PIXELS or subpixel=" + "|".join(get_args(Subpixel))
+    "threshold=P, nms=PIXELS, max-side=PIXELS, max-memory=GB or subpixel=" + "|".join(get_args(Subpixel))
 )
 
 Kind = Literal["network", "classical", "file"]
@@ -50,6 +50,8 @@ class Specification:
         threshold: lowest keypoint probability; None: the network's own.
         nms_radius_px: NMS radius; None: the network's own.
         subpixel: refinement of keypoints between pixels; None: the network's own.
+        max_side: longest side of an image that is not scaled down, in pixels; None: none is.
+        max_memory_gb: what the network may take for one image; None: what is free.
     """
 
     label: str
@@ -63,6 +65,8 @@ class Specification:
     threshold: float | None = None
     nms_radius_px: int | None = None
     subpixel: Subpixel | None = None
+    max_side: int | None = None
+    max_memory_gb: float | None = None
 
 
 def parse_specification(text: str, *, weights: Path | None = None) -> Specification:
@@ -126,6 +130,10 @@ def _with_setting(specification: Specification, setting: str, text: str) -> Spec
             return replace(specification, threshold=float(value))
         if equals and name == "nms":
             return replace(specification, nms_radius_px=int(value))
+        if equals and name == "max-side":
+            return replace(specification, max_side=int(value))
+        if equals and name == "max-memory":
+            return replace(specification, max_memory_gb=float(value))
     except ValueError as error:
         raise UsageError(f"{text}: @{setting}: expected a number, got {value!r}") from error
     backend, *further = setting.split(":")

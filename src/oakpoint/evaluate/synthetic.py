@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, MissingExtraError, UsageError
 from oakpoint.evaluate.pairs import Dataset, Image, Sequence, SequenceImage, Skipped
+from oakpoint.files import shown_name
 from oakpoint.images.photographs import photographs_in_wheels
 from oakpoint.images.preprocess import grey_from_image
-from oakpoint.images.reading import list_images, read_image
+from oakpoint.images.reading import find_images, no_image_in, read_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +76,20 @@ def synthetic_dataset(folder: Path | None, options: SyntheticOptions) -> Dataset
         ImageError: no such folder, or no usable image in it.
         MissingExtraError: no folder was given and neither scikit-image nor scikit-learn is installed.
     """
+    sequences, skipped = [], []
     if folder is not None:
-        paths = {name: folder / name for name in list_images(folder, recursive=True)}
+        found = find_images(folder, recursive=True)
+        skipped += [Skipped(shown_name(name), reason) for name, reason in found.unreadable.items()]
+        paths = {shown_name(name): folder / name for name in found.names}
         if not paths:
-            raise ImageError(f"{folder}: no image in this folder")
+            raise ImageError(no_image_in(folder, recursive=True))
     else:
         paths = photographs_in_wheels()
         if not paths:
-            raise MissingExtraError("scikit-image, whose photographs synthetic pairs are made of,", "eval")
-    sequences, skipped = [], []
+            raise MissingExtraError(
+                "scikit-image, whose photographs synthetic pairs are made of (or give --dataset or --photographs),",
+                "eval",
+            )
     for name, path in paths.items():
         outcome = _sequence_or_reason(name, path, options)
         if isinstance(outcome, Sequence):
@@ -92,7 +98,7 @@ def synthetic_dataset(folder: Path | None, options: SyntheticOptions) -> Dataset
             skipped.append(outcome)
     if not sequences:
         raise ImageError(f"{folder}: no usable photograph: {skipped[0].reason}")
-    where = str(folder) if folder else "photographs in scikit-image's and scikit-learn's wheels"
+    where = shown_name(str(folder)) if folder else "photographs in scikit-image's and scikit-learn's wheels"
     return Dataset(f"synthetic homographies over {where}, seed {options.seed}", tuple(sequences), tuple(skipped))
 
 

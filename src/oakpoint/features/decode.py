@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,9 +12,11 @@ from oakpoint.features.nms import nms_greedy, nms_maxpool
 from oakpoint.features.refinement import refined_keypoints
 from oakpoint.features.sampling import sample_descriptors
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
-from oakpoint.geometry import PixelMap
+from oakpoint.geometry import PixelMap, inside_image
+from oakpoint.threads import one_blas_thread
 
 
+@one_blas_thread()
 def decode(outputs: Outputs, options: DecodeOptions) -> Features:
     """Keypoints, scores and descriptors from what the network put out.
 
@@ -32,7 +36,7 @@ def decode(outputs: Outputs, options: DecodeOptions) -> Features:
     Source: DeTone et al. 2018, arXiv 1712.07629; demo_superpoint.py of magicleap/SuperPointPretrainedNetwork.
     """
     heatmap = heatmap_of(outputs)
-    rows, columns = np.nonzero(_without_border(_kept(heatmap, options), options.border_px))
+    rows, columns = np.nonzero(without_border(_kept(heatmap, options), options.border_px))
     scores = heatmap[rows, columns]
     best = np.argsort(-scores, kind="stable")[: options.max_keypoints]
     keypoints = refined_keypoints(heatmap, np.stack([columns[best], rows[best]], axis=1), options.subpixel)
@@ -59,9 +63,8 @@ def in_frame(features: Features, original_from_tensor: PixelMap, image_size: tup
         The same features with keypoints in pixels of the original image, less those that lie outside it
         (−0.5 … W − 0.5), which is where a letterbox's padding is.
     """
-    keypoints = original_from_tensor(features.keypoints)
-    inside = ((keypoints >= -0.5) & (keypoints < np.array(image_size) - 0.5)).all(axis=1)
-    return Features(keypoints[inside], features.scores[inside], features.descriptors[inside], image_size)
+    moved = replace(features, keypoints=original_from_tensor(features.keypoints), image_size=image_size)
+    return moved.subset(inside_image(moved.keypoints, image_size))
 
 
 def _kept(heatmap: NDArray[np.float32], options: DecodeOptions) -> NDArray[np.bool_]:
@@ -70,7 +73,7 @@ def _kept(heatmap: NDArray[np.float32], options: DecodeOptions) -> NDArray[np.bo
     return nms_maxpool(heatmap, options.nms_radius_px) & (heatmap >= options.threshold)
 
 
-def _without_border(kept: NDArray[np.bool_], border_px: int) -> NDArray[np.bool_]:
+def without_border(kept: NDArray[np.bool_], border_px: int) -> NDArray[np.bool_]:
     """Drop what lies in the outermost ``border_px`` rows and columns (the original's: x < b or x >= W − b)."""
     height, width = kept.shape
     inner = np.zeros_like(kept)

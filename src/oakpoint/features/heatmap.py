@@ -30,7 +30,6 @@ def heatmap_from_logits(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     if logits.ndim != 3 or logits.shape[0] != LOGIT_CHANNELS:
         raise FeaturesError(f"logits: expected ({LOGIT_CHANNELS}, rows, columns), got {logits.shape}")
-    rows, columns = logits.shape[1:]
     peak = logits.max(axis=0)
     finite = np.isfinite(peak) & np.isfinite(logits.min(axis=0))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -38,5 +37,14 @@ def heatmap_from_logits(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         probabilities /= probabilities.sum(axis=0)
     if not finite.all():
         probabilities[:, ~finite] = 0
-    cells = probabilities[:-1].reshape(CELL_PX, CELL_PX, rows, columns)
-    return np.ascontiguousarray(cells.transpose(2, 0, 3, 1)).reshape(rows * CELL_PX, columns * CELL_PX)
+    return pixels_from_cells(probabilities[:-1])
+
+
+def pixels_from_cells(cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of pixels, (8·Hc, 8·Wc), from those of cells, (64, Hc, Wc): channel c is row c // 8, column c % 8.
+
+    As ``torch.nn.functional.pixel_shuffle`` and ONNX's ``DepthToSpace`` in its mode CRD do it.
+    """
+    rows, columns = cells.shape[1:]
+    pixels = cells.reshape(CELL_PX, CELL_PX, rows, columns).transpose(2, 0, 3, 1)
+    return np.ascontiguousarray(pixels).reshape(rows * CELL_PX, columns * CELL_PX)

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import FeaturesError, UsageError
 from oakpoint.features.types import Features, Matches
+from oakpoint.threads import one_blas_thread
 
 
+@one_blas_thread()
 def match(a: Features, b: Features, *, max_distance: float | None = None) -> Matches:
     """Mutual nearest neighbours: pairs in which each descriptor is the nearest of the other image to its partner.
 

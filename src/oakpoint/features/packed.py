@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import FeaturesError
+from oakpoint.features.heatmap import pixels_from_cells
 from oakpoint.features.sampling import unit_norm
 from oakpoint.features.types import CELL_PX
 
@@ -46,10 +47,7 @@ def heatmap_from_packed(packed: NDArray[np.int32]) -> NDArray[np.float32]:
     levels = unpacked(packed)
     if len(levels) != CELL_PX * CELL_PX:
         raise FeaturesError(f"packed heat map: expected {CELL_PX * CELL_PX // VALUES} channels, got {len(packed)}")
-    probabilities = _PROBABILITIES[levels]
-    rows, columns = packed.shape[1:]
-    cells = probabilities.reshape(CELL_PX, CELL_PX, rows, columns)
-    return np.ascontiguousarray(cells.transpose(2, 0, 3, 1)).reshape(rows * CELL_PX, columns * CELL_PX)
+    return pixels_from_cells(_PROBABILITIES[levels])
 
 
 def descriptors_from_packed(packed: NDArray[np.int32]) -> NDArray[np.float32]:

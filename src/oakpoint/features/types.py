@@ -226,6 +226,12 @@ class Features:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    def subset(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Features:
+        """Some of the keypoints, by index (in the order given) or mask (N,)."""
+        return replace(
+            self, keypoints=self.keypoints[rows], scores=self.scores[rows], descriptors=self.descriptors[rows]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Matches:

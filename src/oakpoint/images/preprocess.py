@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, UsageError
 from oakpoint.geometry import PixelMap, cropped_from_full, resized_from_original
+from oakpoint.images.inputs import check_image
 from oakpoint.images.reading import MAX_PIXELS
 
 Colour = Literal["grey"]
@@ -149,21 +150,32 @@ class Preprocess:
         return ((np.arange(256) - self.mean) * self.scale).astype(np.float32)
 
 
-def check_image(image: NDArray[np.uint8]) -> None:
-    """Check that an array is an image: uint8 (H, W) or (H, W, 3) with at least one pixel.
+def limited_size(size: tuple[int, int], max_side: int) -> tuple[int, int]:
+    """(W, H) of an image whose longer side is made ``max_side`` where it is longer; the ratio stays, to whole pixels.
 
-    Raises:
-        ImageError: it is not; the message says what came.
+    Source: ``resize_max`` of hloc's ``ImageDataset`` (``hloc/extract_features.py``).
     """
-    if not isinstance(image, np.ndarray):
-        raise ImageError(f"image: expected a NumPy array, uint8 (H, W) or (H, W, 3), got {type(image).__name__}")
-    if image.dtype != np.uint8:
-        hint = "; multiply by 255 and round" if np.issubdtype(image.dtype, np.floating) else ""
-        raise ImageError(f"image: expected uint8, 0 to 255, got {image.dtype} {image.shape}{hint}")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise ImageError(f"image: expected (H, W), or (H, W, 3) in the order blue, green, red, got {image.shape}")
-    if image.size == 0:
-        raise ImageError(f"image: expected at least one pixel, got {image.shape}")
+    scale = min(1.0, max_side / max(size))
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
+
+
+def limited_image(image: NDArray[np.uint8], max_side: int) -> tuple[NDArray[np.uint8], PixelMap]:
+    """An image whose longer side is at most ``max_side``: grey and scaled by area averaging where it was longer.
+
+    Args:
+        image: uint8 (H, W) or (H, W, 3) in the order blue, green, red.
+        max_side: in pixels, 1 or more.
+
+    Returns:
+        The image, itself where it is small enough; and ``original_from_limited``, the map of its pixels.
+    """
+    height, width = image.shape[:2]
+    size = limited_size((width, height), max_side)
+    if size == (width, height):
+        return image, PixelMap((1.0, 1.0), (0.0, 0.0))
+    grey = cv2.resize(grey_from_image(image), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(grey, np.uint8), resized_from_original((width, height), size).inverse()
 
 
 def grey_from_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -176,7 +188,8 @@ def grey_from_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _check_size(size: tuple[int, int]) -> None:
-    if len(size) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) for side in size):
+    whole = isinstance(size, tuple) and all(isinstance(side, int) and not isinstance(side, bool) for side in size)
+    if not whole or len(size) != 2:
         raise UsageError(f"size: expected (width, height) in whole pixels, got {size!r}")
     if any(side <= 0 or side % SIZE_STEP_PX for side in size):
         nearest = [max(SIZE_STEP_PX, round(side / SIZE_STEP_PX) * SIZE_STEP_PX) for side in size]

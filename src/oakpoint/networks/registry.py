@@ -15,6 +15,8 @@ from oakpoint.bundle.records import WeightsRecord
 from oakpoint.errors import UsageError, WeightsError
 from oakpoint.features.types import PRESETS
 from oakpoint.networks.foreign_output import logging_output_of
+from oakpoint.networks.header import DECODE_PRESET, header_of
+from oakpoint.networks.licences import record_of
 from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
@@ -99,21 +101,14 @@ def load_network(name: str, weights: Path | None, *, seed: int | None = None) ->
     """
     entry = NETWORKS.get(name) or NetworkEntry(_checked_location(name), "superpoint")
     with importing("torch", extra="torch"):
-        from oakpoint.networks.weights import (
-            DECODE_PRESET,
-            header_of,
-            initialise_randomly,
-            load_into,
-            read_state,
-            record_of,
-        )
+        from oakpoint.networks.weights import initialise_randomly, load_into, read_state
     module = build_network(name)
     if seed is None:
         weights = weights or shipped_weights(name)
     if weights is None and seed is None:
         raise UsageError(f"{name}: weights are needed: --weights FILE{entry.weights_hint}")
     if weights is not None and seed is not None:
-        raise UsageError(f"{name}: expected a weights file or a random initialisation, got both")
+        raise UsageError(f"{name}: expected a weights file (--weights) or a random initialisation (--random), got both")
     preset = own_preset(module) or entry.decode_preset
     if weights is not None:
         state = read_state(weights)
@@ -139,7 +134,8 @@ def reload_network(name: str, record: WeightsRecord, weights: Path | None) -> Lo
     network = load_network(name, weights)
     if network.weights.sha256 != record.sha256:
         raise WeightsError(
-            f"{weights}: expected the bundle's weights (sha256 {record.sha256}), got {network.weights.sha256}"
+            f"{weights}: expected the bundle's weights ({record.file}, sha256 {record.sha256}), got "
+            f"{network.weights.sha256}; give that file with --weights, or convert this one"
         )
     return network
 

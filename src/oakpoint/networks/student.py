@@ -18,7 +18,7 @@ from oakpoint.errors import UsageError, first_line
 from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
 from oakpoint.networks.folding import unfold
 from oakpoint.networks.registry import build_network, network_class, own_preset
-from oakpoint.networks.weights import load_into, read_state
+from oakpoint.networks.weights import fitted, load_into, read_state
 
 DISTILLED_PRESET = "distilled"
 """Decode options of networks that were trained here and do not name their own."""
@@ -51,7 +51,7 @@ def build_student(name: str, *, seed: int, init: Path | None = None) -> nn.Modul
         return student
     state = read_state(init)
     shipped = build_network(name)
-    if set(state) != set(shipped.state_dict()):
+    if fitted(shipped, state) is None:
         load_into(student, state, init)
         return student
     load_into(shipped, state, init)

@@ -8,6 +8,8 @@ Layers carry the names of the original PyTorch release, so that its state dict l
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -19,6 +21,13 @@ ENCODER_CHANNELS = (64, 64, 128, 128)
 HEAD_CHANNELS = 256
 DESCRIPTOR_DIM = 256
 
+_PARTS_IN_TRANSFORMERS = {
+    **{f"encoder.conv_blocks.{block - 1}.conv_{part}": f"conv{block}{part}" for block in range(1, 5) for part in "ab"},
+    **{f"keypoint_decoder.conv_score_{part}": f"convP{part}" for part in "ab"},
+    **{f"descriptor_decoder.conv_descriptor_{part}": f"convD{part}" for part in "ab"},
+}
+"""Source: ``modeling_superpoint.py`` of Hugging Face's Transformers, which names the same layers so."""
+
 
 class SuperPoint(nn.Module):
     """Grey image in [0, 1] to detector logits and coarse descriptors.
@@ -26,7 +35,16 @@ class SuperPoint(nn.Module):
     Input (N, 1, H, W) float, H and W multiples of 8. Output ``semi`` (N, 65, H/8, W/8), logits with the dustbin last,
     and ``desc`` (N, 256, H/8, W/8), not normalised: the paper's L2 normalisation is done where descriptors are sampled,
     since it overflows FP16 on the Myriad X.
+
+    Attributes:
+        other_names: of tensors elsewhere → here; see ``weights.fitted``.
     """
+
+    other_names: ClassVar[dict[str, str]] = {
+        f"{theirs}.{kind}": f"{ours}.{kind}"
+        for theirs, ours in _PARTS_IN_TRANSFORMERS.items()
+        for kind in ("weight", "bias")
+    }
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
-import re
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -14,127 +13,37 @@ from numpy.typing import NDArray
 from torch import nn
 
 from oakpoint.bundle.records import WeightsRecord
-from oakpoint.errors import UsageError, WeightsError
-from oakpoint.files import sha256_of_file
-from oakpoint.runtimes import importing
+from oakpoint.errors import WeightsError
+from oakpoint.networks.checkpoints import kind_of, read_state_dict
 
 State = dict[str, torch.Tensor]
 
-DECODE_PRESET = "decode_preset"
-"""Key of a safetensors file's header: the decode options that its weights were trained for."""
+_NAMED = 3
+"""Tensors that a message names before it counts the others."""
 
-RESTRICTION, LICENCE = "restriction", "licence"
-"""Keys of a safetensors file's header: what its weights learnt from binds them, and under which licence that is."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownWeights:
-    """Weights that are recognised.
-
-    Attributes:
-        sha256: of the file as published; None where only copies of it were seen.
-        fingerprint: ``fingerprint`` of its tensors, which also recognises copies that are stored in another way.
-        restriction: why what learns from them must not ship freely; empty where nothing stands against it.
-    """
-
-    sha256: str | None
-    fingerprint: str
-    name: str
-    licence: str
-    origin: str
-    restriction: str = ""
-
-
-def _edgepoint2(variant: str, fingerprint: str) -> KnownWeights:
-    return KnownWeights(None, fingerprint, f"EdgePoint2 {variant} (official)", "MIT", "github.com/HITCSC/EdgePoint2")
-
-
-def _alike(variant: str, fingerprint: str) -> KnownWeights:
-    return KnownWeights(None, fingerprint, f"ALIKE-{variant} (official)", "BSD-3-Clause", "github.com/Shiaoming/ALIKE")
-
-
-KNOWN_WEIGHTS = (
-    KnownWeights(
-        sha256="52b6708629640ca883673b5d5c097c4ddad37d8048b33f09c8ca0d69db12c40e",
-        fingerprint="0847bd29f0a8bd991eb737f62388e79d458e2b848b8fbf7ad23408ab5d4d6c38",
-        name="SuperPoint v1 (official)",
-        licence="Magic Leap, non-commercial research only",
-        origin="github.com/magicleap/SuperPointPretrainedNetwork",
-        restriction="SuperPoint v1's licence allows non-commercial research only and extends to derivatives, such as "
-        "weights that learn from it",
-    ),
-    _edgepoint2("T32", "c2ff26dfa0af7df723e0fd938d3f7dc2f0d9975a224a77f8140f7d9c32f0377a"),
-    _edgepoint2("S48", "029452e2724e9a27c45c3101ccfda481bd7473415680602480c8ebee71cda718"),
-    _edgepoint2("M64", "226a01228ee3da8ff54bed9d9838457688e91ef9ab7f284e12067c3837291811"),
-    _edgepoint2("E64", "a1e1a014c8270a772da73a9ef528049f36d65d8560f3bd92e531e77fd7739196"),
-    _alike("n", "4e839546e803e19cc3da058c03d6e333e5e38191098e05e44ffbf22122ab4352"),
-    _alike("l", "2343e5561d7ec0452e4c20394c6669c4930a67b11f4bf37cc25671e1aeb2cf51"),
-    KnownWeights(
-        sha256="e03bffa0e91a4a3d6c8fba4d319b35aec686218ffbe48d38b7683bbd5554e43f",
-        fingerprint="d0e3491557247a7ac6275a9ee3c394b20fa77ee9348f4503e7940a6016e071bc",
-        name="acorn",
-        licence="Apache-2.0",
-        origin="oakpoint, networks/shipped/acorn.md",
-    ),
-)
+_log = logging.getLogger(__name__)
 
 
 def read_state(path: Path) -> State:
-    """Read a state dict (``.pth``, ``.pt`` through torch's restricted unpickler; ``.safetensors``) as float32 tensors.
+    """Read a state dict (a pickle through torch's restricted unpickler, or safetensors) as float32 tensors.
 
-    A checkpoint that keeps its state dict under ``state_dict`` or ``model`` is opened there.
+    Of a checkpoint that holds more (epoch, optimiser) the network's state dict is taken; see ``STATE_KEYS``.
 
     Raises:
-        WeightsError: no such file; a pickle that would run code; truncated or foreign content; a tensor that is not of
-            floating point or not finite.
+        WeightsError: see ``read_state_dict``; and a tensor that is not of floating point or not finite.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not content:
-        raise WeightsError(f"{path}: expected a state dict (tensor by name), got {_kind(content)}")
-    return {str(name): _checked(path, str(name), tensor) for name, tensor in content.items()}
-
-
-def _read_pickle(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        if found:
-            raise WeightsError(
-                f"{path}: holds {found[1].rstrip('.')}, which is not a tensor and could run code; it was not loaded. "
-                "Save the state dict alone: torch.save(model.state_dict(), …)"
-            ) from error
-        raise WeightsError(f"{path}: not a weights file, or a damaged one") from error
-    except Exception as error:
-        raise WeightsError(
-            f"{path}: truncated or damaged, or no weights file at all ({type(error).__name__})"
-        ) from error
-
-
-def _read_safetensors(path: Path) -> object:
-    with importing("safetensors", extra="torch"):
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: truncated or damaged, or no safetensors file ({error})") from error
+    return {name: _checked(path, name, tensor) for name, tensor in read_state_dict(path).items()}
 
 
 def _checked(path: Path, name: str, tensor: object) -> torch.Tensor:
     if not isinstance(tensor, torch.Tensor):
-        raise WeightsError(f"{path}: {name}: expected a tensor, got {_kind(tensor)}")
+        raise WeightsError(f"{path}: {name}: expected a tensor, got {kind_of(tensor)}")
     if not tensor.is_floating_point():
         if tensor.numel() == 1:  # batch-norm's count of batches
             return tensor
         raise WeightsError(f"{path}: {name}: expected floating point, got {tensor.dtype}")
     try:
-        tensor = tensor.float()
+        tensor = tensor.detach().float()
         finite = bool(torch.isfinite(tensor).all())
     except (RuntimeError, NotImplementedError) as error:
         raise WeightsError(
@@ -145,42 +54,75 @@ def _checked(path: Path, name: str, tensor: object) -> torch.Tensor:
     return tensor
 
 
-def _kind(value: object) -> str:
-    return "an empty dict" if value == {} else type(value).__name__
-
-
 def load_into(module: nn.Module, state: State, path: Path) -> None:
     """Put a state dict into a network; every tensor of both must match by name and shape.
 
+    Names may differ as in ``fitted``; a note of that is logged.
+
     Raises:
-        WeightsError: naming the first tensor that is missing, left over or misshapen, with what was expected and got.
+        WeightsError: naming the tensors that are missing, left over or misshapen, with what was expected and got.
     """
     expected = module.state_dict()
+    own = fitted(module, state)
+    if own is None:
+        raise WeightsError(f"{path}: {_mismatch(set(expected), set(state), type(module).__name__)}")
     for name, tensor in expected.items():
-        if name not in state:
+        if own[name].shape != tensor.shape:
             raise WeightsError(
-                f"{path}: tensor {name!r} is missing: expected {len(expected)} tensors of {type(module).__name__}, "
-                f"got {len(state)}"
+                f"{path}: tensor {name!r}: expected shape {tuple(tensor.shape)}, got {tuple(own[name].shape)}"
             )
-        if state[name].shape != tensor.shape:
-            raise WeightsError(
-                f"{path}: tensor {name!r}: expected shape {tuple(tensor.shape)}, got {tuple(state[name].shape)}"
-            )
-    if extra := sorted(set(state) - set(expected)):
-        raise WeightsError(
-            f"{path}: tensor {extra[0]!r} does not belong to {type(module).__name__} ({len(extra)} such)"
-        )
-    module.load_state_dict(state)
+    if set(own) != set(state):
+        given = next(iter(state))
+        taken = next(name for name, tensor in own.items() if tensor is state[given])
+        _log.warning("%s: tensors taken under the network's own names: %s as %s, and so on", path, given, taken)
+    module.load_state_dict(own)
 
 
-def fingerprint(state: State) -> str:
-    """SHA-256 of the largest tensor's name, shape and values rounded to FP16.
+def fitted(module: nn.Module, state: State) -> State | None:
+    """A state dict under a network's own names, where it has the same tensors; None where it has not.
 
-    The same for FP32 and FP16 copies of the weights, and for copies with the input scale folded into the first layer.
+    Its names may have one prefix more than the network's, or fewer, as ``DataParallel`` (``module.``),
+    ``torch.compile`` (``_orig_mod.``) and classes around a network leave them; or be those that the network's class
+    lists in ``other_names`` (other name → own).
     """
-    name = max(sorted(state), key=lambda key: state[key].numel())
-    array = state[name].detach().cpu().numpy()
-    return hashlib.sha256(f"{name}{array.shape}".encode() + array.astype("<f2").tobytes()).hexdigest()
+    expected = list(module.state_dict())
+    other_names: dict[str, str] = getattr(module, "other_names", {})
+    bare = without_prefix(state)
+    for named in (state, bare, {other_names.get(name, name): tensor for name, tensor in bare.items()}):
+        if named.keys() == set(expected):
+            return named
+        prefix = _common_prefix(expected)
+        if {prefix + name for name in named} == set(expected):
+            return {prefix + name: tensor for name, tensor in named.items()}
+    return None
+
+
+def without_prefix(state: State) -> State:
+    """The same tensors without the prefix that all their names have in common, up to a dot."""
+    prefix = _common_prefix(state)
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+
+
+def _common_prefix(names: Iterable[str]) -> str:
+    parts = [name.split(".")[:-1] for name in names]
+    common = [column[0] for column in takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False))]
+    return "".join(f"{part}." for part in common)
+
+
+def _mismatch(expected: set[str], given: set[str], network: str) -> str:
+    missing, extra = sorted(expected - given), sorted(given - expected)
+    left_over = f"{_some(extra)} {'does' if len(extra) == 1 else 'do'} not belong"
+    if not missing:
+        return f"{left_over} to {network}, which has {len(expected)} tensors"
+    verb = "is" if len(missing) == 1 else "are"
+    text = f"{_some(missing)} {verb} missing: expected {len(expected)} tensors of {network}, got {len(given)}"
+    return text + (f", of which {left_over}" if extra else "")
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(map(repr, names[:_NAMED]))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"tensor{'s' if len(names) > 1 else ''} {shown}{more}"
 
 
 def batch_norms(module: nn.Module) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -196,66 +138,6 @@ def batch_norms(module: nn.Module) -> list[tuple[NDArray[np.float64], NDArray[np
                 factor, shift = factor * weight, shift * weight + bias
             norms.append((factor, shift))
     return norms
-
-
-def header_of(path: Path) -> dict[str, str]:
-    """The facts in the header of a safetensors file; none in a file of another kind.
-
-    Raises:
-        MissingExtraError: safetensors is not installed.
-        WeightsError: a damaged file.
-    """
-    if path.suffix != ".safetensors":
-        return {}
-    with importing("safetensors", extra="torch"):
-        from safetensors import SafetensorError, safe_open
-    try:
-        with safe_open(path, "pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: truncated or damaged, or no safetensors file ({error})") from error
-
-
-def record_of(path: Path, state: State) -> WeightsRecord:
-    """The manifest's record of a weights file.
-
-    Known files are recognised by hash, copies of them by their values; what learnt from weights with a restricting
-    licence says so in its header.
-    """
-    sha256, header = sha256_of_file(path), header_of(path)
-    known = _recognised(sha256, state)
-    name, licence, origin = (known.name, known.licence, known.origin) if known else ("unknown", "unknown", "unknown")
-    if header.get(RESTRICTION):
-        licence = header.get(LICENCE) or licence
-    return WeightsRecord(file=path.name, sha256=sha256, name=name, licence=licence, origin=origin)
-
-
-def restriction_of(path: Path, state: State) -> str:
-    """Why what learns from a weights file must not ship freely; empty where nothing is known against it."""
-    known = _recognised(sha256_of_file(path), state)
-    return header_of(path).get(RESTRICTION) or (known.restriction if known else "")
-
-
-def check_licence(path: Path, state: State, role: str, *, accepted: bool) -> None:
-    """Refuse weights that must not be learnt from freely, unless their licence is accepted.
-
-    Args:
-        path: of the weights.
-        state: their tensors.
-        role: what they were to be.
-        accepted: take them on nevertheless.
-
-    Raises:
-        UsageError: restricted, and not accepted.
-    """
-    restriction = restriction_of(path, state)
-    if restriction and not accepted:
-        raise UsageError(f"{path}: not taken as {role}: {restriction}; take it on with --accept-licence")
-
-
-def _recognised(sha256: str, state: State) -> KnownWeights | None:
-    values = fingerprint(state)
-    return next((known for known in KNOWN_WEIGHTS if known.sha256 == sha256 or known.fingerprint == values), None)
 
 
 def initialise_randomly(module: nn.Module, seed: int) -> WeightsRecord:

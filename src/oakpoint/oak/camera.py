@@ -105,7 +105,10 @@ def read_network(depthai: Any, model: DeviceModel, options: OakOptions) -> Calla
             path = superblob_of(model)
             blob = depthai.OpenVINO.SuperBlob(str(path)).getBlobWithNumShaves(options.shaves)
             if blob.numShaves != options.shaves:
-                raise UsageError(f"{path}: has no blob for {options.shaves} shaves, only for {blob.numShaves}")
+                raise UsageError(
+                    f"{path}: has no blob for {options.shaves} shaves, only for {blob.numShaves}; choose one with "
+                    "--shaves"
+                )
         elif manifest.has("archive"):
             path = model.bundle.path("archive")
             archive = depthai.NNArchive(path)

@@ -20,7 +20,9 @@ def camera_extractor(model: DeviceModel, options: OakOptions) -> Extractor:
 
     def open_at(size: tuple[int, int]) -> Backend:
         if size != model.size:
-            raise UsageError(f"a blob has one size, {model.size[0]}x{model.size[1]}, not {size[0]}x{size[1]}")
+            raise UsageError(
+                f"a blob has one size, {model.size[0]}x{model.size[1]}, not {size[0]}x{size[1]}; leave out --size"
+            )
         return open_host_frames(model, options)
 
     return Extractor(open_at, preprocess=model.preprocess, decode=model.decode, runtime="depthai")

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from oakpoint.errors import DeviceError, DeviceLostError
 from oakpoint.oak.usb import (
     CONTAINER_OPTIONS,
+    IN_USE,
     LIST_COMMAND,
+    NOT_PERMITTED,
     UDEV_COMMAND,
     UsbPlaces,
     camera_files,
@@ -23,7 +25,7 @@ from oakpoint.oak.usb import (
 
 _LOST = ("Couldn't read data from stream", "Couldn't write data to stream", "Communication exception", "X_LINK_ERROR")
 _BUSY = ("already used by another", "used by another process", "connected, but in use", "ALREADY_IN_USE")
-_NOT_PERMITTED = ("Insufficient permissions", "INSUFFICIENT_PERMISSIONS")
+_REFUSED = ("Insufficient permissions", "INSUFFICIENT_PERMISSIONS")
 _MISSING = ("No available devices", "Cannot find any device", "Failed to find device (")
 
 
@@ -51,7 +53,7 @@ class SeenDevice:
     @property
     def permitted(self) -> bool:
         """This user may open it."""
-        return not _says(self.status, _NOT_PERMITTED)
+        return not _says(self.status, _REFUSED)
 
     @property
     def in_use(self) -> bool:
@@ -80,7 +82,7 @@ def opening_fault(
     """
     places = places or UsbPlaces()
     which = _called(wanted)
-    if _says(reason, _NOT_PERMITTED):
+    if _says(reason, _REFUSED):
         return _not_permitted(which, places)
     if _says(reason, _BUSY):
         return _in_use(which)
@@ -107,13 +109,13 @@ def _unavailable(devices: Iterable[SeenDevice], places: UsbPlaces) -> DeviceErro
 
 
 def _in_use(which: str) -> DeviceError:
-    return DeviceError(f"{which}: in use by another program; end that program, or plug the camera in again")
+    return DeviceError(f"{which}: {IN_USE}")
 
 
 def _not_permitted(which: str, places: UsbPlaces) -> DeviceError:
     if container_refuses(places):
         return DeviceError(f"{which}: may not be opened here; start the container with  {CONTAINER_OPTIONS}")
-    return DeviceError(f"{which}: this user may not open it; run  {UDEV_COMMAND}  and plug it in again")
+    return DeviceError(f"{which}: {NOT_PERMITTED}; run  {UDEV_COMMAND}  and plug it in again")
 
 
 def _not_found(which: str, places: UsbPlaces) -> DeviceError:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.records import TensorSpec
-from oakpoint.errors import DeviceError
+from oakpoint.errors import DeviceError, UsageError
 from oakpoint.oak.camera import add_network, begun_pipeline, read_network
 from oakpoint.oak.device import device_facts
 from oakpoint.oak.faults import running_fault, stalled_fault
@@ -77,6 +77,7 @@ class HostFramesBackend(Backend):
         self._close: Callable[[], object] | None = close
         self._sent = 0
         self._received = 0
+        self._streaming = False
 
     def __enter__(self) -> HostFramesBackend:
         return self
@@ -86,13 +87,32 @@ class HostFramesBackend(Backend):
 
         Raises:
             DeviceError: the camera is gone, or gives a result for another frame.
+            UsageError: another stream or run is under way.
         """
-        for tensor in tensors:
-            if self._sent - self._received >= in_flight:
+        if not self._turn.acquire(blocking=False):
+            raise UsageError(f"{self.description}: another run is under way; end it before a stream begins")
+        self._streaming = True
+        try:
+            self._drop_left()
+            for tensor in tensors:
+                if self._sent - self._received >= in_flight:
+                    yield self._receive()
+                self._send(tensor)
+            while self._received < self._sent:
                 yield self._receive()
-            self._send(tensor)
-        while self._received < self._sent:
-            yield self._receive()
+        finally:
+            self._streaming = False
+            self._turn.release()
+
+    def run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
+        """See ``Backend.run``.
+
+        Raises:
+            UsageError: a stream is under way.
+        """
+        if self._streaming:
+            raise UsageError(f"{self.description}: a stream of frames is under way; end it before another run")
+        return super().run(tensors)
 
     def close(self) -> None:
         """Stop the pipeline and give the camera back; once."""
@@ -104,8 +124,14 @@ class HostFramesBackend(Backend):
                 close()
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
+        self._drop_left()
         self._send(tensors[INPUT])
         return self._receive()
+
+    def _drop_left(self) -> None:
+        """Take results of frames whose stream was not followed to its end; they are not the next frame's."""
+        while self._received < self._sent:
+            self._receive()
 
     def _send(self, tensor: NDArray[np.uint8]) -> None:
         frame = frame_from_image(tensor[0, 0])

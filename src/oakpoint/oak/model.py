@@ -13,7 +13,7 @@ import onnx
 from oakpoint.backends.base import Backend
 from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 from oakpoint.backends.openvino import OpenVinoBackend
-from oakpoint.bundle.folder import Bundle, is_bundle, open_bundle
+from oakpoint.bundle.folder import Bundle, bundle_near, is_bundle, open_bundle
 from oakpoint.bundle.records import ArtifactKind, TensorSpec
 from oakpoint.convert.device_graph import host_graph_with_heads
 from oakpoint.convert.heads import Heads
@@ -123,7 +123,8 @@ def _on_cpu(bundle: Bundle) -> tuple[Preprocess, OpenVinoBackend]:
 
 def _bundle(path: str | Path) -> Bundle:
     if not is_bundle(Path(path)):
-        raise UsageError(f"{path}: not a bundle; a camera runs what  oakpoint convert  makes")
+        remedy = bundle_near(Path(path)) or "; a camera runs what  oakpoint convert  makes"
+        raise UsageError(f"{path}: not a bundle{remedy}")
     return open_bundle(Path(path))
 
 

@@ -23,6 +23,10 @@ UDEV_COMMAND = (
 CONTAINER_OPTIONS = "-v /dev/bus/usb:/dev/bus/usb --device-cgroup-rule='c 189:* rmw'"
 """Let a container open OAK cameras. Source: what depthai 3.12 logs where there is no USB bus."""
 
+IN_USE = "in use by another program; end that program, or plug the camera in again"
+NOT_PERMITTED = "this user may not open it"
+"""What is wrong with a camera, in the same words wherever it is said."""
+
 _RULES = ("/etc/udev/rules.d", "/run/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d")
 
 

@@ -15,6 +15,9 @@ from oakpoint import __version__
 from oakpoint.errors import UsageError
 from oakpoint.files import holding_folder
 from oakpoint.networks.folding import settle_norms
+from oakpoint.networks.header import DECODE_PRESET
+from oakpoint.networks.licences import arrays_of
+from oakpoint.networks.recognition import recognise
 from oakpoint.networks.registry import shipped_weights
 from oakpoint.networks.student import (
     build_student,
@@ -24,7 +27,6 @@ from oakpoint.networks.student import (
     freeze_unused,
     trained_preset,
 )
-from oakpoint.networks.weights import DECODE_PRESET
 from oakpoint.training.checkpoint import check_checkpoint, progress_of
 from oakpoint.training.dataset import Dataset
 from oakpoint.training.labelling import DatasetOptions, create_dataset, gather, label_dataset
@@ -32,14 +34,17 @@ from oakpoint.training.loop import Listener, train
 from oakpoint.training.options import Precision, TrainingOptions
 from oakpoint.training.positions import PositionOptions, locate_keypoints
 from oakpoint.training.processes import Meeting, Place, join_processes
-from oakpoint.training.provenance import Source, header_facts, source_of
+from oakpoint.training.provenance import Source, header_facts, source_of, source_of_values
 from oakpoint.training.run import RunFolder, save_curves, write_weights
 from oakpoint.training.teachers.probe import probe_teacher
 from oakpoint.training.teachers.protocol import Teacher
-from oakpoint.training.teachers.registry import ROLE, open_teacher, weights_of
+from oakpoint.training.teachers.registry import ROLE, open_teacher, restriction_of_teacher, weights_of
 from oakpoint.training.validation import Validation, check_size
 from oakpoint.training.views import PairSampler
 from oakpoint.view.picture import write_image
+
+START_ROLE = "initial weights"
+"""What weights are that a student starts from, for messages."""
 
 HELD_BACK_EVERY = 20
 MAX_HELD_BACK = 48
@@ -144,13 +149,14 @@ def run_job(job: TrainingJob, meeting: Meeting | None, listener: JobListener) ->
         assert precision is not None
         # What can be refused is refused before anything is written.
         teacher = _teacher(job, place)
-        sources = _sources(job, teacher)
         student = build_student(job.student, seed=job.training.seed, init=job.init).to(place.device)
+        sources = _sources(job, teacher, student)
         width = _checked_width(job, student, teacher, place)
         check_deployed(job.student, student)
         freeze_unused(student, place.device)
         check_checkpoint(run.path, student)
         if place.first:
+            run.check()
             held.enter_context(holding_folder(run.path))
             _prepare(job, run, width, sources, place, listener)
             listener.began(place, precision)
@@ -246,16 +252,20 @@ def _teacher(job: TrainingJob, place: Place) -> Teacher | None:
     return open_teacher(job.teacher.name, job.teacher.weights, device=place.device, accept_licence=job.accept_licence)
 
 
-def _sources(job: TrainingJob, teacher: Teacher | None) -> dict[str, Source]:
-    """Which weights the run learns from: ``teacher`` and ``init``, where there are such."""
+def _sources(job: TrainingJob, teacher: Teacher | None, student: nn.Module) -> dict[str, Source]:
+    """Which weights the run learns from: ``teacher`` and ``init``, where there are such.
+
+    A class of the user's own may bring known weights with it.
+    """
     sources = {}
     if job.teacher is not None and teacher is not None:
         path = job.teacher.weights or shipped_weights(job.teacher.name)
-        sources["teacher"] = (
-            source_of(path, ROLE, accept_licence=job.accept_licence) if path else Source(weights_of(teacher))
-        )
+        own = Source(weights_of(teacher), restriction_of_teacher(teacher))
+        sources["teacher"] = source_of(path, ROLE, accept_licence=job.accept_licence) if path else own
     if job.init is not None:
-        sources["init"] = source_of(job.init, "initial weights", accept_licence=job.accept_licence)
+        sources["init"] = source_of(job.init, START_ROLE, accept_licence=job.accept_licence)
+    elif recognise(arrays := arrays_of(student.state_dict())):
+        sources["init"] = source_of_values(job.student, arrays, START_ROLE, accept_licence=job.accept_licence)
     return sources
 
 

@@ -68,8 +68,8 @@ def _images_of(place: Path) -> Iterator[NDArray[np.uint8]]:
     # «./» in front: a folder may be called 0, which by itself is a webcam.
     with open_source(str(place if place.is_absolute() else Path.cwd() / place), recursive=True) as source:
         step = 1
-        if source.kind == "video" and source.length:
-            step = -(-source.length // MAX_VIDEO_FRAMES)
+        if source.kind == "video" and source.length_estimate:
+            step = -(-source.length_estimate // MAX_VIDEO_FRAMES)
         for number, frame in enumerate(source):
             if number % step == 0:
                 yield frame.image

@@ -58,7 +58,10 @@ def gather(options: DatasetOptions, told: Callable[[int], None]) -> Images:
     )
     count = len(images) + options.synthetic
     if count < 2:
-        raise UsageError(f"images: expected at least 2, to train on and to validate on, got {count}")
+        raise UsageError(
+            f"images: expected at least 2, to train on and to validate on, got {count}; give more with "
+            "--images or --synthetic"
+        )
     return images
 
 

@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from oakpoint.errors import OakpointError, TrainingError, UsageError, first_line
+from oakpoint.threads import cores
 
 LONGEST_WAIT = timedelta(hours=12)
 """For another process: the first one may read videos for hours while the others wait."""
@@ -108,9 +109,12 @@ def join_processes(device: str | None, meeting: Meeting | None) -> Iterator[Plac
     Args:
         device: ``cpu`` or ``cuda``; None takes a GPU when there is one.
         meeting: of processes that ``run_in_processes`` started; None: by ``torchrun``'s environment, if there is one.
+
+    torch's CPU threads are shared out to the processes meanwhile.
     """
     rank = meeting.rank if meeting else int(os.environ.get("RANK", 0))
     world = meeting.world if meeting else int(os.environ.get("WORLD_SIZE", 1))
+    threads = torch.get_num_threads()
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if kind == "cuda":
         _check_gpus(int(os.environ.get("LOCAL_WORLD_SIZE", world)) if meeting is None else world)
@@ -121,7 +125,10 @@ def join_processes(device: str | None, meeting: Meeting | None) -> Iterator[Plac
     else:
         torch.set_num_threads(max(1, cores() // world))
     if world == 1:
-        yield place
+        try:
+            yield place
+        finally:
+            torch.set_num_threads(threads)
         return
     # DistributedDataParallel imports it. Where a group exists by then, the import keeps it alive (torch 2.13): gloo's
     # threads outlive destroy_process_group, and now and then a process aborts at its end.
@@ -137,6 +144,7 @@ def join_processes(device: str | None, meeting: Meeting | None) -> Iterator[Plac
         yield place
     finally:
         torch.distributed.destroy_process_group()
+        torch.set_num_threads(threads)
 
 
 def run_in_processes(work: Work[Argument, Result], argument: Argument, processes: int) -> Result:
@@ -255,8 +263,3 @@ def _check_gpus(processes: int) -> None:
         raise UsageError(
             f"processes: expected one for each GPU, {there} here, at most, got {processes}; or run with --device cpu"
         )
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

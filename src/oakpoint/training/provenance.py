@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oakpoint.bundle.records import WeightsRecord
-from oakpoint.networks.weights import LICENCE, RESTRICTION, check_licence, read_state, record_of, restriction_of
+from oakpoint.networks.header import LICENCE, RESTRICTION
+from oakpoint.networks.licences import (
+    UNKNOWN,
+    check_licence,
+    check_restriction,
+    joined,
+    recognised_record,
+    record_of,
+    restriction_of,
+    restriction_of_values,
+)
+from oakpoint.networks.recognition import Array
+from oakpoint.networks.weights import read_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,18 @@ def source_of(path: Path, role: str, *, accept_licence: bool) -> Source:
     return Source(record_of(path, state), restriction_of(path, state))
 
 
+def source_of_values(network: str, arrays: Sequence[Array], role: str, *, accept_licence: bool) -> Source:
+    """The source that weights are which a network's class brings with it; see ``source_of``.
+
+    Raises:
+        UsageError: such weights, not accepted.
+    """
+    restriction = restriction_of_values(arrays)
+    check_restriction(network, restriction, role, accepted=accept_licence)
+    claimed = WeightsRecord(file=None, sha256=None, name=UNKNOWN, licence=UNKNOWN, origin="a class of the user's")
+    return Source(recognised_record(claimed, arrays), restriction)
+
+
 def header_facts(sources: Mapping[str, Source]) -> dict[str, str]:
     """Facts for the header of what learnt from sources, each by its name, such as ``teacher`` and ``init``.
 
@@ -52,10 +76,6 @@ def header_facts(sources: Mapping[str, Source]) -> dict[str, str]:
         facts[f"{name}_sha256"] = record.sha256 or "none"
     binding = [source for source in sources.values() if source.restriction]
     if binding:
-        facts[LICENCE] = _joined(source.record.licence for source in binding)
-        facts[RESTRICTION] = _joined(source.restriction for source in binding)
+        facts[LICENCE] = joined(source.record.licence for source in binding)
+        facts[RESTRICTION] = joined(source.restriction for source in binding)
     return facts
-
-
-def _joined(texts: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(texts))

@@ -13,6 +13,7 @@ from torch import nn
 
 from oakpoint.errors import TrainingError
 from oakpoint.files import replacing_file, writing
+from oakpoint.result_folders import Files, FolderKind, check_place, files_in
 from oakpoint.runtimes import importing
 from oakpoint.training.checkpoint import CHECKPOINT_FILE
 from oakpoint.training.metrics import METRICS_FILE, read_metrics
@@ -35,6 +36,14 @@ _WEIGHTS, _HASH = "_weights.", ".sha256"
 """Of weights, the hash alone says whether they are the same: a file may move, and what is known of it may grow."""
 
 
+def _own_files(folder: Path) -> Files | None:
+    """Whatever lies in the folder of a run: it is gone on with, and nothing in it is removed."""
+    return dict.fromkeys(files_in(folder)) if (folder / OPTIONS_FILE).is_file() else None
+
+
+RUN = FolderKind(name="a training run", option="--out", own_files=_own_files)
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """Names of a run's files.
@@ -50,6 +59,14 @@ class RunFolder:
         """Where images and labels lie."""
         return self.path / DATASET_FOLDER
 
+    def check(self) -> None:
+        """Refuse a folder that holds other things than a run.
+
+        Raises:
+            OutputError: it does.
+        """
+        check_place(self.path, RUN)
+
     def begin(self, asked: Mapping[str, Any]) -> None:
         """Make the folder and keep what was asked; a folder of a run that was asked something else is refused.
 
@@ -57,8 +74,6 @@ class RunFolder:
             TrainingError: the folder holds a run of other options.
             OutputError: the folder cannot be written.
         """
-        with writing(self.path):
-            (self.path / LOOKS_FOLDER).mkdir(parents=True, exist_ok=True)
         text = json.dumps(asked, indent=2, default=str)
         file = self.path / OPTIONS_FILE
         if file.is_file():
@@ -74,8 +89,11 @@ class RunFolder:
                     f"{self.path}: holds a run with another {', '.join(differing)}; give the same options to continue "
                     "it, or another --out"
                 )
-        with writing(file), replacing_file(file) as path:
-            path.write_text(text + "\n", encoding="utf-8")
+        with writing(file):
+            self.path.mkdir(parents=True, exist_ok=True)
+            with replacing_file(file) as path:
+                path.write_text(text + "\n", encoding="utf-8")
+            (self.path / LOOKS_FOLDER).mkdir(exist_ok=True)
 
     def _record(self, file: Path) -> dict[str, Any]:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +13,20 @@ from oakpoint.features.decode import decode, heatmap_of
 from oakpoint.features.matching import match
 from oakpoint.features.refinement import refined_keypoints
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
+from oakpoint.threads import one_blas_thread
+from oakpoint.verify.rounding import USUAL_QUANTILE, ErrorSizes, ScoreErrors
 
-MATCH_TIE = 0.1
-"""A match hangs on rounding when it beats the next best partner by less than this times the stage's tie, in cosine.
+MATCH_TIE = 4.0
+"""A match hangs on rounding when it beats the next best partner by less than this times a descriptor's usual error.
 
-Rounding turns a descriptor by less than it moves a score: 1 % of the cosine where a score may move by 10 %.
+The margin is one of two cosines, and each of them has an error of two descriptors of unit length.
 """
 
 Matched = dict[tuple[float, ...], float]
 """Matches as (x, y, x', y') with the margin by which each beat the next best partner."""
+
+Places = set[tuple[int, int]]
+"""Pixels as (row, column)."""
 
 BLOCK = 512
 """Keypoints whose distances to all others are held at a time."""
@@ -38,30 +44,47 @@ class View:
 class Agreement:
     """Figures of the agreement between a reference and a candidate, gathered over images.
 
-    Shares are of the union: keypoints in common, divided by the larger of the two counts.
+    Shares are of the union: keypoints in common, divided by the larger of the two counts. A keypoint whose place hangs
+    on an error of the scores as large as these images show (``rounding.ScoreErrors``) is a tie; one that is no tie and
+    differs all the same is not explained.
 
-    Keypoints, descriptors and matches are compared without refinement between pixels, whatever ``decode`` says: only
-    whole pixels can be the same at 0 px. What refinement adds to it is one function of the heat map, on the host and
-    the same for both sides, and the heat maps are compared as well. How far apart it brings keypoints in common is a
-    figure of its own («refinement error»), and no verdict hangs on it: where a maximum is flat, rounding alone can move
-    ``quadratic`` by up to a pixel.
+    Keypoints, descriptors and matches are compared without refinement between pixels and without a limit on their
+    number, whatever ``decode`` says: only whole pixels can be the same at 0 px, and which keypoints are the best of so
+    many is a decision of the host, on scores that are compared. What refinement adds to it is one function of the heat
+    map, on the host and the same for both sides. How far apart it brings keypoints in common is a figure of its own
+    («refinement error»), and no verdict hangs on it: where a maximum is flat, rounding alone can move ``quadratic`` by
+    up to a pixel.
+
+    Attributes:
+        decode: how outputs become keypoints.
+        score_floor: no smaller error of a score's logarithm is taken for rounding's.
+        images: how many were compared.
+        keypoints: how many of them both sides could have in common.
     """
 
     decode: DecodeOptions
-    tie: float
+    score_floor: float
     images: int = 0
     keypoints: int = 0
-    _largest: dict[str, float] = field(default_factory=dict)
-    _smallest: dict[str, float] = field(default_factory=dict)
-    _means: dict[str, list[float]] = field(default_factory=dict)
-    _counts: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    _logits: ErrorSizes = field(default_factory=ErrorSizes)
+    _descriptors: ErrorSizes = field(default_factory=ErrorSizes)
+    _heatmap_error: float = 0.0
+    _scores: ScoreErrors = field(init=False)
+    _places: list[tuple[Places, Places]] = field(default_factory=list)
+    _refinement_px: list[NDArray[np.float64]] = field(default_factory=list)
+    _cosines: list[NDArray[np.float32]] = field(default_factory=list)
+    _in_common: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    _matches: list[tuple[Matched, Matched]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._scores = ScoreErrors(self.decode, self.score_floor)
 
     def view(self, outputs: Outputs) -> View:
-        """Decode the outputs of one model, to whole pixels."""
-        return View(outputs, decode(outputs, replace(self.decode, subpixel="none")))
+        """Decode the outputs of one model, to whole pixels, all of them."""
+        return View(outputs, decode(outputs, replace(self.decode, subpixel="none", max_keypoints=None)))
 
     def add_image(self, reference: View, candidate: View) -> None:
-        """Compare two models on one image."""
+        """Compare two models on one image; raw outputs that are not finite count as infinitely wrong."""
         self.images += 1
         self.keypoints += min(len(reference.features), len(candidate.features))
         self._add_tensors(reference.outputs, candidate.outputs)
@@ -70,87 +93,105 @@ class Agreement:
     def add_pair(self, reference: Sequence[View], candidate: Sequence[View]) -> None:
         """Compare the matches that two models find between the same two images."""
         expected, got = (_matches(a.features, b.features) for a, b in (reference, candidate))
-        whole = max(len(expected), len(got))
-        self._count("matches in common", len(expected.keys() & got.keys()), whole)
-        missing = max(self._missing(expected, got), self._missing(got, expected))
-        self._count("matches in common, ties aside", max(whole - missing, 0), whole)
-
-    def _missing(self, matches: Matched, others: Matched) -> int:
-        """How many matches the others lack, those aside that hang on rounding."""
-        return sum(pair not in others and margin > self.tie * MATCH_TIE for pair, margin in matches.items())
+        self._matches.append((expected, got))
 
     def figures(self) -> dict[str, float]:
         """All figures by name; NaN where nothing could be measured."""
-        shares = {name: float(part / whole) if whole else np.nan for name, (part, whole) in self._counts.items()}
-        means = {name: float(np.mean(values)) for name, values in self._means.items()}
-        return self._largest | means | shares | self._smallest | {"keypoints compared": float(self.keypoints)}
+        found: dict[str, float] = {"largest heat-map error": self._heatmap_error}
+        for name, errors in (("logit", self._logits), ("descriptor", self._descriptors)):
+            found[f"largest {name} error"] = errors.largest
+            found |= {f"{size} {name} error, relative": value for size, value in errors.relative().items()}
+        largest, usual = self._scores.sizes()
+        found |= {"largest score error": largest, "usual score error": usual}
+        if self._refinement_px:
+            apart_px = np.concatenate(self._refinement_px)
+            found["largest refinement error, px"] = float(apart_px.max(initial=0.0))
+            found["mean refinement error, px"] = _mean(apart_px)
+        found |= {name: _share(*counts) for name, counts in self._in_common.items()}
+        return found | self._keypoint_figures() | self._descriptor_figures() | self._match_figures()
 
     def _add_tensors(self, reference: Outputs, candidate: Outputs) -> None:
-        pairs = {
-            "descriptor": (reference.descriptors, candidate.descriptors),
-            "heat-map": (heatmap_of(reference), heatmap_of(candidate)),
-        }
+        heatmaps = heatmap_of(reference), heatmap_of(candidate)
+        self._scores.add(*heatmaps)
+        self._heatmap_error = max(self._heatmap_error, float(np.abs(heatmaps[0] - heatmaps[1]).max(initial=0.0)))
+        self._descriptors.add(reference.descriptors, candidate.descriptors)
         if isinstance(reference, DenseOutputs) and isinstance(candidate, DenseOutputs):
-            pairs["logit"] = (reference.logits, candidate.logits)
-        for name, (expected, got) in pairs.items():
-            error = np.abs(expected - got)
-            # NaN would lose against any number in max(): it counts as infinitely wrong
-            largest = float(np.nan_to_num(error, nan=np.inf).max(initial=0.0))
-            self._raise(f"largest {name} error", largest)
-            self._means.setdefault(f"mean {name} error", []).append(float(np.mean(error)))
-            if name != "heat-map":
-                self._raise(f"largest {name} error, relative", largest / max(float(np.abs(expected).max()), 1e-12))
+            self._logits.add(reference.logits, candidate.logits)
 
     def _add_keypoints(self, reference: View, candidate: View) -> None:
         a, b = reference.features, candidate.features
+        self._places.append((_places(a), _places(b)))
         distance_a, nearest = _nearest(a.keypoints, b.keypoints)
         distance_b, _ = _nearest(b.keypoints, a.keypoints)
-        whole = max(len(a), len(b))
-        ties = (self._ties(reference.outputs, a), self._ties(candidate.outputs, b))
         for radius in (0, 1):
             common = min(int((distance_a <= radius).sum()), int((distance_b <= radius).sum()))
-            self._count(f"keypoints in common at {radius} px", common, whole)
-            missing = ((distance_a > radius) & ~ties[0]).sum() + ((distance_b > radius) & ~ties[1]).sum()
-            self._count(f"keypoints in common at {radius} px, ties aside", max(whole - int(missing), 0), whole)
+            counts = self._in_common.setdefault(f"keypoints in common at {radius} px", np.zeros(2, np.int64))
+            counts += (common, max(len(a), len(b)))
         same = np.flatnonzero(distance_a == 0)
         self._add_refinement(reference.outputs, candidate.outputs, a.keypoints[same].astype(np.int64))
         # Where neither side has a descriptor (all zero: the network gave none), there is nothing to compare.
         same = same[a.descriptors[same].any(axis=1) | b.descriptors[nearest[same]].any(axis=1)]
-        if len(same):
-            cosines = np.einsum("nd,nd->n", a.descriptors[same], b.descriptors[nearest[same]])
-            self._lower("smallest descriptor cosine", float(np.nan_to_num(cosines, nan=-1.0).min()))
-            self._means.setdefault("mean descriptor cosine", []).append(float(cosines.mean()))
+        self._cosines.append(np.einsum("nd,nd->n", a.descriptors[same], b.descriptors[nearest[same]]))
 
     def _add_refinement(self, reference: Outputs, candidate: Outputs, maxima: NDArray[np.int64]) -> None:
-        if self.decode.subpixel == "none" or not len(maxima):
+        if self.decode.subpixel == "none":
             return
         method = self.decode.subpixel
         expected, got = (refined_keypoints(heatmap_of(outputs), maxima, method) for outputs in (reference, candidate))
-        apart_px = np.hypot(*(expected - got).T)
-        self._raise("largest refinement error, px", float(apart_px.max()))
-        self._means.setdefault("mean refinement error, px", []).append(float(apart_px.mean()))
+        self._refinement_px.append(np.hypot(*(expected - got).T.astype(np.float64)))
 
-    def _ties(self, outputs: Outputs, features: Features) -> NDArray[np.bool_]:
-        """Which keypoints hang on rounding: near the threshold, or with a rival of nearly the same score close by."""
-        heatmap = heatmap_of(outputs)
-        radius = self.decode.nms_radius_px
-        padded = np.pad(heatmap, 2 * radius)
-        window = np.lib.stride_tricks.sliding_window_view(padded, (4 * radius + 1, 4 * radius + 1))
-        x, y = features.keypoints.astype(int).T.reshape(2, -1)
-        # Twice the radius: a rival may itself have been kept or lost by a tie with its own neighbour.
-        rivals = np.abs(window[y, x] / features.scores[:, None, None] - 1) <= self.tie
-        rivals[:, 2 * radius, 2 * radius] = False
-        near_threshold = np.abs(features.scores / max(self.decode.threshold, 1e-12) - 1) <= self.tie
-        return np.asarray(near_threshold | rivals.any(axis=(1, 2)), np.bool_)
+    def _keypoint_figures(self) -> dict[str, float]:
+        """What rounding leaves open of the keypoints, and what it does not explain."""
+        whole = ties = unexplained = 0
+        for certainty, (expected, got) in zip(self._scores.certainties(), self._places, strict=True):
+            certain = {tuple(place) for place in np.argwhere(certainty.kept).tolist()}
+            possible = {tuple(place) for place in np.argwhere(certainty.possible).tolist()}
+            whole += len(expected | got)
+            ties += len((expected | got) - certain)
+            unexplained += len(certain - got) + len(got - possible)
+        return {
+            "keypoints compared": float(self.keypoints),
+            "keypoints that hang on rounding": _share(ties, whole),
+            "keypoints that rounding does not explain": float(unexplained),
+        }
 
-    def _raise(self, name: str, value: float) -> None:
-        self._largest[name] = max(self._largest.get(name, 0.0), value)
+    def _descriptor_figures(self) -> dict[str, float]:
+        cosines = np.concatenate([np.zeros(0, np.float32), *self._cosines])
+        smallest = float(np.nan_to_num(cosines, nan=-1.0).min()) if len(cosines) else float("nan")
+        return {"mean descriptor cosine": _mean(cosines), "smallest descriptor cosine": smallest}
 
-    def _lower(self, name: str, value: float) -> None:
-        self._smallest[name] = min(self._smallest.get(name, np.inf), value)
+    def _match_figures(self) -> dict[str, float]:
+        """Matches in common, also without those that beat the next best partner by no more than rounding can turn."""
+        cosines = np.concatenate([np.zeros(0, np.float32), *self._cosines]).astype(np.float64)
+        chord = np.sqrt(np.maximum(2 - 2 * cosines, 0))  # the distance of two unit vectors
+        tie = MATCH_TIE * float(np.quantile(chord, USUAL_QUANTILE)) if len(chord) else 0.0
+        common = whole = missing = 0
+        for expected, got in self._matches:
+            common += len(expected.keys() & got.keys())
+            whole += max(len(expected), len(got))
+            missing += max(_missing(expected, got, tie), _missing(got, expected, tie))
+        return {
+            "matches in common": _share(common, whole),
+            "matches in common, ties aside": _share(max(whole - missing, 0), whole),
+        }
 
-    def _count(self, name: str, part: int, whole: int) -> None:
-        self._counts[name] = self._counts.get(name, np.zeros(2, np.int64)) + np.array([part, whole])
+
+def _missing(matches: Matched, others: Matched, tie: float) -> int:
+    """How many matches the others lack, those aside that won by less than ``tie``."""
+    return sum(pair not in others and margin > tie for pair, margin in matches.items())
+
+
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _places(features: Features) -> Places:
+    """(row, column) of each keypoint."""
+    return {(int(y), int(x)) for x, y in features.keypoints}
 
 
 def _nearest(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -167,6 +208,7 @@ def _nearest(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np
     return distances, nearest
 
 
+@one_blas_thread()
 def _matches(a: Features, b: Features) -> Matched:
     """The matches of two images as (x, y, x', y'), each with the margin by which it beat the next best partner.
 

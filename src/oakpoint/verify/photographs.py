@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import MissingExtraError
+from oakpoint.errors import ImageError, MissingExtraError
 from oakpoint.images.photographs import SCIKIT_IMAGE, photographs_in_wheels
 from oakpoint.images.reading import list_images, read_image
+
+_log = logging.getLogger(__name__)
 
 PHOTOGRAPHS = SCIKIT_IMAGE
 """Those in scikit-image's wheel: faces, fur, objects, a wall; nothing is downloaded."""
@@ -22,16 +25,36 @@ MAX_IMAGES = 32
 def load_photographs(folder: Path | None) -> dict[str, NDArray[np.uint8]]:
     """Images by name, uint8 (H, W) or (H, W, 3) BGR: those of a folder (maybe none), or the photographs above.
 
+    An image of a folder that cannot be read is left out, and logged.
+
     Raises:
-        ImageError: no such folder, or an image in it that cannot be read.
+        ImageError: no such folder, or images in it of which not one can be read.
         MissingExtraError: no folder was given and scikit-image is not installed.
     """
     if folder is not None:
-        return {name: read_image(folder / name) for name in list_images(folder)[:MAX_IMAGES]}
+        return _readable_images(folder)
     found = {name: path for name, path in photographs_in_wheels().items() if name in PHOTOGRAPHS}
     if not found:
-        raise MissingExtraError("scikit-image, whose photographs conversions are verified on,", "torch")
+        raise MissingExtraError(
+            "scikit-image, whose photographs conversions are verified on (or give --images DIR),", "torch"
+        )
     return {name: read_image(path) for name, path in found.items()}
+
+
+def _readable_images(folder: Path) -> dict[str, NDArray[np.uint8]]:
+    images: dict[str, NDArray[np.uint8]] = {}
+    first: ImageError | None = None
+    for name in list_images(folder):
+        if len(images) == MAX_IMAGES:
+            break
+        try:
+            images[name] = read_image(folder / name)
+        except ImageError as error:
+            first = first or error
+            _log.warning("left out: %s", error)
+    if first is not None and not images:
+        raise first
+    return images
 
 
 def second_view(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import FeaturesError, ImageError
+from oakpoint.errors import FeaturesError
 from oakpoint.features.types import Features, Matches
+from oakpoint.images.inputs import check_image
 
 Colour = tuple[int, int, int]
 """Blue, green, red, 0 to 255 each."""
@@ -195,10 +196,9 @@ def bgr_from_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A copy in blue, green, red, uint8 (H, W, 3), of a grey (H, W) or BGR (H, W, 3) image.
 
     Raises:
-        ImageError: another type or shape.
+        ImageError: another type or shape (``check_image``).
     """
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise ImageError(f"image: expected uint8 (H, W) or (H, W, 3), got {image.dtype} {image.shape}")
+    check_image(image)
     if image.ndim == 3:
         return np.array(image, order="C")
     return np.repeat(image[:, :, np.newaxis], 3, axis=2)

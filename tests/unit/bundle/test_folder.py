@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,25 +62,52 @@ def test_no_bundle(tmp_path: Path) -> None:
             open_bundle(path)
 
 
+def test_a_bundle_in_the_folder_or_around_the_file_is_named(bundle: Path) -> None:
+    with pytest.raises(
+        BundleError, match=rf"^{bundle.parent}: not a bundle .*; {bundle} is a bundle: give that folder"
+    ):
+        open_bundle(bundle.parent)
+    with pytest.raises(BundleError, match=rf"; the folder {bundle} is a bundle: give that"):
+        open_bundle(bundle / "manifest.json")
+    second = Path(shutil.copytree(bundle, bundle.parent / "second"))
+    with pytest.raises(BundleError, match=rf"; {min(bundle, second)} is a bundle, and 1 more there: give that folder"):
+        open_bundle(bundle.parent)
+
+
 def test_what_may_be_replaced(bundle: Path, tmp_path: Path) -> None:
     check_replaceable(tmp_path / "new")
     (tmp_path / "empty").mkdir()
     check_replaceable(tmp_path / "empty")
     check_replaceable(bundle)
+    (tmp_path / "link").symlink_to(bundle)
+    check_replaceable(tmp_path / "link")  # the link stays, and leads to the new bundle
 
 
 def test_nothing_of_anybodys_is_replaced(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to(bundle)
     (tmp_path / "dangling").symlink_to("nowhere")
-    for name in ("file", "link", "dangling"):
-        with pytest.raises(OutputError, match=f"{name}: expected a folder .* got a file or link"):
+    for name in ("file", "dangling"):
+        with pytest.raises(
+            OutputError, match=f"{name}: expected a folder for a bundle, got a file or a link to nothing"
+        ):
             check_replaceable(tmp_path / name)
-    with pytest.raises(OutputError, match="holds files and is not a bundle"):
+    with pytest.raises(OutputError, match=r"holds copy/\S+, and is not a bundle that oakpoint made"):
         check_replaceable(tmp_path)
     (bundle / "notes.txt").touch()
-    with pytest.raises(OutputError, match=r"notes\.txt is not part of the bundle there and would be lost"):
+    with pytest.raises(OutputError, match=r"notes\.txt is not part of a bundle there and would be lost"):
         check_replaceable(bundle)
+
+
+def test_what_comes_into_a_bundles_folder_meanwhile_is_not_lost(bundle: Path) -> None:
+    before = names_in(bundle)
+    with pytest.raises(OutputError, match=r"notes\.txt is not part"), writing_bundle(bundle):
+        (bundle / "notes.txt").touch()
+    assert names_in(bundle) == before | {"notes.txt"}
+
+
+def test_an_altered_bundle_is_replaced(bundle: Path) -> None:
+    (bundle / "model.onnx").write_bytes(b"altered")
+    check_replaceable(bundle)
 
 
 def test_a_bundle_is_replaced_only_when_the_new_one_is_whole(bundle: Path) -> None:

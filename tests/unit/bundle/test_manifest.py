@@ -124,7 +124,7 @@ def test_artifacts_by_kind() -> None:
     assert not MANIFEST.has("ir")
     with pytest.raises(BundleError, match=r"no blob \(no compiler\); it has onnx"):
         MANIFEST.artifact("blob")
-    with pytest.raises(BundleError, match=r"no ir \(it was converted without that stage\)"):
+    with pytest.raises(BundleError, match=r"no ir \(it was converted without that stage; convert again with --to ir\)"):
         MANIFEST.artifact("ir")
 
 

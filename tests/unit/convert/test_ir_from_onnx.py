@@ -15,10 +15,10 @@ SHAPE = (1, 1, 120, 160)
 def test_every_weight_is_there_rounded_once_to_fp16(small_onnx: Path, tmp_path: Path) -> None:
     tool = write_ir(small_onnx, tmp_path / "m.xml", input_shape=SHAPE)
     assert tool.startswith("openvino 20")
-    found = sorted(array.astype(np.float16).tobytes() for array in ir_constants(tmp_path / "m.xml"))
+    found = sorted(constant.values.astype(np.float16).tobytes() for constant in ir_constants(tmp_path / "m.xml"))
     expected = sorted(array.astype(np.float16).tobytes() for array in onnx_weights(small_onnx).values())
     assert found == expected
-    assert {array.dtype for array in ir_constants(tmp_path / "m.xml") if array.size > 100} == {np.dtype(np.float16)}
+    assert {c.values.dtype for c in ir_constants(tmp_path / "m.xml") if c.values.size > 100} == {np.dtype(np.float16)}
 
 
 def test_the_batch_is_the_one_asked_for(small_onnx: Path, tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import logging
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +68,13 @@ def test_a_network_that_cannot_be_exported(tmp_path: Path, capsys: pytest.Captur
 def test_an_image_too_large_for_the_memory(small_network: Any, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="no memory for an image of 8000000x8000000 px"):
         write_onnx(small_network.module, tmp_path / "m.onnx", size=(8_000_000, 8_000_000), **NAMES)
+
+
+def test_exports_side_by_side_leave_the_process_as_it_was(tmp_path: Path, small_network: Any) -> None:
+    before = sys.stdout, list(warnings.filters), logging.getLogger("torch.onnx").level
+    paths = [tmp_path / f"{number}.onnx" for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        for _ in pool.map(lambda path: write_onnx(small_network.module, path, size=(64, 64), **NAMES), paths):
+            pass
+    assert (sys.stdout, list(warnings.filters), logging.getLogger("torch.onnx").level) == before
+    assert len({path.read_bytes() for path in paths}) == 1

@@ -15,6 +15,8 @@ ASKED = [
         "torch>=2.6; extra == 'torch'",
         "scikit-image>=0.22; extra == 'torch'",
         "matplotlib>=3.8; extra == 'eval'",
+        "oakpoint[torch]; extra == 'train'",
+        "matplotlib>=3.8; extra == 'train'",
     )
 ]
 THERE = {"numpy": "2.0", "depthai": "3.12.0", "torch": "2.7.0+cpu", "scikit-image": "0.25", "matplotlib": "3.9"}
@@ -29,7 +31,7 @@ def examined(python: tuple[int, ...] = (3, 12, 1), **versions: str | None) -> di
 def test_all_that_is_asked_for_is_there() -> None:
     found = examined()
     assert {finding.state for finding in found.values()} == {"good"}
-    assert set(found) == {"Python", "oakpoint", "numpy", "extra torch", "extra oak", "extra eval"}
+    assert set(found) == {"Python", "oakpoint", "numpy", "extra torch", "extra oak", "extra eval", "extra train"}
     assert found["extra torch"].text.endswith("torch 2.7.0+cpu, scikit-image 0.25")
 
 

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
+from oakpoint.backends.registry import INPUT, OUTPUTS
+from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import FeaturesError, UsageError
 from oakpoint.evaluate.cache import FeatureCache, key_of
 from oakpoint.evaluate.candidates import open_candidate
@@ -92,6 +95,30 @@ def test_the_cache_gives_back_what_was_extracted(small_bundle, photographs, tmp_
     opened(f"{small_bundle}@subpixel=quadratic", other).features("x", prepared)
     opened(f"{small_bundle}@160x120", other).features("x", prepared)
     assert other.found == 0
+
+
+def test_the_cache_tells_models_apart_by_all_that_runs(photographs, tmp_path):
+    """Weights beside the ONNX; the ONNX file itself is the same."""
+    from oakpoint.networks.registry import load_network
+
+    prepared = P1.prepare(photographs["camera"])
+    for seed in (0, 1):
+        network = load_network("small_network:SmallNetwork", None, seed=seed)
+        write_onnx(network.module, tmp_path / "whole.onnx", size=(64, 64), input_name=INPUT, output_names=OUTPUTS)
+        (tmp_path / str(seed)).mkdir()
+        place = tmp_path / str(seed) / "m.onnx"
+        onnx.save(
+            onnx.load(tmp_path / "whole.onnx"), place, save_as_external_data=True, location="m.data", size_threshold=0
+        )
+    assert (tmp_path / "0" / "m.onnx").read_bytes() == (tmp_path / "1" / "m.onnx").read_bytes()
+    found = []
+    for place in ("0", "1", "0"):
+        cache = FeatureCache(tmp_path / "cache")
+        candidate = opened(str(tmp_path / place / "m.onnx"), cache)
+        found.append((cache, candidate.features("x", prepared).features.scores))
+        candidate.close()
+    assert [cache.found for cache, _ in found] == [0, 0, 1]
+    assert found[0][1].tolist() == found[2][1].tolist() != found[1][1].tolist()
 
 
 def test_a_damaged_cache_file_is_extracted_anew(photographs, tmp_path, caplog):

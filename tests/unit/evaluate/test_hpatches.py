@@ -48,7 +48,14 @@ def test_a_single_folder_with_one_pair(tmp_path):
         (lambda f: (f / "3.ppm").unlink(), "H_1_3 has no image 3"),
         (lambda f: (f / "H_1_2").write_text("1 0 0 0 1 0 0 0"), "expected nine finite numbers, got 8"),
         (lambda f: (f / "H_1_2").write_text("1 0 0 0 1 0 0 0 x"), "expected nine numbers"),
-        (lambda f: (f / "H_1_2").write_text("1 0 0 0 1 0 0 0 nan"), "finite"),
+        (
+            lambda f: (f / "H_1_2").write_text("1 0 0 0 1 0 0 0 nan"),
+            "expected nine finite numbers, got nan as number 9",
+        ),
+        (
+            lambda f: (f / "H_1_2").write_text("1 -inf 0 0 1 0 0 0 1"),
+            "expected nine finite numbers, got -inf as number 2",
+        ),
         (lambda f: (f / "H_1_2").write_text("1 0 0 2 0 0 0 0 1"), "inverted"),
         (lambda f: (f / "H_1_2").write_bytes(b"\xff\xfe\x00"), "expected nine numbers"),
         (lambda f: cv2.imwrite(str(f / "2.png"), IMAGE), "image 2 twice"),
@@ -71,6 +78,35 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
         read_dataset(tmp_path)
     (sequence(tmp_path / "bad") / "1.ppm").unlink()
     with pytest.raises(ImageError, match="bad: no image 1"):
+        read_dataset(tmp_path)
+
+
+def test_a_sequence_that_may_not_be_read_is_skipped(tmp_path, monkeypatch):
+    sequence(tmp_path / "good")
+    sequence(tmp_path / "closed")
+    iterdir = Path.iterdir
+
+    def refusing(self):
+        if self.name in closed:
+            raise PermissionError(13, "Permission denied", str(self))
+        return iterdir(self)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    closed = {"closed"}
+    dataset = read_dataset(tmp_path)
+    assert [s.name for s in dataset.sequences] == ["good"]
+    assert "Permission denied" in dataset.skipped[0].reason
+    closed.add(tmp_path.name)
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_dataset(tmp_path)
+
+
+def test_a_folder_above_the_dataset_names_it(tmp_path):
+    sequence(tmp_path / "release" / "v_a")
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(
+        ImageError, match=rf"no usable sequence, but {tmp_path}/release has some; .*--dataset {tmp_path}/"
+    ):
         read_dataset(tmp_path)
 
 

@@ -48,6 +48,12 @@ def test_pairs_without_a_value_are_left_out():
         assert nothing.pairs == 0
 
 
+def test_rows_of_which_nothing_is_known_have_no_figure():
+    rows = np.array([[1.0, np.nan, 3.0], [np.nan] * 3, [5.0, 6.0, 10.0]])
+    np.testing.assert_array_equal(MEAN.of_rows(rows), [2.0, np.nan, 7.0])
+    np.testing.assert_array_equal(MEDIAN.of_rows(rows), [2.0, np.nan, 6.0])
+
+
 def test_one_pair_says_nothing_of_spread():
     found = estimate(MEAN, np.array([4.0]), seed=0)
     assert found.value == 4.0

@@ -122,7 +122,7 @@ def test_the_tensor_of_an_image_that_fits_is_no_view_of_it():
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((8, 8), np.float32), r"expected uint8, 0 to 255, got float32 \(8, 8\); multiply by 255"),
+        (np.zeros((8, 8), np.float32), r"expected uint8, 0 to 255, got float32 \(8, 8\); \(image \* 255\)"),
         (np.zeros((8, 8), np.uint16), "got uint16"),
         (np.zeros((8, 8), bool), "got bool"),
         (np.zeros((8, 8, 4), np.uint8), r"got \(8, 8, 4\)"),
@@ -130,8 +130,8 @@ def test_the_tensor_of_an_image_that_fits_is_no_view_of_it():
         (np.zeros((1, 8, 8, 3), np.uint8), r"got \(1, 8, 8, 3\)"),
         (np.zeros(8, np.uint8), r"got \(8,\)"),
         (np.zeros((0, 8), np.uint8), r"at least one pixel, got \(0, 8\)"),
-        ([[1, 2]], "got list"),
-        (None, "got NoneType"),
+        ([[1, 2]], "got a list of 1"),
+        (None, "got None"),
     ],
 )
 def test_what_is_no_image_is_named(image, message):

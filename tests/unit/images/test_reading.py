@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from oakpoint.errors import ImageError
-from oakpoint.images.reading import IMAGE_SUFFIXES, MAX_PIXELS, list_images, read_image
+from oakpoint.images.reading import IMAGE_SUFFIXES, MAX_PIXELS, find_images, list_images, read_image
 
 COLOUR = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 
@@ -60,11 +61,23 @@ def test_of_16_bits_the_high_byte_is_kept_as_by_cv2_imread(tmp_path, shape, suff
     assert difference.max() <= (suffix == ".tiff")  # of TIFF in colour libtiff makes 8 bits, and rounds
 
 
-def test_a_nearly_black_16_bit_image_is_warned_of(tmp_path, caplog):
-    path = write(tmp_path / "thermal.png", np.full((4, 4), 900, np.uint16))
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_a_thermal_image_is_scaled_to_its_range_and_the_log_says_so(tmp_path, caplog, suffix):
+    counts = np.linspace(7012, 8411, 64 * 64).reshape(64, 64).astype(np.uint16)
+    path = write(tmp_path / f"thermal{suffix}", counts, suffix)
     with caplog.at_level(logging.WARNING):
-        assert read_image(path).max() == 3
-    assert "brightest value is 900" in caplog.text
+        image = read_image(path)
+    assert image.dtype == np.uint8
+    assert (image.min(), image.max()) == (0, 255)
+    low, high = np.sort(counts, axis=None)[[4, -5]]  # 0.1 % of 4,096 values at each end
+    assert caplog.messages == [f"{path}: 16 bit, values {low} to {high} scaled to 0–255"]
+
+
+def test_ordinary_images_are_read_without_a_word(tmp_path, caplog):
+    narrow = np.full((8, 8), 30, np.uint8)
+    assert np.array_equal(read_image(write(tmp_path / "a.png", narrow)), narrow)
+    read_image(write(tmp_path / "b.png", np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)))
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
@@ -75,6 +88,45 @@ def test_exif_orientation_is_not_applied(tmp_path, orientation):
     turned = cv2.imread(str(path), cv2.IMREAD_COLOR)
     assert turned.shape[:2] == ((8, 6) if orientation in (6, 8) else (6, 8))  # the tag is really there
     assert np.array_equal(read_image(path), cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
+
+
+TURNED = {
+    1: COLOUR,
+    2: COLOUR[:, ::-1],
+    3: COLOUR[::-1, ::-1],
+    4: COLOUR[::-1],
+    5: COLOUR.transpose(1, 0, 2),
+    6: np.rot90(COLOUR, -1),
+    7: COLOUR[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90(COLOUR),
+}
+"""How a stored picture looks upright. Source: Exif 3.0, table 6, tag 274: which side row 0 and column 0 stand for."""
+
+
+@pytest.mark.parametrize("orientation", sorted(TURNED))
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tiff"])
+def test_upright_is_what_other_programs_show(tmp_path, suffix, orientation):
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow, to write orientations of every format")
+    path = tmp_path / f"a{suffix}"
+    large = np.repeat(np.repeat(COLOUR, 8, axis=0), 8, axis=1)
+    exif = image.Exif()
+    exif[0x0112] = orientation
+    options = {"exif": exif, "quality": 100} if suffix != ".tiff" else {"tiffinfo": {0x0112: orientation}}
+    image.fromarray(large[:, :, ::-1]).save(path, **options)
+    upright = read_image(path, upright=True)
+    expected = np.repeat(np.repeat(TURNED[orientation], 8, axis=0), 8, axis=1)
+    assert upright.shape == expected.shape
+    assert np.abs(upright.astype(int) - expected).mean() < 5  # of JPEG, WebP and AVIF; a wrong turn is 30 and more
+    assert upright.flags.c_contiguous
+    if suffix != ".tiff":  # of which OpenCV applies the orientation always
+        assert read_image(path).shape == large.shape
+
+
+def test_upright_changes_nothing_else(tmp_path):
+    rgba = np.dstack([COLOUR, np.zeros((6, 8, 1), np.uint8)])
+    for name, image in (("alpha", rgba), ("grey", COLOUR[..., 0]), ("wide", COLOUR[..., 0].astype(np.uint16) * 257)):
+        path = write(tmp_path / f"{name}.png", image)
+        assert np.array_equal(read_image(path, upright=True), read_image(path))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tiff", ".jp2"])
@@ -106,9 +158,14 @@ def test_what_is_not_a_file(tmp_path):
         read_image("/dev/null")
 
 
-def test_floating_point_images_are_refused(tmp_path):
+def test_floating_point_from_0_to_1_is_read_as_grey_levels(tmp_path):
     path = write(tmp_path / "a.tiff", COLOUR.astype(np.float32) / 255, ".tiff")
-    with pytest.raises(ImageError, match="got float32; convert it"):
+    assert np.array_equal(read_image(path), COLOUR)
+
+
+def test_an_image_without_one_finite_value_is_refused(tmp_path):
+    path = write(tmp_path / "a.tiff", np.full((8, 8), np.nan, np.float32), ".tiff")
+    with pytest.raises(ImageError, match=r"a\.tiff: expected pixels, got float32 without one finite value"):
         read_image(path)
 
 
@@ -137,6 +194,46 @@ def test_links_to_folders_are_not_followed(tmp_path):
     write(tmp_path / "set" / "a.png", COLOUR)
     (tmp_path / "set" / "loop").symlink_to(tmp_path / "set")
     assert list_images(tmp_path / "set", recursive=True) == ("a.png",)
+
+
+def test_what_only_looks_like_an_image_is_listed_and_said_when_it_is_read(tmp_path):
+    write(tmp_path / "a.png", COLOUR)
+    (tmp_path / "link.png").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.png")
+    assert list_images(tmp_path) == ("a.png", "link.png", "pipe.png")
+    for name, reason in (("link.png", "a link that leads nowhere"), ("pipe.png", "not a regular file")):
+        with pytest.raises(ImageError, match=reason):
+            read_image(tmp_path / name)
+
+
+def test_a_subfolder_that_cannot_be_read(tmp_path, monkeypatch):
+    write(tmp_path / "a.png", COLOUR)
+    write(tmp_path / "closed" / "b.png", COLOUR)
+    scandir = os.scandir
+
+    def refusing(place):
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = find_images(tmp_path, recursive=True)
+    assert found.names == ("a.png",)
+    assert found.unreadable == {"closed": "this folder cannot be read (Permission denied)"}
+    assert list_images(tmp_path) == ("a.png",)
+    with pytest.raises(ImageError, match=r"closed: this folder cannot be read"):
+        list_images(tmp_path, recursive=True)
+    with pytest.raises(ImageError, match=r"closed: this folder cannot be read"):
+        find_images(tmp_path / "closed")
+
+
+def test_a_file_in_a_folder_that_may_not_be_entered(tmp_path, monkeypatch):
+    def refuse(self, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(ImageError, match=r"a.png: cannot be read \(Permission denied\)"):
+        read_image(tmp_path / "a.png")
 
 
 def test_a_folder_that_is_none(tmp_path):

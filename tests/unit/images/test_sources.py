@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -12,7 +15,8 @@ import numpy as np
 import pytest
 
 from oakpoint.errors import ImageError, UsageError
-from oakpoint.images.sources import CONTAINERS, Source, Unreadable, open_folder, open_source, open_video
+from oakpoint.images.opencv import CONTAINERS
+from oakpoint.images.sources import Source, Unreadable, open_folder, open_source, open_video
 
 GREY = np.full((24, 32), 90, np.uint8)
 
@@ -51,6 +55,21 @@ def test_a_folder_gives_its_images_in_order(tmp_path):
         assert [frame.name for frame in source] == ["9.png", "10.png", "deep/1.png"]
 
 
+def test_images_upright(tmp_path):
+    """A PNG with an eXIf chunk that says: row 0 is the picture's right side."""
+    png = cv2.imencode(".png", np.arange(24 * 32, dtype=np.uint8).reshape(24, 32))[1].tobytes()
+    exif = b"MM\x00\x2a" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
+    (tmp_path / "a.png").write_bytes(png[:33] + chunk + png[33:])
+    for place in (tmp_path, tmp_path / "a.png"):
+        (stored,) = open_source(str(place))
+        (upright,) = open_source(str(place), upright=True)
+        assert stored.image.shape == (24, 32)
+        assert np.array_equal(upright.image, np.rot90(stored.image, -1))
+    with pytest.raises(UsageError, match="upright: counts for image files, not for a webcam"):
+        open_source("0", upright=True)
+
+
 def test_an_unreadable_image_is_listed_and_the_rest_goes_on(tmp_path, caplog):
     for name in ("1.png", "3.png"):
         write_image(tmp_path / name)
@@ -77,6 +96,16 @@ def test_a_folder_without_images(tmp_path):
         open_source(str(tmp_path))
 
 
+def test_a_folder_above_the_images_names_it(tmp_path):
+    for name in ("1.png", "2.png"):
+        write_image(tmp_path / "a" / "b" / name)
+    with pytest.raises(
+        ImageError, match=rf"^{tmp_path}: no image in this folder itself, but {tmp_path}/a/b has 2; give"
+    ):
+        open_source(str(tmp_path))
+    assert open_source(str(tmp_path), recursive=True).length == 2
+
+
 @pytest.mark.parametrize(
     ("name", "fourcc"), [("a.mp4", "mp4v"), ("a.avi", "MJPG"), ("a.mkv", "mp4v"), ("größe 画 %d.mov", "mp4v")]
 )
@@ -86,7 +115,8 @@ def test_a_video_gives_its_frames_with_their_times(tmp_path, name, fourcc):
         frames = list(source)
     assert source.kind == "video"
     assert source.fps == pytest.approx(20, abs=0.01)
-    assert source.length == len(frames) == 12
+    assert len(frames) == source.length_estimate == 12
+    assert source.length == (None if name.endswith("mkv") else 12)  # Matroska does not count its frames
     assert [frame.index for frame in frames] == list(range(12))
     assert frames[3].name == f"{path.stem}-000003"
     assert [frame.time_s for frame in frames] == pytest.approx([k / 20 for k in range(12)], abs=2e-3)
@@ -110,13 +140,70 @@ def test_a_video_cut_short_ends_at_its_last_frame_with_a_warning(tmp_path, caplo
     with open_video(path) as source, caplog.at_level(logging.WARNING):
         frames = list(source)
     assert 2 <= len(frames) < 12
-    assert f"ended after {len(frames)} of the 12 frames" in caplog.text
+    assert source.length is None
+    lost = len(data) - path.stat().st_size
+    assert f"ended after {len(frames)} of the 12 frames that its header announces; {lost - 1:,} bytes" in caplog.text
+
+
+def with_duration(matroska: bytes, factor: float) -> bytes:
+    """Let a Matroska file say that it is ``factor`` times as long. Source: RFC 9559, 5.1.2.10 (0x4489, a float)."""
+    place = matroska.index(b"\x44\x89\x88") + 3
+    (duration,) = struct.unpack(">d", matroska[place : place + 8])
+    return matroska[:place] + struct.pack(">d", factor * duration) + matroska[place + 8 :]
+
+
+def test_an_estimate_of_the_number_of_frames_is_no_count(tmp_path, caplog):
+    """As of a variable rate: the duration times the rate is not how many frames there are."""
+    path = write_video(tmp_path / "a.mkv")
+    path.write_bytes(with_duration(path.read_bytes(), 3))
+    with open_video(path) as source, caplog.at_level(logging.WARNING):
+        assert len(list(source)) == 12
+    assert (source.length, source.length_estimate) == (None, 36)
+    assert caplog.messages == []
+
+
+def test_frames_that_an_edit_list_hides_are_not_missed(tmp_path, caplog):
+    """As ``ffmpeg -ss … -c copy`` writes: the index lists frames that are not shown."""
+    path = write_video(tmp_path / "a.mp4")
+    content = path.read_bytes()
+    place = content.index(b"elst") + 12
+    half = int.from_bytes(content[place : place + 4], "big") // 2
+    path.write_bytes(content[:place] + half.to_bytes(4, "big") + content[place + 4 :])
+    with open_video(path) as source, caplog.at_level(logging.WARNING):
+        assert len(list(source)) < 12
+    assert source.length is None
+    assert caplog.messages == []
+
+
+def test_a_matroska_file_cut_short_says_so(tmp_path, caplog):
+    path = write_video(tmp_path / "a.mkv")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    with open_video(path) as source, caplog.at_level(logging.WARNING):
+        frames = list(source)
+    assert len(frames) < 12
+    assert [f"ended after {len(frames)} frames; " in message for message in caplog.messages] == [True]
+
+
+AV1 = base64.b64decode(
+    "REtJRgAAIABBVjAxQAAwABkAAAABAAAAAQAAAAAAAAAbAAAAAAAAAAAAAAASAAoKAAAAAq/3n18wCDILEADkAAACwAAACGA="
+)
+"""One grey frame: ffmpeg -f lavfi -i color=gray:s=64x48 -frames:v 1 -c:v libaom-av1 -crf 50 a.ivf"""
+
+
+def test_a_codec_that_cannot_be_decoded_is_named_with_the_way_out(tmp_path):
+    path = tmp_path / "my clip.ivf"
+    path.write_bytes(AV1)
+    if cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).read()[0]:
+        pytest.skip("this OpenCV decodes AV1")
+    with pytest.raises(ImageError, match=r"its codec, AV1; try  ffmpeg -i '.*my clip\.ivf' -c:v libx264 "):
+        open_video(path)
 
 
 def test_a_video_without_its_index_is_an_error(tmp_path):
     path = write_video(tmp_path / "a.mp4")
     path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(ImageError, match="no frame of it can be decoded"):
+    with pytest.raises(ImageError, match=r"no frame of it can be decoded; [0-9,]+ bytes of the file are missing"):
         open_video(path)
 
 

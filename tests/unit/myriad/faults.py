@@ -77,3 +77,10 @@ FAULTS = {
     "missing ReLU": drop_relu,
     "flipped weight bit": flip_weight_bit,
 }
+
+
+def flip_constant_bit(data: bytes, place: int, bit: int) -> bytes:
+    """One bit of an FP16 constant, whose first byte is at ``place`` in the constant section; bit 0 is the lowest."""
+    changed = bytearray(data)
+    changed[Blob.from_bytes(data).header.constant_section + place + bit // 8] ^= 1 << bit % 8
+    return bytes(changed)

@@ -112,7 +112,7 @@ def test_loading_again_wants_the_same_weights(small_weights: Path, tmp_path: Pat
     state = network.module.state_dict()
     torch.save({key: value * 2 for key, value in state.items()}, tmp_path / "other.pth")
     with pytest.raises(
-        WeightsError, match=f"other.pth: expected the bundle's weights .sha256 {network.weights.sha256}"
+        WeightsError, match=f"other.pth: expected the bundle's weights .small.pth, sha256 {network.weights.sha256}"
     ):
         reload_network(name, network.weights, tmp_path / "other.pth")
     with pytest.raises(UsageError, match="weights are needed"):

@@ -5,20 +5,18 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from torch import nn
 
 from oakpoint.errors import WeightsError
-from oakpoint.networks.weights import (
-    KNOWN_WEIGHTS,
-    fingerprint,
-    initialise_randomly,
-    load_into,
-    read_state,
-    record_of,
-)
+from oakpoint.networks.licences import record_of
+from oakpoint.networks.registry import LoadedNetwork
+from oakpoint.networks.superpoint import SuperPoint
+from oakpoint.networks.weights import initialise_randomly, load_into, read_state
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -43,7 +41,23 @@ def loaded(path: Path) -> nn.Module:
     return module
 
 
-@pytest.mark.parametrize("nested", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s}])
+@pytest.mark.parametrize(
+    "nested",
+    [
+        lambda s: s,
+        lambda s: {"state_dict": s, "epoch": 3},
+        lambda s: {"model": s},
+        lambda s: {"model_state_dict": s, "optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 1e-3}]}},
+        lambda s: {"loss": torch.tensor(0.3), "net": s},
+        lambda s: {"epoch": 3, "params": s, "state": {0: {"exp_avg": torch.zeros(2)}}},
+        lambda s: {"state_dict": s, "model": None},
+        lambda s: {"model": s, "model_ema": {name: 2 * tensor for name, tensor in s.items()}},
+        lambda s: {"checkpoint": {"model": s}},
+        lambda s: {"ours": s},
+        lambda s: {name: nn.Parameter(tensor) for name, tensor in s.items()},
+        lambda s: {name: tensor.double() for name, tensor in s.items()},
+    ],
+)
 def test_a_state_dict_loads_bare_or_within_a_checkpoint(tmp_path: Path, nested: Callable[[object], object]) -> None:
     path = saved(tmp_path / "w.pth", nested(network().state_dict()))
     assert equal(loaded(path), network())
@@ -101,7 +115,7 @@ def test_a_whole_module_is_refused(tmp_path: Path) -> None:
             lambda s: s.update({"0.weight": torch.zeros(4, 3, 3, 1)}),
             r"tensor '0.weight': expected shape \(4, 1, 3, 3\), got \(4, 3, 3, 1\)",
         ),
-        (lambda s: s.update(other=torch.zeros(1)), r"tensor 'other' does not belong to Sequential \(1 such\)"),
+        (lambda s: s.update(other=torch.zeros(1)), "tensor 'other' does not belong to Sequential, which has 4 tensors"),
         (lambda s: s["0.bias"].__setitem__(2, float("nan")), "0.bias: holds values that are not finite"),
         (lambda s: s["0.bias"].__setitem__(2, float("inf")), "0.bias: holds values that are not finite"),
         (lambda s: s.update({"0.bias": [1.0]}), "0.bias: expected a tensor, got list"),
@@ -125,6 +139,97 @@ def test_a_wrong_tensor_is_named_with_what_was_expected_and_got(
         loaded(path)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "net.", "model.backbone."])
+@pytest.mark.parametrize("safe", [True, False])
+def test_a_prefix_of_all_names_is_left_out_with_a_note(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, prefix: str, safe: bool
+) -> None:
+    state = {prefix + name: tensor for name, tensor in network().state_dict().items()}
+    path = tmp_path / ("w.safetensors" if safe else "w.pth")
+    safetensors.torch.save_file(state, path) if safe else torch.save(state, path)
+    assert equal(loaded(path), network())
+    assert f"{path}: tensors taken under the network's own names: {prefix}0." in caplog.text
+
+
+def test_a_class_around_the_network_takes_its_weights(tmp_path: Path) -> None:
+    wrapped = nn.ModuleDict({"net": network(1)})
+    path = saved(tmp_path / "w.pth", network().state_dict())
+    load_into(wrapped, read_state(path), path)
+    assert equal(wrapped["net"], network())
+
+
+def test_names_alike_on_both_sides_say_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    loaded(saved(tmp_path / "w.pth", network().state_dict()))
+    assert not caplog.text
+
+
+def test_as_many_tensors_of_other_names_are_named(tmp_path: Path) -> None:
+    state = {f"a{number}.b": tensor for number, tensor in enumerate(network().state_dict().values())}
+    with pytest.raises(
+        WeightsError,
+        match=r"tensors '0.bias', '0.weight', '2.bias' and 1 more are missing: expected 4 tensors of Sequential, "
+        r"got 4, of which tensors 'a0.b', 'a1.b', 'a2.b' and 1 more do not belong",
+    ):
+        loaded(saved(tmp_path / "w.pth", state))
+
+
+def test_transformers_names_of_superpoint(tmp_path: Path, random_superpoint: LoadedNetwork) -> None:
+    state = random_superpoint.module.state_dict()
+    theirs = {other: state[own] for other, own in SuperPoint.other_names.items()}
+    assert len(theirs) == len(state) == 24
+    path, module = saved(tmp_path / "pytorch_model.bin", theirs), SuperPoint()
+    load_into(module, read_state(path), path)
+    assert equal(module, random_superpoint.module)
+
+
+def written(path: Path, kind: str) -> Path:
+    state = network().state_dict()
+    arrays = {name: tensor.numpy() for name, tensor in state.items()}
+    if kind == "TorchScript":
+        torch.jit.trace(network(), torch.zeros(1, 1, 8, 8)).save(path)
+    elif kind == "exported":
+        torch.export.save(torch.export.export(network(), (torch.zeros(1, 1, 8, 8),)), path)
+    elif kind == "npz":
+        np.savez(path, **arrays)
+        path.with_name(path.name + ".npz").rename(path)
+    elif kind == "HDF5":
+        h5py.File(path, "w").close()
+    elif kind in ("pointer", "page"):
+        path.write_text({"pointer": "version https://git-lfs.github.com/spec/v1\n", "page": "\n<!DOCTYPE html>"}[kind])
+    else:
+        torch.save({"list": [state], "NumPy": arrays, "module": network(), "two": {"a": state, "b": state}}[kind], path)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("TorchScript", r"a TorchScript archive.*torch.save\(torch.jit.load\('w.bin'\).state_dict\(\)"),
+        ("exported", r"a program exported by torch.export.*torch.save\(model.state_dict\(\)"),
+        ("npz", "NumPy arrays .*torch.from_numpy"),
+        ("HDF5", "expected a weights file, got an HDF5 file"),
+        ("pointer", "expected a weights file, got a pointer of Git LFS .* git lfs pull"),
+        ("page", "expected a weights file, got a web page; download the file itself"),
+        ("list", r"expected a state dict .* got list of 1; .* weights_only=True\)\[0\]"),
+        ("NumPy", "holds NumPy's arrays or numbers .* was not loaded. Save tensors alone: .*torch.as_tensor"),
+        ("module", r"holds torch\.nn\.\S+Sequential.* A whole object was saved.*torch\.save\(model\.state_dict"),
+        ("two", r"holds several state dicts \(a, b\); save the network's alone: .*\['a'\]"),
+    ],
+)
+def test_what_is_no_state_dict_is_called_by_its_name(tmp_path: Path, kind: str, message: str) -> None:
+    path = written(tmp_path / "w.bin", kind)
+    with pytest.raises(WeightsError, match=f"^{path}: {message}") as caught:
+        read_state(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_safetensors_under_another_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    safetensors.torch.save_file(network().state_dict(), path)
+    assert equal(loaded(path), network())
+
+
 @pytest.mark.parametrize("content", [None, 3, [torch.zeros(2)], torch.zeros(2)])
 def test_something_else_than_a_state_dict(tmp_path: Path, content: object) -> None:
     path = saved(tmp_path / "w.pth", content)
@@ -146,8 +251,8 @@ def test_a_foreign_file(tmp_path: Path, suffix: str, content: bytes) -> None:
 
 
 def test_a_folder_or_nothing(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "missing.pth"):
-        with pytest.raises(WeightsError, match=f"^{path}: no such weights file"):
+    for path, what in ((tmp_path, "a folder; expected a weights file"), (tmp_path / "a.pth", "no such weights file")):
+        with pytest.raises(WeightsError, match=f"^{path}: {what}"):
             read_state(path)
 
 
@@ -170,33 +275,6 @@ def test_a_record_of_unknown_weights(tmp_path: Path) -> None:
     path = saved(tmp_path / "mine.pth", network().state_dict())
     record = record_of(path, read_state(path))
     assert (record.file, record.name, record.licence, record.trained) == ("mine.pth", "unknown", "unknown", True)
-
-
-@pytest.mark.shared
-@pytest.mark.parametrize("copy", ["as it is", "fp16", "safetensors", "scaled"])
-def test_the_official_weights_are_recognised(superpoint_weights: Path, tmp_path: Path, copy: str) -> None:
-    path = superpoint_weights
-    state = read_state(path)
-    if copy == "fp16":
-        path = saved(tmp_path / "half.pth", {name: tensor.half() for name, tensor in state.items()})
-    elif copy == "safetensors":
-        path = tmp_path / "w.safetensors"
-        safetensors.torch.save_file(state, path)
-    elif copy == "scaled":
-        path = saved(tmp_path / "scaled.pth", state | {"conv1a.weight": state["conv1a.weight"] / 255})
-    record = record_of(path, read_state(path))
-    assert record.name == "SuperPoint v1 (official)"
-    assert "non-commercial" in record.licence
-    assert record.origin == KNOWN_WEIGHTS[0].origin
-
-
-@pytest.mark.shared
-def test_weights_changed_a_little_are_not_the_official_ones(superpoint_weights: Path, tmp_path: Path) -> None:
-    state = read_state(superpoint_weights)
-    largest = max(sorted(state), key=lambda name: state[name].numel())
-    state[largest] = state[largest] * 1.01
-    assert record_of(saved(tmp_path / "w.pth", state), state).name == "unknown"
-    assert fingerprint(state) != KNOWN_WEIGHTS[0].fingerprint
 
 
 def test_a_random_initialisation_follows_from_its_seed() -> None:

@@ -18,7 +18,8 @@ from small_network import SmallNetwork
 from two_processes import OPTIONS, in_process, trained
 
 from oakpoint.errors import TrainingError, UsageError
-from oakpoint.training.processes import Place, process_count, run_in_processes
+from oakpoint.threads import cores
+from oakpoint.training.processes import Place, join_processes, process_count, run_in_processes
 from oakpoint.training.views import ViewPairs
 
 BAD_STEP = 2
@@ -117,6 +118,17 @@ def test_the_others_end_with_a_first_process_that_is_killed(tmp_path: Path) -> N
     first.kill()
     first.wait()
     until(lambda: not Path("/proc", pid.read_text(), "fd").is_dir())
+
+
+def test_the_number_of_torchs_threads_is_the_users_again() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(cores() + 1)
+        with join_processes("cpu", None):
+            assert torch.get_num_threads() == cores()
+        assert torch.get_num_threads() == cores() + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def until(reached: Callable[[], bool]) -> None:

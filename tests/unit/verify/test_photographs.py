@@ -33,6 +33,13 @@ def test_a_folder_that_is_not_there_or_has_a_broken_image(tmp_path: Path) -> Non
         load_photographs(tmp_path)
 
 
+def test_a_broken_image_among_others_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "broken.png").write_text("x")
+    cv2.imwrite(str(tmp_path / "good.png"), np.zeros((8, 8), np.uint8))
+    assert list(load_photographs(tmp_path)) == ["good.png"]
+    assert "broken.png: not an image" in caplog.text
+
+
 def test_the_second_view_is_turned_about_the_middle(photographs: dict[str, Any]) -> None:
     image = photographs["camera"]
     view = second_view(image)

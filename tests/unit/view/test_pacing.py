@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
+import cv2
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from oakpoint.oak.live import STALL_S
 from oakpoint.view.pacing import LONGEST_PAUSE_S, PacedWriter
+from oakpoint.view.recording import open_recording
 
 
 def written(times_s: list[float], fps: float) -> list[int]:
+    """Which frame stands at each place of the recording."""
     numbers: list[int] = []
-    writer = PacedWriter(lambda picture: numbers.append(int(picture[0])), fps=fps)
+    writer = PacedWriter(lambda picture: numbers.append(int(picture[0])), lambda: numbers.append(numbers[-1]), fps=fps)
     for number, time_s in enumerate(times_s):
-        writer.add(lambda number=number: np.array([number], np.uint8), time_s)
+        writer.add(lambda number=number: np.array([number]), time_s)  # type: ignore[misc]
     return numbers
 
 
@@ -29,17 +39,82 @@ def test_frames_that_come_too_soon_are_left_out_and_undrawn() -> None:
         drawn.append(number)
         return np.array([number], np.uint8)
 
-    writer = PacedWriter(lambda picture: None, fps=10)
+    writer = PacedWriter(lambda picture: None, lambda: None, fps=10)
     for number in range(11):
-        writer.add(lambda number=number: picture(number), number * 0.05)
+        writer.add(lambda number=number: picture(number), number * 0.05)  # type: ignore[misc]
     assert len(drawn) == 6
 
 
-def test_uneven_times_add_up() -> None:
-    rng = np.random.default_rng(0)
-    times = np.cumsum(rng.uniform(0.01, 0.2, 200))
-    assert abs(len(written(times.tolist(), 30)) - (times[-1] - times[0]) * 30) <= 1
+@given(
+    st.lists(st.floats(0.0, LONGEST_PAUSE_S), min_size=1, max_size=200),
+    st.floats(1.0, 120.0),
+    st.floats(-1e6, 1e6),
+)
+def test_every_place_shows_the_frame_of_its_time(gaps_s: list[float], fps: float, start_s: float) -> None:
+    times_s = (start_s + np.concatenate([[0.0], np.cumsum(gaps_s)])).tolist()
+    shown = written(times_s, fps)
+    last = (times_s[-1] - times_s[0]) * fps
+    assert abs(len(shown) - 1 - last) <= 0.5 + 1e-6 * len(times_s)
+    assert shown == sorted(shown)
+    for place, number in enumerate(shown):
+        place_s = times_s[0] + place / fps
+        slack_s = 0.5 / fps + 1e-6
+        assert times_s[number] <= place_s + slack_s, "it had come by then"
+        later = next((time_s for time_s in times_s[number + 1 :] if time_s > times_s[number]), math.inf)
+        assert later >= place_s - slack_s, "and was the latest"
 
 
-def test_a_pause_does_not_fill_the_recording() -> None:
-    assert len(written([0, 1000], 10)) <= LONGEST_PAUSE_S * 10 + 1
+def test_a_stall_of_a_camera_that_is_still_there_is_kept_whole() -> None:
+    assert LONGEST_PAUSE_S > STALL_S
+    assert len(written([0, STALL_S, STALL_S + 0.1], 10)) == 152
+
+
+def test_a_longer_pause_does_not_fill_the_recording_and_is_told() -> None:
+    shown: list[int] = []
+    writer = PacedWriter(lambda picture: shown.append(0), lambda: shown.append(1), fps=10)
+    for time_s in (0.0, 1000.0, 1000.1):
+        writer.add(lambda: np.zeros(1, np.uint8), time_s)
+    assert len(shown) == LONGEST_PAUSE_S * 10 + 2
+    assert writer.cut_s == pytest.approx(1000 - LONGEST_PAUSE_S)
+
+
+def test_a_clock_that_goes_back_is_no_pause() -> None:
+    assert written([5.0, 4.0, 5.0], 10)[-1] == 2
+
+
+def seconds_of(path: Path) -> float:
+    if path.suffix == ".gif":
+        found, animation = cv2.imreadanimation(str(path))
+        assert found
+        return float(sum(animation.durations)) / 1000
+    capture = cv2.VideoCapture(str(path))
+    frames = 0
+    while capture.read()[0]:
+        frames += 1
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    return frames / fps
+
+
+RNG = np.random.default_rng(0)
+CAMERAS = {
+    "5 fps": np.arange(20) / 5,
+    "as announced": np.arange(90) / 30,
+    "faster than announced": np.arange(300) / 100,
+    "uneven": np.cumsum(RNG.uniform(0.005, 0.4, 40)),
+    "stalls": np.cumsum([0, 0.03, 4.0, 0.03, 0.03, 2.5, 0.03]),
+}
+
+
+@pytest.mark.parametrize("times_s", CAMERAS.values(), ids=CAMERAS.keys())
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
+@pytest.mark.parametrize("fps", [30.0, 60.0])
+def test_a_file_lasts_as_long_as_the_camera_took(
+    tmp_path: Path, times_s: NDArray[np.float64], name: str, fps: float
+) -> None:
+    with open_recording(tmp_path / name, fps=fps) as recording:
+        writer = PacedWriter(recording.write, recording.repeat, fps=fps)
+        for number, time_s in enumerate(times_s.tolist()):
+            writer.add(lambda number=number: np.full((16, 16, 3), number % 250, np.uint8), time_s)  # type: ignore[misc]
+    took_s = times_s[-1] - times_s[0] + 1 / fps  # the last frame stands for one place
+    assert seconds_of(tmp_path / name) == pytest.approx(took_s, abs=1 / fps + (0.02 if name == "a.gif" else 0.0))

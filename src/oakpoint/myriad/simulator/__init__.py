@@ -6,6 +6,7 @@ FP16 rounding with sums taken as FP32. What it does not show: the chip's own bit
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -22,6 +23,7 @@ from oakpoint.myriad.simulator.prepare import prepare
 from oakpoint.myriad.simulator.step import Step
 from oakpoint.myriad.simulator.workers import Workers, default_threads
 from oakpoint.myriad.tensors import Buffer, IoTensor
+from oakpoint.threads import one_blas_thread
 
 __all__ = ["Simulator"]
 
@@ -29,7 +31,8 @@ __all__ = ["Simulator"]
 class Simulator:
     """Runs a blob. Preparing takes a fraction of a second, once; a run keeps nothing of the one before it.
 
-    One simulator serves one thread at a time. The outputs do not depend on the number of threads it works with.
+    It may be called from several threads, whose runs come one after the other: there is one memory. The outputs do not
+    depend on the number of threads it works with.
 
     Args:
         blob: the network.
@@ -48,6 +51,7 @@ class Simulator:
                 "export with batch 1"
             )
         self.blob = blob
+        self._turn = threading.Lock()
         self._memory = Memory(blob, Workers(default_threads() if threads is None else threads))
         cache = WeightCache()
         self._steps: list[tuple[Stage, list[Step]]] = []
@@ -79,14 +83,14 @@ class Simulator:
             BlobError: a stage cannot be executed; the message names it.
             NotModelledError: what it computes from these values is not modelled.
         """
-        self._memory.clear()
-        self._fill(inputs)
-        with self._memory.workers.alone():
+        with self._turn, one_blas_thread():
+            self._memory.clear()
+            self._fill(inputs)
             for stage, steps in self._steps:
                 with _naming(stage):
                     for step in steps:
                         step()
-        return {name: view.copy() for name, view in self._outputs.items()}
+            return {name: view.copy() for name, view in self._outputs.items()}
 
     def _fill(self, inputs: Mapping[str, NDArray[np.generic]]) -> None:
         if set(inputs) != set(self._inputs):

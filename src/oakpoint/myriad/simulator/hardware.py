@@ -25,9 +25,7 @@ from oakpoint.myriad.simulator.convolve import Window, convolve, pool_average, p
 from oakpoint.myriad.simulator.memory import Array, Memory, store
 from oakpoint.myriad.simulator.step import Step
 from oakpoint.myriad.tensors import Buffer
-
-CHANNEL_BLOCK = 8
-"""Output channels that lie side by side in the weights."""
+from oakpoint.myriad.weights import from_engine
 
 
 @dataclass(slots=True)
@@ -101,11 +99,8 @@ def _pad_before(descriptor: NceDescriptor, kernel: int, side: PadSide, total: in
 
 def _unpacked(buffer: Buffer, memory: Memory, taps: int) -> NDArray[np.float64]:
     """Weights (O, C · ky · kx) of a convolution."""
-    packed = memory.view(buffer)
-    if packed.ndim != 4 or packed.shape[3] != CHANNEL_BLOCK or packed.shape[2] != taps:
-        raise BlobError(f"weights {buffer}, expected blocks of {CHANNEL_BLOCK} channels and {taps} elements")
-    blocks, channels = packed.shape[:2]
-    return packed.transpose(0, 3, 1, 2).reshape(blocks * CHANNEL_BLOCK, channels * taps).astype(np.float64)
+    weights = from_engine(memory.view(buffer), taps)
+    return weights.reshape(len(weights), -1).astype(np.float64)
 
 
 def _live(weights: NDArray[np.float64], channels: int, taps: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

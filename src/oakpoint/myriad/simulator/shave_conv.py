@@ -1,8 +1,4 @@
-"""Convolutions and matrix products on the SHAVEs, to which the compiler turns where the engine cannot.
-
-Source of the weights' arrangement: ``src/middleend/passes/sw_conv_adaptation.cpp``, ``sw_deconv_adaptation.cpp``,
-``sw_fc_adaptation.cpp`` and ``src/model/data_contents`` of OpenVINO's ``graph_transformer``, tag 2021.3.
-"""
+"""Convolutions and matrix products on the SHAVEs, to which the compiler turns where the engine cannot."""
 
 from __future__ import annotations
 
@@ -17,10 +13,13 @@ from oakpoint.myriad.parameters import ConvParameters, DeconvParameters, GemmPar
 from oakpoint.myriad.simulator.convolve import Window, convolve, convolve_depthwise
 from oakpoint.myriad.simulator.memory import Array, Memory, store
 from oakpoint.myriad.simulator.step import Step, expect
-
-SPATIAL_KERNEL_LIMIT = 12
-SPATIAL_CHANNEL_LIMIT = 256
-"""Limits of the compiler's 'spatial' convolution, which has an arrangement of its own."""
+from oakpoint.myriad.weights import (
+    DEPTHWISE_ORDER,
+    TRANSPOSED_ORDER,
+    from_shave,
+    shave_order,
+    transposed_depthwise_order,
+)
 
 
 def convolution(stage: Stage, memory: Memory) -> Step:
@@ -31,7 +30,7 @@ def convolution(stage: Stage, memory: Memory) -> Step:
     channels, outputs = source.shape[1], target.shape[1]
     channels_last = stage.inputs[0].layout.axes.endswith("C")
     packed = memory.view(stage.inputs[1]).reshape(-1)
-    order = _weight_order(parameters, channels, outputs, channels_last=channels_last)
+    order = shave_order(parameters, channels, outputs, channels_last=channels_last)
     weights = _unpacked(packed, order, outputs, channels, window)
 
     def step() -> None:
@@ -53,28 +52,10 @@ def _window(parameters: ConvParameters) -> Window:
     )  # fmt: skip
 
 
-def _weight_order(parameters: ConvParameters, channels: int, outputs: int, *, channels_last: bool) -> str:
-    """Axes of the weights, outermost first: o output channels, c input channels, k kernel."""
-    kx, ky = parameters.kernel_x, parameters.kernel_y
-    if (kx, ky) == (1, 1):
-        return "ock"
-    if not channels_last:
-        return "koc"
-    if 1 < kx < SPATIAL_KERNEL_LIMIT and kx % 2 and ky != 1 and channels * outputs <= SPATIAL_CHANNEL_LIMIT:
-        return "kco"
-    if (kx, ky) == (3, 3) and channels > 3:
-        return "koc"
-    return "okc"
-
-
 def _unpacked(packed: Array, order: str, outputs: int, channels: int, window: Window) -> NDArray[np.float64]:
     """Weights (O, C · ky · kx)."""
-    sizes = {"o": outputs, "c": channels, "k": window.kernel_y * window.kernel_x}
-    if packed.size != outputs * channels * sizes["k"]:
-        raise BlobError(f"{packed.size} weights for {outputs} x {channels} channels and {sizes['k']} elements")
-    arranged = packed.reshape([sizes[axis] for axis in order])
-    arranged = arranged.transpose([order.index(axis) for axis in "ock"])
-    return arranged.reshape(outputs, -1).astype(np.float64)
+    weights = from_shave(packed, order, outputs, channels, window.kernel_y * window.kernel_x)
+    return weights.reshape(outputs, -1).astype(np.float64)
 
 
 def depthwise(stage: Stage, memory: Memory) -> Step:
@@ -86,7 +67,7 @@ def depthwise(stage: Stage, memory: Memory) -> Step:
     packed = memory.view(stage.inputs[1]).reshape(-1)
     if channels != target.shape[1]:
         raise BlobError(f"{channels} channels into {target.shape[1]}")
-    weights = _unpacked(packed, "kco", channels, 1, window)
+    weights = _unpacked(packed, DEPTHWISE_ORDER, channels, 1, window)
 
     def step() -> None:
         for number in range(len(source)):
@@ -116,9 +97,10 @@ def deconvolution(stage: Stage, memory: Memory, *, grouped: bool) -> Step:
     packed = memory.view(stage.inputs[1]).reshape(-1)
     if grouped:
         channels_last = stage.inputs[0].layout.axes.endswith("C")
-        weights = _unpacked(packed, "kco" if channels_last else "ock", channels, 1, window)
+        order = transposed_depthwise_order(channels_last=channels_last)
+        weights = _unpacked(packed, order, channels, 1, window)
     else:
-        weights = _unpacked(packed, "koc", outputs, channels, window)
+        weights = _unpacked(packed, TRANSPOSED_ORDER, outputs, channels, window)
 
     def step() -> None:
         for number in range(len(source)):

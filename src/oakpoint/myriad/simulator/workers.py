@@ -6,18 +6,16 @@ busy one, where they wait for each other by spinning, they cost ten times the ru
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from oakpoint.errors import UsageError
+from oakpoint.threads import cores, one_blas_thread
 
 T = TypeVar("T")
 
@@ -26,11 +24,7 @@ MAX_DEFAULT_THREADS: Final = 4
 
 def default_threads() -> int:
     """Processors that this process may use, up to ``MAX_DEFAULT_THREADS``."""
-    try:
-        available = len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        available = os.cpu_count() or 1
-    return min(available, MAX_DEFAULT_THREADS)
+    return min(cores(), MAX_DEFAULT_THREADS)
 
 
 class Workers:
@@ -45,13 +39,12 @@ class Workers:
             raise UsageError(f"threads: expected at least 1, got {threads}")
         self._pool = ThreadPoolExecutor(threads, "simulator") if threads > 1 else None
         self._local = threading.local()
-        self._libraries = ThreadpoolController()
 
     def run(self, work: Callable[[T], None], pieces: Sequence[T]) -> None:
         """Do ``work`` for every piece, in any order; the first error is raised."""
 
         def quiet(piece: T) -> None:
-            with np.errstate(all="ignore"):  # its setting is each thread's own
+            with np.errstate(all="ignore"), one_blas_thread():  # which both may be each thread's own
                 work(piece)
 
         if self._pool is None or len(pieces) < 2:
@@ -68,9 +61,3 @@ class Workers:
             held = np.empty(elements)
             self._local.memory = held
         return held[:elements]
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep BLAS to the calling thread; holds for the whole process, as long as the block lasts."""
-        with self._libraries.limit(limits=1, user_api="blas"):
-            yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeGuard, final
 
@@ -13,9 +13,18 @@ from torch import nn
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.errors import UsageError, WeightsError
 from oakpoint.features.types import CELL_PX
+from oakpoint.networks.licences import (
+    arrays_of,
+    check_licence,
+    check_restriction,
+    recognised_record,
+    record_of,
+    restriction_of_values,
+)
+from oakpoint.networks.recognition import Array
 from oakpoint.networks.registry import NETWORKS, instance_of, load_network, shipped_weights
 from oakpoint.networks.student import descriptor_dim_of
-from oakpoint.networks.weights import State, check_licence, load_into, read_state, record_of
+from oakpoint.networks.weights import State, load_into, read_state, without_prefix
 from oakpoint.training.teachers.alike import Alike
 from oakpoint.training.teachers.edgepoint2 import EdgePoint2
 from oakpoint.training.teachers.features import fitted_size, resized
@@ -83,11 +92,24 @@ class NetworkTeacher:
 
 @final
 class OwnTeacher:
-    """A teacher of the user's, for images of any size from one multiple on; see ``NetworkTeacher``."""
+    """A teacher of the user's, for images of any size from one multiple on; see ``NetworkTeacher``.
 
-    def __init__(self, teacher: Teacher) -> None:
+    Attributes:
+        name: as it calls itself.
+        multiple: see ``Teacher``.
+        weights: which weights it has, as far as their values tell.
+        restriction: why what learns from it must not ship freely, as far as its weights' values tell.
+    """
+
+    def __init__(self, teacher: Teacher, restriction: str) -> None:
         self.name = teacher.name
         self.multiple = teacher.multiple
+        claimed = WeightsRecord(
+            file=None, sha256=None, name="unknown", licence="unknown", origin="a class of the user's"
+        )
+        record = recognised_record(claimed, _arrays_within(teacher))
+        self.weights = replace(record, name=teacher.name) if record.name == claimed.name else record
+        self.restriction = restriction
         self._teacher = teacher
 
     def __call__(self, images: torch.Tensor) -> TeacherOutputs:
@@ -137,11 +159,12 @@ def open_teacher(
         made = instance_of(name)
         if _is_teacher(made):
             return _own_teacher(name, made, weights, device, accept_licence=accept_licence)
-    if weights is None and shipped_weights(name) is None and name in NETWORKS:
+    if weights is None and shipped_weights(name) is None:
         raise UsageError(f"teacher {name}: weights are needed: --teacher-weights FILE")
     if weights is not None:
         check_licence(weights, read_state(weights), ROLE, accepted=accept_licence)
     if name in TEACHERS:
+        assert weights is not None, "no family comes with weights"
         return _member(name, TEACHERS[name], weights, device)
     network = load_network(name, weights)
     module = network.module.to(device)
@@ -150,10 +173,14 @@ def open_teacher(
 
 
 def weights_of(teacher: Teacher) -> WeightsRecord:
-    """Which weights a teacher has, for the record of what learns from it; a class of the user's own is unknown."""
-    if isinstance(teacher, NetworkTeacher):
-        return teacher.weights
-    return WeightsRecord(file=None, sha256=None, name=teacher.name, licence="unknown", origin="a class of the user's")
+    """Which weights a teacher that ``open_teacher`` gave has, for the record of what learns from it."""
+    assert isinstance(teacher, (NetworkTeacher, OwnTeacher))
+    return teacher.weights
+
+
+def restriction_of_teacher(teacher: Teacher) -> str:
+    """Why what learns from a class of the user's must not ship freely; empty where its weights' values say nothing."""
+    return teacher.restriction if isinstance(teacher, OwnTeacher) else ""
 
 
 def teacher_outputs_from_logits(outputs: Outputs) -> TeacherOutputs:
@@ -169,10 +196,8 @@ def teacher_outputs_from_dense(outputs: Outputs) -> TeacherOutputs:
     return TeacherOutputs(nn.functional.pixel_shuffle(cells, CELL_PX), desc)
 
 
-def _member(name: str, entry: TeacherEntry, weights: Path | None, device: torch.device) -> NetworkTeacher:
-    if weights is None:
-        raise UsageError(f"teacher {name}: weights are needed: expected a weights file, got none")
-    state = read_state(weights)
+def _member(name: str, entry: TeacherEntry, weights: Path, device: torch.device) -> NetworkTeacher:
+    state = without_prefix(read_state(weights))
     try:
         module = entry.family.from_state(state)
     except KeyError as error:
@@ -193,8 +218,19 @@ def _own_teacher(
             load_into(teacher, state, weights)
         teacher.to(device).eval().requires_grad_(False)
     elif weights is not None:
-        raise UsageError(f"teacher {name}: expected no weights, which only a torch module takes, got {weights}")
-    return OwnTeacher(teacher)
+        raise UsageError(
+            f"teacher {name}: expected no weights, which only a torch module takes, got {weights}; leave out "
+            "--teacher-weights"
+        )
+    restriction = restriction_of_values(_arrays_within(teacher))
+    check_restriction(f"teacher {name}", restriction, ROLE, accepted=accept_licence)
+    return OwnTeacher(teacher, restriction)
+
+
+def _arrays_within(teacher: object) -> list[Array]:
+    """The tensors of a teacher that is a torch module, or of the modules that it keeps as attributes."""
+    kept = [teacher] if isinstance(teacher, nn.Module) else list(getattr(teacher, "__dict__", {}).values())
+    return [array for part in kept if isinstance(part, nn.Module) for array in arrays_of(part.state_dict())]
 
 
 def _is_teacher(made: object) -> TypeGuard[Teacher]:

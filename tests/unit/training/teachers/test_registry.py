@@ -11,13 +11,16 @@ from safetensors.torch import save_file
 
 from oakpoint.errors import ImageError, UsageError, WeightsError
 from oakpoint.features.heatmap import heatmap_from_logits
-from oakpoint.networks import weights as known
+from oakpoint.networks import licences, recognition
+from oakpoint.networks.licences import arrays_of
 from oakpoint.networks.registry import load_network
+from oakpoint.networks.weights import read_state
 from oakpoint.training.teachers.edgepoint2 import EdgePoint2
 from oakpoint.training.teachers.probe import probe_teacher
 from oakpoint.training.teachers.registry import (
     NetworkTeacher,
     open_teacher,
+    restriction_of_teacher,
     teacher_outputs_from_dense,
     weights_of,
 )
@@ -138,12 +141,39 @@ def test_a_network_without_the_right_outputs(tmp_path: Path) -> None:
         open_teacher("small_teacher:OneOutput", tmp_path / "one.pth")
 
 
+def bound_by_values(monkeypatch: pytest.MonkeyPatch, arrays: list[recognition.Array]) -> None:
+    """Make these the only known weights, with a licence that binds what learns from them."""
+    entry = recognition.KnownWeights("Bound", "bound", "nowhere", restriction="its licence binds what learns")
+    sketches = {"Bound": recognition.sketches_of(arrays)}
+    monkeypatch.setattr(recognition, "KNOWN_WEIGHTS", (entry,))
+    monkeypatch.setattr(licences, "KNOWN_WEIGHTS", (entry,))
+    monkeypatch.setattr(recognition, "_sketches", lambda: sketches)
+
+
+@pytest.mark.parametrize("name", ["small_teacher:WithNetwork", "small_teacher:AroundNetwork"])
+def test_weights_within_a_class_of_the_users_bind_as_well(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from small_teacher import drawn_network
+
+    bound_by_values(monkeypatch, arrays_of(drawn_network().state_dict()))
+    with pytest.raises(UsageError, match=f"teacher {name}: not taken as a teacher: its licence binds .*--accept-lic"):
+        open_teacher(name, None)
+    teacher = open_teacher(name, None, accept_licence=True)
+    assert (weights_of(teacher).name, weights_of(teacher).licence) == ("Bound", "bound")
+    assert restriction_of_teacher(teacher) == "its licence binds what learns"
+
+
+def test_a_family_member_under_a_prefix(edgepoint2_weights: Path, tmp_path: Path) -> None:
+    state = {f"module.{name}": tensor for name, tensor in torch.load(edgepoint2_weights, weights_only=True).items()}
+    torch.save(state, tmp_path / "parallel.pth")
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    expected, found = (open_teacher("edgepoint2", p)(image) for p in (edgepoint2_weights, tmp_path / "parallel.pth"))
+    assert torch.equal(expected.scores, found.scores)
+
+
 def test_weights_whose_licence_extends_to_derivatives(
     small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = known.fingerprint(known.read_state(small_weights))
-    entry = known.KnownWeights(None, values, "Bound", "bound", "nowhere", restriction="its licence binds what learns")
-    monkeypatch.setattr(known, "KNOWN_WEIGHTS", (entry,))
+    bound_by_values(monkeypatch, arrays_of(read_state(small_weights)))
     with pytest.raises(UsageError, match=r"small.pth: not taken as a teacher: its licence binds .* --accept-licence"):
         open_teacher(SMALL, small_weights)
     teacher = open_teacher(SMALL, small_weights, accept_licence=True)

@@ -1,0 +1,125 @@
+"""What tells a model that runs from every other one: the files that a runtime reads, or a network's code and weights.
+
+Results that are kept (features files, the cache of evaluations) are bound to it. It goes by content, so that a copy
+elsewhere is the same model, and by all of the content: an ONNX file may keep its weights in other files, and an IR
+always does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from oakpoint.errors import BackendError, first_line
+from oakpoint.files import sha256_of_file
+from oakpoint.networks.registry import NETWORKS, LoadedNetwork
+
+_LIBRARIES = ("torch", "torchvision")
+"""Packages whose layers are taken to stay what they are."""
+
+
+def sha256_of_model(path: Path) -> str:
+    """SHA-256 of a model in all its files: that of the file itself where it is the only one.
+
+    Args:
+        path: ``.onnx`` (with its external data), ``.xml`` (with its ``.bin``) or ``.blob``.
+
+    Raises:
+        BackendError: a file is missing or cannot be read, no ONNX, or external data outside the model's folder.
+    """
+    try:
+        hashes = [sha256_of_file(file) for file in (path, *companions(path))]
+    except OSError as error:
+        raise BackendError(f"{error.filename}: cannot be read ({error.strerror}); {path} needs it") from error
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def companions(path: Path) -> tuple[Path, ...]:
+    """The further files that hold a part of a model, by name: an ONNX's external data, an IR's ``.bin``.
+
+    Raises:
+        BackendError: no ONNX, or one whose external data lies outside its folder.
+    """
+    if path.suffix == ".xml":
+        return (path.with_suffix(".bin"),)
+    if path.suffix != ".onnx":
+        return ()
+    files = []
+    for location in sorted(_external_locations(path)):
+        if Path(location).is_absolute() or os.path.normpath(location).partition(os.sep)[0] == os.pardir:
+            raise BackendError(f"{path}: expected its external data beside it, got {location!r}; save it there")
+        file = path.parent / location
+        if not file.is_file():
+            raise BackendError(f"{path}: its external data {location!r} is not there; put it beside the model")
+        files.append(file)
+    return tuple(files)
+
+
+def identity_of_network(network: LoadedNetwork, onnx: Path | None) -> str:
+    """What tells a network by name: name and weights; of a class of the user's own also what its code makes.
+
+    Args:
+        network: with its weights.
+        onnx: what it was exported to, where that is what runs: it says all that the code makes. Without it, the source
+            files of the network and of its layers are taken; what they import besides is not.
+    """
+    known = described_network(network)
+    if network.name in NETWORKS:
+        return known
+    return f"{known} {'graph ' + _sha256_of_graph(onnx) if onnx else 'code ' + _sha256_of_code(network)}"
+
+
+def described_network(network: LoadedNetwork) -> str:
+    """Name and weights of a network."""
+    record = network.weights
+    return f"{network.name} {record.sha256 or f'seed {record.seed}'}"
+
+
+def _sha256_of_graph(path: Path) -> str:
+    """SHA-256 of an ONNX without the name and version of its maker."""
+    import onnx
+
+    model = onnx.load(path)
+    for field in ("producer_name", "producer_version"):
+        model.ClearField(field)
+    return hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _sha256_of_code(network: LoadedNetwork) -> str:
+    files = set()
+    for kind in {base for part in network.module.modules() for base in type(part).__mro__}:
+        if kind.__module__.partition(".")[0] in (*_LIBRARIES, "builtins"):
+            continue
+        try:
+            files.add(Path(inspect.getfile(kind)))
+        except (OSError, TypeError):  # made at run time: there is no file
+            continue
+    hashes = sorted(sha256_of_file(file) for file in files if file.is_file())
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def _external_locations(path: Path) -> set[str]:
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except OSError:
+        raise
+    except Exception as error:  # protobuf's, of many kinds
+        raise BackendError(f"{path}: not a valid ONNX model ({first_line(error)})") from error
+    tensors = (message for message in _messages(model) if isinstance(message, onnx.TensorProto))
+    return {ExternalDataInfo(tensor).location for tensor in tensors if uses_external_data(tensor)}
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """A message and all within it, wherever tensors may stand: initialisers, attributes, inner graphs, functions."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in (value,) if hasattr(value, "ListFields") else value:
+                yield from _messages(part)

@@ -1,0 +1,62 @@
+"""``--help`` of every command, as it reads on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from oakpoint.cli.main import app
+
+GROUP = typer.main.get_command(app)
+COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_option_is_cut(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = CliRunner().invoke(app, [command, "--help"]).stdout
+    parameters = [p for p in GROUP.commands[command].params if not getattr(p, "hidden", False)]  # type: ignore[attr-defined]
+    names = [name for parameter in parameters for name in parameter.opts if name.startswith("--")]
+    assert len(names) >= 2
+    assert [name for name in names if f" {name} " not in text] == []
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_v_after_its_name(command: str) -> None:
+    assert any("-v" in parameter.opts for parameter in GROUP.commands[command].params)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "words", [["-v", "inspect", "no.blob"], ["inspect", "no.blob", "-v"], ["inspect", "-v", "no.blob"]]
+)
+def test_v_means_the_same_before_and_after_the_command(words: list[str]) -> None:
+    root, before = logging.getLogger(), logging.getLogger().level
+    try:
+        root.setLevel(logging.WARNING)
+        CliRunner().invoke(app, ["inspect", "no.blob"])
+        assert root.level == logging.WARNING
+        CliRunner().invoke(app, words)
+        assert root.level == logging.INFO
+    finally:
+        root.setLevel(before)
+
+
+def test_options_are_those_that_the_command_declares() -> None:
+    options = {name for parameter in GROUP.commands["convert"].params for name in parameter.opts}  # type: ignore[attr-defined]
+    assert {"--out", "--json", "--size", "--verbose"} <= options
+
+
+def test_shells_can_complete() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "oakpoint"],
+        env={**os.environ, "_OAKPOINT_COMPLETE": "complete_bash", "COMP_WORDS": "oakpoint conv", "COMP_CWORD": "1"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout.split() == ["convert"]

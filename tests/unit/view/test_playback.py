@@ -1,0 +1,100 @@
+"""The rates that are shown: of what, and that they are true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from oakpoint.features.tracking import Tracker
+from oakpoint.features.types import Features
+from oakpoint.images.sources import Frame
+from oakpoint.oak.live import LiveFrame
+from oakpoint.view.playback import (
+    RATE_WINDOW,
+    RunSummary,
+    TrackedFrame,
+    picture_of,
+    timing_of,
+    tracked_frames,
+    tracked_live_frames,
+)
+
+FEATURES = Features(np.float32([[20, 20]]), np.ones(1, np.float32), np.ones((1, 1), np.float32), (64, 48))
+
+
+class Clock:
+    """Time goes on only where it is said to."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def run(clock: Clock, *, read_s: float, extract_s: float, record_s: float, count: int = 40) -> list[TrackedFrame]:
+    """Frames of a file that take so long to read, extract, and draw and record."""
+
+    def frames() -> Iterator[Frame]:
+        for index in range(count):
+            clock.now_s += read_s
+            yield Frame(np.zeros((48, 64), np.uint8), index, f"f-{index}", index / 30)
+
+    def extractor(image: np.ndarray) -> Features:
+        clock.now_s += extract_s
+        return FEATURES
+
+    seen = []
+    summary = RunSummary(clock=clock)
+    stand_in: Any = extractor
+    for frame in tracked_frames(frames(), stand_in, Tracker(max_length=20, max_distance=0.7), clock=clock):
+        seen.append(frame)
+        clock.now_s += record_s
+        summary.add(frame)
+    facts = summary.facts()
+    assert facts["rate_fps"] == pytest.approx(1 / (read_s + extract_s + record_s))
+    assert facts["milliseconds_median"] == pytest.approx(1e3 * extract_s)
+    return seen
+
+
+def test_the_rate_is_that_at_which_frames_come_out() -> None:
+    seen = run(Clock(), read_s=0.005, extract_s=0.0075, record_s=0.019)
+    assert seen[0].rate_fps is None, "nothing lies between one frame"
+    assert [frame.rate_fps for frame in seen[1:]] == pytest.approx([1 / 0.0315] * (len(seen) - 1))
+    assert [frame.seconds for frame in seen] == pytest.approx([0.0075] * len(seen))
+    assert [frame.time_s for frame in seen] == [index / 30 for index in range(len(seen))]
+
+
+def test_it_is_that_of_the_last_frames() -> None:
+    clock = Clock()
+    fast = run(clock, read_s=0, extract_s=0.01, record_s=0, count=RATE_WINDOW + 1)
+    assert fast[-1].rate_fps == pytest.approx(100)
+
+
+def test_figures_say_what_they_measure() -> None:
+    seen = run(Clock(), read_s=0.005, extract_s=0.0075, record_s=0.019)
+    assert timing_of(seen[0]) == ["7.5 ms extract+track"]
+    assert timing_of(seen[-1]) == ["31.7 fps overall", "7.5 ms extract+track"]
+
+
+def test_a_cameras_are_its_rate_and_its_latency() -> None:
+    live = [LiveFrame(np.zeros((48, 64), np.uint8), FEATURES, n, 0.08, 10 + n / 20) for n in range(5)]
+    seen = list(tracked_live_frames(live, Tracker(max_length=20, max_distance=0.7)))
+    assert timing_of(seen[0]) == ["80 ms latency"]
+    assert timing_of(seen[-1]) == ["20.0 fps overall", "80 ms latency"]
+    assert seen[-1].time_s == pytest.approx(10.2)
+
+
+def test_one_frame_has_no_rate() -> None:
+    summary = RunSummary()
+    (frame,) = tracked_frames(
+        [Frame(np.zeros((48, 64), np.uint8), 0, "a", None)],
+        lambda _: FEATURES,
+        Tracker(max_length=20, max_distance=0.7),
+    )  # type: ignore[arg-type, return-value]
+    summary.add(frame)
+    assert summary.facts()["rate_fps"] is None
+    assert picture_of(frame).shape[1:] == (64, 3)
