@@ -52,15 +52,16 @@ def why_one_size(network: LoadedNetwork, onnx: Path, *, size: tuple[int, int]) -
     Returns:
         A clause that names the size and what was found there.
     """
-    compared = 0
+    refusal: str | None = "there is no other"
     for other in OTHER_SIZES:
         if other == size:
             continue
         try:
             expected = _outputs(ModelSource(module=network.module), "torch", other)
-        except BackendError:
+        except BackendError as error:
+            refusal = refusal and str(error)
             continue
-        compared += 1
+        refusal = None
         at = f"{other[0]}x{other[1]}"
         try:
             found = _outputs(ModelSource(onnx=onnx), "onnxruntime", other)
@@ -72,7 +73,7 @@ def why_one_size(network: LoadedNetwork, onnx: Path, *, size: tuple[int, int]) -
                 f"exported at {size[0]}x{size[1]}, its outputs at {at} differ from the network's by {difference:.2g} "
                 "of the largest"
             )
-    return None if compared else "the network could be run at no other size to compare it"
+    return refusal and f"it could be compared with the network at no other size ({refusal})"
 
 
 def _outputs(source: ModelSource, backend: str, size: tuple[int, int]) -> Tensors:

@@ -131,7 +131,7 @@ def test_where_nothing_was_verified_nothing_is_kept_and_the_figures_are_told(
     outcome = attempt(options(to="ir"), tmp_path / "b", listener)
     assert outcome.conversion is None
     assert isinstance(outcome.failure, VerificationError)
-    assert "no bundle was written (--keep-failed writes it for inspection)" in str(outcome.failure)
+    assert outcome.kept == "; no bundle was written (--keep-failed writes it for inspection)"
     assert [report.verdict for report in outcome.reports] == [Verdict.FAIL]
     assert names_in(tmp_path) == set()
 

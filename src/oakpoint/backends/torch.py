@@ -126,7 +126,7 @@ def peak_bytes(module: nn.Module, input_shape: tuple[int, ...]) -> int | None:
             return results
 
     try:
-        with torch.inference_mode(), Counting():  # type: ignore[no-untyped-call]
+        with logging_output_of(type(module).__name__), torch.inference_mode(), Counting():  # type: ignore[no-untyped-call]
             results = module(torch.zeros(input_shape))
     except Exception:  # noqa: BLE001 - whatever the user's code raises; the run itself will say it
         return None

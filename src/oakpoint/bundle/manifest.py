@@ -88,8 +88,9 @@ _REPORT = TypeAdapter(tuple[StageReport, ...])
 
 
 def manifest_json(manifest: Manifest) -> str:
-    """The manifest as indented JSON, ending in a newline."""
-    return _MANIFEST.dump_json(manifest, indent=2).decode() + "\n"
+    """The manifest as indented JSON, ending in a newline; of a whole bundle earlier versions can read it, too."""
+    unknown_earlier = {"failure"} if manifest.failure is None else None
+    return _MANIFEST.dump_json(manifest, indent=2, exclude=unknown_earlier).decode() + "\n"
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -54,6 +54,13 @@ def test_round_trip(tmp_path: Path) -> None:
     assert manifest_json(read_manifest(written(tmp_path))) == manifest_json(MANIFEST)
 
 
+def test_why_a_conversion_failed_stands_in_its_manifest_and_in_no_other(tmp_path: Path) -> None:
+    assert "failure" not in json.loads(manifest_json(MANIFEST)), "earlier versions refuse keys that they do not know"
+    failed = replace(MANIFEST, failure="refused")
+    (tmp_path / "manifest.json").write_text(manifest_json(failed))
+    assert read_manifest(tmp_path / "manifest.json") == failed
+
+
 def test_a_manifest_from_before_refinement_means_none(tmp_path: Path) -> None:
     assert read_manifest(written(tmp_path, lambda content: content["decode"].pop("subpixel"))) == MANIFEST
     refined = replace(MANIFEST, decode=MANIFEST.decode.with_changes(subpixel="quadratic"))
