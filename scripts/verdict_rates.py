@@ -37,6 +37,7 @@ from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptio
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
+from oakpoint.convert.device_graph import device_graph
 from oakpoint.convert.heads import Heads
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.onnx_from_torch import write_onnx
@@ -44,7 +45,9 @@ from oakpoint.errors import OakpointError
 from oakpoint.extractor import default_preprocess, dense_outputs
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.reading import read_image
+from oakpoint.myriad.blob import Blob
 from oakpoint.networks.registry import LoadedNetwork, load_network
+from oakpoint.verify.blob_constants import compare_blob_constants
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = ((160, 120), (240, 184), (320, 200), (320, 240), (640, 480))
@@ -76,7 +79,7 @@ class Subject:
             return verifier.onnx_of_torch(self.network, there["onnx"])
         if stage == "ir":
             return verifier.ir_of_onnx(ModelSource(onnx=self.folder / "model.onnx", ir=there["xml"]))
-        return verifier.blob_of_onnx(ModelSource(onnx=self.folder / "model.onnx", blob=there["blob"]), "dense")
+        return verifier.blob_of_onnx(ModelSource(onnx=self.folder / "model.onnx", blob=there["blob"]), Heads("dense"))
 
 
 @dataclass
@@ -201,8 +204,16 @@ def broken_onnx(path: Path, target: Path, fault: str, rng: random.Random) -> Non
     onnx.save(proto, target)
 
 
-def broken_blob(data: bytes, fault: str, faults: ModuleType, rng: random.Random) -> bytes | None:
+ONE_BIT = "one bit of a constant"
+
+
+def broken_blob(subject: Subject, fault: str, faults: ModuleType, rng: random.Random) -> bytes | None:
     """One fault at a random place of a blob; None where it has no place for it."""
+    data = (subject.folder / "model.blob").read_bytes()
+    if fault == ONE_BIT:
+        graph = device_graph(subject.folder / "model.onnx", size=subject.size, scale=1 / 255, heads=Heads("dense"))
+        places = compare_blob_constants(Blob.from_bytes(data), graph).exact
+        return bytes(faults.flip_constant_bit(data, int(rng.choice(places)), rng.randrange(16)))
     for _ in range(20):
         with contextlib.suppress(IndexError, AssertionError):
             return bytes(faults.FAULTS[fault](data, rng.randrange(40)))
@@ -214,8 +225,8 @@ def break_stage(
 ) -> tuple[str, Broken] | None:
     """A random fault in a random place: its name and the broken files."""
     if stage == "blob":
-        fault = rng.choice(sorted(faults.FAULTS))
-        broken = broken_blob((subject.folder / "model.blob").read_bytes(), fault, faults, rng)
+        fault = rng.choice([*sorted(faults.FAULTS), ONE_BIT, ONE_BIT])
+        broken = broken_blob(subject, fault, faults, rng)
         if broken is None:
             return None
         (folder / "m.blob").write_bytes(broken)

@@ -223,7 +223,7 @@ def test_an_image_that_is_written_to_meanwhile_is_not_noted_as_another(
 ) -> None:
     place = image(tmp_path / "set" / "a.png", 10)
 
-    def read(path: Path) -> np.ndarray:
+    def read(path: Path, *, upright: bool) -> np.ndarray:
         pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         image(place, 20, (24, 24))
         return pixels

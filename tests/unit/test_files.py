@@ -194,17 +194,15 @@ def test_what_a_program_does_not_listen_to_is_left_as_it_is(send):
         assert callable(signal.getsignal(signal.SIGINT))
 
 
-@pytest.mark.parametrize(("function", "name"), [("mkstemp", "a.txt"), ("mkdtemp", "folder")])
-def test_a_signal_while_a_temporary_is_made_leaves_none(tmp_path, monkeypatch, send, function, name):
-    make = getattr(files.tempfile, function)
+@pytest.mark.parametrize(("replacing", "name"), [(replacing_file, "a.txt"), (replacing_folder, "folder")])
+def test_a_signal_while_a_temporary_is_made_leaves_none(tmp_path, monkeypatch, send, replacing, name):
+    made = files._usable_meanwhile  # called as soon as it is made
 
-    def interrupted(*arguments, **options):
-        made = make(*arguments, **options)
+    def interrupted(path, needed):
         send(signal.SIGTERM)
-        return made
+        return made(path, needed)
 
-    monkeypatch.setattr(files.tempfile, function, interrupted)
-    replacing = replacing_file if function == "mkstemp" else replacing_folder
+    monkeypatch.setattr(files, "_usable_meanwhile", interrupted)
     with pytest.raises(Asked), replacing(tmp_path / name):
         pass
     assert names_in(tmp_path) == []

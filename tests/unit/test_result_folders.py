@@ -123,7 +123,7 @@ def make_other_kind(report: Path) -> str:
 
 def make_not_utf8(report: Path) -> str:
     Path(os.fsdecode(os.fsencode(report) + b"/\xff.txt")).write_text("precious")
-    return "?.txt is not part of a report"
+    return r"\xff.txt is not part of a report"
 
 
 CHANGES = [

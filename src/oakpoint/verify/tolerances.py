@@ -54,10 +54,10 @@ def _errors(tensor: str, *, largest: float, mean_square: float, reason: str) -> 
     )
 
 
-def _scores(usual: float, largest: float, reason: str) -> tuple[Tolerance, ...]:
+def _scores(stage: str, usual: float, reason: str) -> tuple[Tolerance, ...]:
     return (
         _at_most("usual score error", usual, reason),
-        _at_most("largest score error", largest, "as for the raw tensors", usual="usual score error"),
+        _at_most("largest score error", SCORE_FLOOR[stage], "as for the raw tensors", usual="usual score error"),
         _at_most("keypoints that rounding does not explain", 0, "decoding is the same function on both sides"),
     )
 
@@ -82,10 +82,11 @@ CAMERA_CLAIM = (
 )
 """What a passed comparison with a camera means, and what it does not."""
 
-SCORE_FLOOR = {ONNX_STAGE: 2e-5, IR_STAGE: 1e-3, BLOB_STAGE: 1e-3, CAMERA_STAGE: 1e-3}
+SCORE_FLOOR = {ONNX_STAGE: 1e-4, IR_STAGE: 0.02, BLOB_STAGE: 0.03, CAMERA_STAGE: 0.03}
 """An error of a score's logarithm of up to this is rounding's, however small the usual error is on the images.
 
-Float32 sums in another order move a score by some 1e-6 of itself; FP16 has steps of 1e-3 of a value.
+Float32 sums in another order move a score by some 1e-6 of itself, FP16 has steps of 1e-3 of a value, and heads of 8
+bits have levels 0.0273 apart (``features.packed``).
 """
 
 ENOUGH = 20
@@ -107,7 +108,7 @@ TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
         ),
         *_errors("logit", largest=1e-4, mean_square=1e-4, reason=_IN_FLOAT32),
         *_errors("descriptor", largest=1e-4, mean_square=1e-4, reason=_IN_FLOAT32),
-        *_scores(1e-3, 1e-3, "a score's logarithm is off by what its cell's logits are off; measured 3e-5"),
+        *_scores(ONNX_STAGE, 1e-3, "a score's logarithm is off by what its cell's logits are off; measured 3e-5"),
         _at_least("mean descriptor cosine", 0.99999, "as for the raw tensors", from_keypoints=ENOUGH),
     ),
     IR_STAGE: (
@@ -120,7 +121,7 @@ TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
         ),
         *_errors("logit", largest=1e-2, mean_square=1.5e-2, reason=_IN_FP16),
         *_errors("descriptor", largest=1e-2, mean_square=3e-2, reason=_IN_FP16),
-        *_scores(0.2, 0.02, "a score's logarithm is off by what its cell's logits are off; measured 0.04"),
+        *_scores(IR_STAGE, 0.2, "a score's logarithm is off by what its cell's logits are off; measured 0.04"),
         _at_least("mean descriptor cosine", 0.9999, "0.8°; measured 0.999997", from_keypoints=ENOUGH),
     ),
     BLOB_STAGE: (
@@ -133,7 +134,9 @@ TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
         ),
         *_errors("logit", largest=1e-2, mean_square=1.5e-2, reason=_ON_DEVICE),
         *_errors("descriptor", largest=1e-2, mean_square=3e-2, reason=_ON_DEVICE),
-        *_scores(0.1, 0.02, "as for the logits, measured 0.01; 8 bits on a logarithmic scale are off by up to 0.014"),
+        *_scores(
+            BLOB_STAGE, 0.1, "as for the logits, measured 0.01; 8 bits on a logarithmic scale are off by up to 0.014"
+        ),
         _at_least("mean descriptor cosine", 0.9999, "0.8°; measured 0.9999998", from_keypoints=ENOUGH),
     ),
 }

@@ -128,7 +128,9 @@ def test_known_weights_are_recognised_in_an_ir(tmp_path: Path, acorn: dict[str, 
     module = load_network("acorn", None).module
     write_onnx(module, tmp_path / "m.onnx", size=(64, 64), input_name=INPUT, output_names=OUTPUTS)
     write_ir(tmp_path / "m.onnx", tmp_path / "m.xml", input_shape=(1, 1, 64, 64))
-    assert [match.known.name for match in recognise(ir_constants(tmp_path / "m.xml"))] == ["acorn"]
+    assert [
+        match.known.name for match in recognise(constant.values for constant in ir_constants(tmp_path / "m.xml"))
+    ] == ["acorn"]
 
 
 def test_the_record_goes_with_the_file() -> None:
