@@ -21,13 +21,13 @@ class Ramp(SmallNetwork):
         return super().forward(image + torch.linspace(-1, 1, image.shape[-2])[:, None])
 
 
-class Blocks(SmallNetwork):
-    """Gives its outputs the shape that Python computes: other sizes run where the numbers of values happen to fit."""
+class Resized(SmallNetwork):
+    """Resizes its outputs to the size that Python computes: other sizes run, and keep that one."""
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        semi, desc = super().forward(image)
-        rows = image.shape[-2] // 8
-        return semi.reshape(1, 65, rows, -1), desc.reshape(1, 16, rows, -1)
+        size = image.shape[-2] // 8, image.shape[-1] // 8
+        semi, desc = (nn.functional.interpolate(output, size=size) for output in super().forward(image))
+        return semi, desc
 
 
 class Demanding(SmallNetwork):

@@ -42,7 +42,7 @@ def exported(made_once: Callable[..., Path]) -> Callable[[str], tuple[Any, Path]
         ("NotANumber", None),
         ("Factor", "exported at 64x64, its outputs at 104x72 differ from the network's by 0."),
         ("Ramp", "exported at 64x64, it cannot be run at 104x72, where the network can"),
-        ("Blocks", "exported at 64x64, its outputs at 104x72 have other shapes than the network's"),
+        ("Resized", "exported at 64x64, its outputs at 104x72 have other shapes than the network's"),
         ("OneSize", "it could be compared with the network at no other size (torch 2"),
     ],
 )
