@@ -673,7 +673,9 @@ def test_an_image_too_small_for_the_network_does_not_end_a_run(
     (images / "a.png").write_bytes(cv2.imencode(".png", np.zeros((7, 30), np.uint8))[1].tobytes())
     facts = json.loads(command("run", small_onnx, images, "--json", "--size", "native").out)
     assert facts["frames"] == 2
-    assert facts["unreadable"] == ["a.png: expected an image of at least 8×8 px, got 30×7"]
+    assert facts["unreadable"] == [
+        "a.png: expected an image of at least 8×8 px, got 30×7; give a size to scale it to (--size 320x240)"
+    ]
     (tmp_path / "only").mkdir()
     shutil.move(images / "a.png", tmp_path / "only")
     assert_one_line_of(command("run", small_onnx, tmp_path / "only", "--size", "native"), "at least 8×8 px, got 30×7")
