@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from oakpoint.errors import OakpointError
-    from oakpoint.extractor import Extractor, load
+    from oakpoint.extractor import Extractor
     from oakpoint.features.decode import decode
     from oakpoint.features.matching import match
     from oakpoint.features.tracking import Tracker
     from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Matches
+    from oakpoint.loading import load
 
 __version__ = "0.1.0"
 
@@ -32,7 +33,7 @@ _HOME = {
     "OakpointError": "oakpoint.errors",
     "Tracker": "oakpoint.features.tracking",
     "decode": "oakpoint.features.decode",
-    "load": "oakpoint.extractor",
+    "load": "oakpoint.loading",
     "match": "oakpoint.features.matching",
 }
 

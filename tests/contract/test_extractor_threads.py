@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from oakpoint import extractor as extractor_module
-from oakpoint.extractor import load
 from oakpoint.features.matching import match
+from oakpoint.loading import load
 
 SIZES = [(160, 120), (96, 64), (64, 64), (120, 80), (88, 104)]
 

@@ -307,7 +307,7 @@ def test_a_folder_without_images_is_said_before_any_work(tmp_path: Path, listene
 
 def test_a_foreign_folder_is_refused_before_any_work(tmp_path: Path, image_folder: Path, listener: Any) -> None:
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(OutputError, match="holds precious.txt, and is not a bundle"):
+    with pytest.raises(OutputError, match=r"holds precious\.txt, and is not a bundle"):
         convert(small(image_folder), tmp_path, listener)
     assert names_in(tmp_path) == {"precious.txt"}
 

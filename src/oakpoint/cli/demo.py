@@ -13,10 +13,10 @@ from oakpoint.chain.options import ConversionOptions
 from oakpoint.cli.console import out
 from oakpoint.cli.convert import print_bundle, run_conversion
 from oakpoint.cli.options import Weights
-from oakpoint.extractor import load
 from oakpoint.features.tracking import Tracker
 from oakpoint.images.moving_view import KnownFrame, moving_view
 from oakpoint.images.sources import Frame
+from oakpoint.loading import load
 from oakpoint.result_folders import FolderKind, replacing_result
 from oakpoint.verify.photographs import load_photographs
 from oakpoint.verify.track_score import TrackScore

@@ -27,7 +27,7 @@ from oakpoint.cli.options import (
     parse_size_or_native,
 )
 from oakpoint.extraction import Extracted, Outcome, extract_images, named_images
-from oakpoint.extractor import load
+from oakpoint.loading import load
 
 EXIT_SOME_LEFT_OUT = 1
 _NAMED = 3

@@ -45,9 +45,10 @@ from oakpoint.cli.run_routes import (
     route_of,
 )
 from oakpoint.errors import ImageError, UsageError
-from oakpoint.extractor import Extractor, load
+from oakpoint.extractor import Extractor
 from oakpoint.features.tracking import Tracker
 from oakpoint.images.sources import Frame, Source, open_source
+from oakpoint.loading import load
 from oakpoint.oak.extractor import camera_extractor
 from oakpoint.oak.model import open_device_model
 from oakpoint.view.draw import draw_keypoints, with_status

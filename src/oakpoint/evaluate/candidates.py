@@ -23,10 +23,11 @@ from oakpoint.evaluate.protocol import Prepared
 from oakpoint.evaluate.selection import best
 from oakpoint.evaluate.specification import Specification
 from oakpoint.evaluate.timing import Timed
-from oakpoint.extractor import Extractor, load
+from oakpoint.extractor import Extractor
 from oakpoint.features.hdf5 import read_features, stored_names
 from oakpoint.features.types import Features
 from oakpoint.geometry import inside_image
+from oakpoint.loading import load
 from oakpoint.networks.registry import NETWORKS
 
 MAX_KEYPOINTS = 4096

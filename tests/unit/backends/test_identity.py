@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from oakpoint.backends.identity import companions, identity_of_network, sha256_of_model
 from oakpoint.bundle.manifest import MANIFEST_FILE, manifest_json, read_manifest
 from oakpoint.errors import BackendError, UsageError
-from oakpoint.extractor import load
 from oakpoint.files import sha256_of_file
+from oakpoint.loading import load
 from oakpoint.networks.registry import load_network, shipped_weights
 from oakpoint.oak.extractor import camera_extractor
 

@@ -70,7 +70,7 @@ def test_a_network_runs_at_the_protocols_size_unless_told_otherwise(small_bundle
     assert at_protocol.features.image_size == at_small.features.image_size == (640, 480)
     assert native.note == ""
     assert "160×120" in small.note
-    from oakpoint.extractor import load
+    from oakpoint.loading import load
 
     with load(small_bundle, size=(640, 480)) as extractor:
         direct = extractor(prepared.image)
