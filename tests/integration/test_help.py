@@ -48,6 +48,19 @@ def test_v_means_the_same_before_and_after_the_command(words: list[str]) -> None
         root.setLevel(before)
 
 
+ARGUMENTS = {
+    "convert": ["MODEL"], "verify": ["BUNDLE"], "run": ["MODEL", "SOURCE"], "extract": ["MODEL", "SOURCE"],
+    "eval": ["MODEL…"], "inspect": ["BLOB"], "bench": ["BUNDLE"], "demo": ["MODEL"], "distill": [], "train": [],
+    "doctor": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_one_thing_has_one_name(command: str) -> None:
+    parameters = GROUP.commands[command].params  # type: ignore[attr-defined]
+    assert [p.metavar for p in parameters if p.param_type_name == "argument"] == ARGUMENTS[command]
+
+
 def test_options_are_those_that_the_command_declares() -> None:
     options = {name for parameter in GROUP.commands["convert"].params for name in parameter.opts}  # type: ignore[attr-defined]
     assert {"--out", "--json", "--size", "--verbose"} <= options

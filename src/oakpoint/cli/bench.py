@@ -32,7 +32,7 @@ EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
 
 
 def bench_command(
-    bundle: Annotated[str, typer.Argument(help="Folder of the bundle.", show_default=False)],
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder of the bundle.", show_default=False)],
     device: Annotated[
         str, typer.Option(help="oak: a camera; replay: its stand-in on this machine, to see what comes out.")
     ] = "oak",

@@ -52,7 +52,11 @@ class ProgressPrinter:
 def convert_command(
     model: Annotated[
         str,
-        typer.Argument(help="acorn, superpoint, a .onnx file, a bundle, or package.module:Class.", show_default=False),
+        typer.Argument(
+            metavar="MODEL",
+            help="acorn, superpoint, a .onnx file, a bundle, or package.module:Class.",
+            show_default=False,
+        ),
     ],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the bundle.", show_default=False)],
     size: Annotated[

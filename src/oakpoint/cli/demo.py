@@ -33,7 +33,9 @@ TRACK_LENGTH, MATCH_DISTANCE, TOLERANCE_PX = 20, 0.7, 3.0
 
 
 def demo_command(
-    model: Annotated[str, typer.Argument(help="acorn, superpoint, or package.module:Class.")] = "acorn",
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="acorn, superpoint, or package.module:Class.")
+    ] = "acorn",
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for everything that is made.")] = Path(
         "demo-output"
     ),

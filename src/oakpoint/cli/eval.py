@@ -40,7 +40,7 @@ CACHE_FOLDER = "evaluate"
 
 
 def eval_command(
-    extractors: Annotated[list[str], typer.Argument(metavar="EXTRACTOR…", help=EXTRACTORS_HELP, show_default=False)],
+    extractors: Annotated[list[str], typer.Argument(metavar="MODEL…", help=EXTRACTORS_HELP, show_default=False)],
     dataset: Annotated[
         Path | None,
         typer.Option(

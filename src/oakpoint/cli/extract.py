@@ -36,10 +36,13 @@ _NAMED = 3
 
 def extract_command(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL_OR_BUNDLE", help="A bundle, .onnx file or network name.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A bundle, a .onnx or .blob file, or a network's name.", show_default=False
+        ),
     ],
     source: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="Image, folder (with its subfolders) or video.", show_default=False)
+        Path, typer.Argument(metavar="SOURCE", help="Image, folder (with its subfolders) or video.", show_default=False)
     ],
     out_file: Annotated[Path, typer.Option("--out", help="HDF5 file, in hloc's layout.", show_default=False)],
     weights: Weights = None,

@@ -23,7 +23,9 @@ from oakpoint.view.timeline import save_timeline
 
 
 def inspect_command(
-    path: Annotated[Path, typer.Argument(help="A .blob or .superblob file, or a bundle.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(metavar="BLOB", help="A .blob or .superblob file, or a bundle.", show_default=False)
+    ],
     save: Annotated[
         Path | None, typer.Option(help="Save the time line as a picture, .png or .svg.", show_default=False)
     ] = None,

@@ -59,11 +59,16 @@ from oakpoint.view.recording import STILL_SUFFIXES
 
 def run_command(
     model: Annotated[
-        str, typer.Argument(metavar="BUNDLE", help="A bundle; or a .onnx file or a network's name.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A bundle, a .onnx or .blob file, or a network's name.", show_default=False
+        ),
     ],
     source: Annotated[
         str,
-        typer.Argument(help="Image, folder of images, video file, a webcam's number, or oak.", show_default=False),
+        typer.Argument(
+            metavar="SOURCE", help="Image, folder of images, video file, a webcam's number, or oak.", show_default=False
+        ),
     ],
     save: Annotated[
         Path | None,

@@ -25,7 +25,7 @@ SHARE_COMPARED = "share of the"
 
 
 def verify_command(
-    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle.", show_default=False)],
     images: Images = None,
     weights: Weights = None,
     as_json: Json = False,

@@ -125,8 +125,10 @@ class ScoreErrors:
         return float(errors.max()), float(np.quantile(errors, USUAL_QUANTILE, method="lower"))
 
     def explained(self) -> float:
-        """The largest error of a score's natural logarithm that rounding explains."""
-        return float(np.clip(STANDS_OUT * self.sizes()[1], self.floor, -np.log(KEPT_FROM)))
+        """The largest error of a score's natural logarithm that there is and that rounding explains."""
+        largest, usual = self.sizes()
+        allowed = max(STANDS_OUT * usual, self.floor)
+        return float(min(largest * (1 + 1e-6), allowed, -np.log(KEPT_FROM)))  # so that the largest is within itself
 
     def certainties(self) -> list[Certainty]:
         """For each image in its turn, which keypoints of the expected heat map are certain and which are possible."""
