@@ -31,10 +31,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def first_line(error: BaseException) -> str:
-    """What a foreign error says first, at most 300 characters of it; its type's name where it says nothing."""
+def first_line(error: BaseException, *, passing_over: tuple[str, ...] = ()) -> str:
+    """What a foreign error says first, at most 300 characters of it; its type's name where it says nothing.
+
+    Args:
+        error: the error.
+        passing_over: beginnings of lines that say nothing, as long as another one does.
+    """
+    return _spoken(error, passing_over)[0][:300]
+
+
+def last_line(error: BaseException, *, passing_over: tuple[str, ...] = ()) -> str:
+    """What a foreign error says last, which is what those who report where they were say; as ``first_line`` else."""
+    return _spoken(error, passing_over)[-1][:300]
+
+
+def _spoken(error: BaseException, passing_over: tuple[str, ...]) -> list[str]:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0][:300]
+    told = [line for line in lines if not line.startswith(passing_over)]
+    return told or lines or [type(error).__name__]
 
 
 @contextlib.contextmanager

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.records import TensorSpec
-from oakpoint.errors import BackendError, UsageError
+from oakpoint.errors import BackendError, UsageError, last_line
 from oakpoint.runtimes import import_openvino
+
+_WHERE = ("Exception from", "Check '")
+"""How lines of OpenVINO begin that say where it was; the reason comes after them."""
 
 Device = Literal["CPU", "GPU", "NPU", "AUTO"]
 Precision = Literal["f32", "bf16", "f16"]
@@ -60,7 +63,9 @@ class OpenVinoBackend(Backend):
             model.reshape({model.input(0): list(shape)})
             compiled = core.compile_model(model, device, _configuration(device, precision, threads))
         except RuntimeError as error:
-            raise BackendError(f"{path}: OpenVINO cannot load it on {device}: {_reason(error)}") from error
+            raise BackendError(
+                f"{path}: OpenVINO cannot load it on {device}: {last_line(error, passing_over=_WHERE)}"
+            ) from error
         self._request = compiled.create_infer_request()
         version = openvino.__version__.split("-")[0]
         self.description = f"openvino {version} {device} {precision}"
@@ -71,7 +76,9 @@ class OpenVinoBackend(Backend):
         try:
             results = self._request.infer(dict(tensors))
         except RuntimeError as error:
-            raise BackendError(f"{self.description}: the run failed: {_reason(error)}") from error
+            raise BackendError(
+                f"{self.description}: the run failed: {last_line(error, passing_over=_WHERE)}"
+            ) from error
         return {
             spec.name: np.array(results[index], np.float32 if spec.dtype.startswith("float") else None)
             for index, spec in enumerate(self.outputs)
@@ -117,9 +124,3 @@ def _name(port: Any) -> str:
     names = set(port.get_names())
     own = str(port.get_node().get_friendly_name()).rsplit(_OF_OUTPUTS, 1)[0]
     return own if own in names or not names else min(names)
-
-
-def _reason(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (told or lines or ["no reason given"])[-1][:300]

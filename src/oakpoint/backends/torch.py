@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.records import TensorSpec
-from oakpoint.errors import BackendError
+from oakpoint.errors import BackendError, first_line
 from oakpoint.networks.foreign_output import logging_output_of
 from oakpoint.runtimes import importing
 
@@ -65,7 +65,7 @@ class TorchBackend(Backend):
             with self._torch.inference_mode(), self._bounded(), named:
                 results = self._module(image)
         except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise BackendError(f"{self.description}: the network failed: {reason}") from error
         results = (results,) if isinstance(results, self._torch.Tensor) else results
         names = ", ".join(spec.name for spec in self.outputs)

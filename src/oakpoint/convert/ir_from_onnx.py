@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import ConversionError
+from oakpoint.errors import ConversionError, last_line
 from oakpoint.runtimes import import_openvino
 
 
@@ -33,7 +33,7 @@ def write_ir(onnx: Path, xml: Path, *, input_shape: tuple[int, ...]) -> str:
     try:
         openvino.save_model(_folded(onnx, input_shape), xml, compress_to_fp16=True)
     except RuntimeError as error:
-        raise ConversionError(f"OpenVINO cannot convert {onnx.name}: {_reason(error)}") from error
+        raise ConversionError(f"OpenVINO cannot convert {onnx.name}: {last_line(error)}") from error
     return f"openvino {openvino.__version__.split('-')[0]}"
 
 
@@ -79,7 +79,7 @@ def folded_constants(onnx: Path, input_shape: tuple[int, ...]) -> list[GraphCons
     try:
         return _constants(_folded(onnx, input_shape))
     except RuntimeError as error:
-        raise ConversionError(f"OpenVINO cannot convert {onnx.name}: {_reason(error)}") from error
+        raise ConversionError(f"OpenVINO cannot convert {onnx.name}: {last_line(error)}") from error
 
 
 def ir_constants(xml: Path) -> list[GraphConstant]:
@@ -113,7 +113,7 @@ def _read_ir(xml: Path) -> Any:
     try:
         return openvino.Core().read_model(xml)
     except RuntimeError as error:
-        raise ConversionError(f"OpenVINO cannot read {xml.name}: {_reason(error)}") from error
+        raise ConversionError(f"OpenVINO cannot read {xml.name}: {last_line(error)}") from error
 
 
 _WEIGHING = {
@@ -140,8 +140,3 @@ def _weighs(node: Any) -> bool:
     return any(
         user.get_type_name() in _WEIGHING or (user.get_type_name() in _CARRYING and _weighs(user)) for user in users
     )
-
-
-def _reason(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no reason given"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oakpoint.errors import ConversionError
+from oakpoint.errors import ConversionError, first_line
 from oakpoint.networks.foreign_output import logging_output_of
 from oakpoint.runtimes import importing
 
@@ -61,7 +61,7 @@ def write_onnx(
     try:
         example = torch.zeros(1, 1, size[1], size[0])
     except RuntimeError as error:
-        raise ConversionError(f"no memory for an image of {size[0]}x{size[1]} px: {_reason(error)}") from error
+        raise ConversionError(f"no memory for an image of {size[0]}x{size[1]} px: {first_line(error)}") from error
     with _exporting, logging_output_of("torch.onnx.export", errors=True), _no_warnings():
         try:
             model = _export(module, example, input_name, output_names, open_batch=True)
@@ -72,7 +72,7 @@ def write_onnx(
             except Exception as error:
                 _pass_on_interrupt(error)
                 raise ConversionError(
-                    f"torch cannot export the network: {_reason(_root(error))} (all that torch says: oakpoint -v …)"
+                    f"torch cannot export the network: {first_line(_root(error))} (all that torch says: oakpoint -v …)"
                 ) from error
     _strip_metadata(model)
     model.doc_string = description
@@ -80,7 +80,7 @@ def write_onnx(
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as error:
-        raise ConversionError(f"the exported ONNX is not valid: {_reason(error)}") from error
+        raise ConversionError(f"the exported ONNX is not valid: {first_line(error)}") from error
     onnx.save(model, path)
     return f"torch {torch.__version__}"
 
@@ -134,8 +134,3 @@ def _pass_on_interrupt(error: Exception) -> None:
         if isinstance(before, KeyboardInterrupt):
             raise KeyboardInterrupt from error
         before = before.__cause__ or before.__context__
-
-
-def _reason(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

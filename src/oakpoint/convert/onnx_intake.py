@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from oakpoint.bundle.records import TensorSpec
-from oakpoint.errors import ConversionError
+from oakpoint.errors import ConversionError, first_line
 from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
 
 
@@ -25,7 +25,7 @@ def read_network(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise ConversionError(f"{path}: not a valid ONNX model ({reason})") from error
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]

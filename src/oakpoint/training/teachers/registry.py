@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from oakpoint.bundle.records import WeightsRecord
-from oakpoint.errors import UsageError, WeightsError
+from oakpoint.errors import UsageError, WeightsError, first_line
 from oakpoint.features.types import CELL_PX
 from oakpoint.networks.licences import (
     arrays_of,
@@ -203,7 +203,8 @@ def _member(name: str, entry: TeacherEntry, weights: Path, device: torch.device)
     except KeyError as error:
         raise WeightsError(f"{weights}: expected weights of {name}, got none named {error.args[0]}") from error
     except (RuntimeError, ValueError, IndexError) as error:
-        raise WeightsError(f"{weights}: expected weights of {name}, got others: {_reason(error)}") from error
+        reason = first_line(error, passing_over=("Error(s) in loading",))
+        raise WeightsError(f"{weights}: expected weights of {name}, got others: {reason}") from error
     record = record_of(weights, state)
     return NetworkTeacher(name, module.to(device), teacher_outputs_from_logits, multiple=entry.multiple, weights=record)
 
@@ -236,9 +237,3 @@ def _arrays_within(teacher: object) -> list[Array]:
 def _is_teacher(made: object) -> TypeGuard[Teacher]:
     multiple = getattr(made, "multiple", None)
     return isinstance(getattr(made, "name", None), str) and isinstance(multiple, int) and callable(made)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith("Error(s) in loading")]
-    return (told or lines or ["no reason given"])[0][:200]
