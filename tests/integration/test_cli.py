@@ -96,7 +96,7 @@ def test_the_program_in_a_process_of_its_own_fails_in_one_line(tmp_path: Path) -
     ("arguments", "message"),
     [
         (("fly",), "No such command 'fly'; see: oakpoint --help"),
-        (("convert",), "Missing argument 'model'; see: oakpoint convert --help"),
+        (("convert",), "Missing argument 'MODEL'; see: oakpoint convert --help"),
         (("run", "a", "b", "--nosuch"), "No such option: --nosuch; see: oakpoint run --help"),
         (("convert", "a", "--shaves", "x"), "Invalid value for '--shaves': "),
     ],

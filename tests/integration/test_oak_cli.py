@@ -283,6 +283,9 @@ class FakeChip:
         size = (image.shape[1], image.shape[0])
         return Features(np.float32([[20, 20]]), np.ones(1, np.float32), np.ones((1, 1), np.float32), size)
 
+    def check(self, image: Any) -> None:
+        """Takes any."""
+
     def description(self) -> str:
         return "a chip"
 
