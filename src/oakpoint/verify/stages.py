@@ -29,7 +29,10 @@ LOCAL = "a tile, copy or channel that went wrong, or a single altered weight"
 LOOK_FOR = {
     FINITE: "an overflow of FP16 (values over 65504, L2 normalisation on the device), 0/0, or memory never written",
     "root mean square logit error, relative": SCALE,
-    "root mean square descriptor error, relative": "a wrong input scale, altered weights, or outputs in another order",
+    "root mean square descriptor error, relative": (
+        "an overflow of FP16 (L2 normalisation on the device), a wrong input scale, altered weights, or outputs in "
+        "another order"
+    ),
     "usual score error": SCALE,
     "largest logit error, relative": LOCAL,
     "largest descriptor error, relative": LOCAL,
