@@ -1,0 +1,136 @@
+"""A refactor must not move a bit: what the chain makes of known networks is held by its hashes.
+
+A change that is meant to alter an artefact records them anew, and says so in its message:
+``python tests/integration/test_process_replay.py`` (with the versions of ``constraints.txt``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+import pytest
+
+from oakpoint.chain.conversion import convert
+from oakpoint.chain.listener import Listener
+from oakpoint.chain.options import ConversionOptions
+from oakpoint.convert.device_graph import device_graph
+from oakpoint.convert.heads import HEADS, NEEDS_SCALE, NEEDS_VALUES, Heads
+from oakpoint.myriad.compiler import compile_blob
+
+RECORD = Path(__file__).parents[1] / "data" / "process_replay.json"
+WRITERS = ("numpy", "onnx", "onnxscript", "openvino", "torch")
+"""Packages that write or number what is hashed: with other versions of them the bytes are others, and rightly so."""
+
+SIZES = ((160, 120), (320, 200))
+NETWORKS = {"acorn": {"seed": None}, "superpoint": {"seed": 0}}
+SCALE, VALUES = 2.0**-4, 32
+"""Of the descriptors, fixed here: what a measurement gives may differ from one processor to another."""
+
+
+class Silent(Listener):
+    def started(self, step: str) -> None:
+        pass
+
+    def finished(self, step: str, seconds: float, note: str, report: object) -> None:
+        pass
+
+
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in WRITERS}
+
+
+def host_hashes(network: str, size: tuple[int, int], folder: Path) -> dict[str, str]:
+    """Of the ONNX and the IR, written to ``folder``."""
+    options = ConversionOptions(model=network, seed=NETWORKS[network]["seed"], size=size, to="ir")
+    convert(options, folder, Silent())
+    return {name: _sha256((folder / name).read_bytes()) for name in ("model.onnx", "model.xml", "model.bin")}
+
+
+def device_model(model: Path, size: tuple[int, int], heads: str) -> onnx.ModelProto:
+    wanted = Heads(heads, SCALE if heads in NEEDS_SCALE else None, VALUES if heads in NEEDS_VALUES else None)
+    return device_graph(model, size=size, scale=1 / 255, heads=wanted)
+
+
+def device_hash(graph: onnx.ModelProto, heads: str) -> str:
+    """Of the device graph; of heads ``reduced`` without the values of the basis, on which linear algebra decides."""
+    if heads in NEEDS_VALUES:
+        graph = onnx.ModelProto.FromString(graph.SerializeToString())
+        for tensor in graph.graph.initializer:
+            if tensor.dims:
+                tensor.ClearField("raw_data")
+    return _sha256(graph.SerializeToString(deterministic=True))
+
+
+def blob_hash(graph: onnx.ModelProto, folder: Path) -> str:
+    onnx.save(graph, folder / "device.onnx")
+    compile_blob(folder / "device.onnx", folder / "model.blob", shaves=6)
+    return _sha256((folder / "model.blob").read_bytes())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _cases() -> Iterator[tuple[str, tuple[int, int]]]:
+    for network in NETWORKS:
+        for size in SIZES:
+            yield network, size
+
+
+def _name(network: str, size: tuple[int, int]) -> str:
+    return f"{network} {size[0]}x{size[1]}"
+
+
+def recorded() -> dict[str, dict[str, str]]:
+    record: dict[str, dict[str, str]] = json.loads(RECORD.read_text())
+    here = versions()
+    if others := {name: v for name, v in record["versions"].items() if here[name] != v}:
+        pytest.skip(f"recorded with other versions: {others}")
+    return record
+
+
+@pytest.mark.parametrize(("network", "size"), list(_cases()))
+def test_onnx_ir_and_device_graphs(network: str, size: tuple[int, int], tmp_path: Path) -> None:
+    expected = recorded()[_name(network, size)]
+    found = host_hashes(network, size, tmp_path / "bundle")
+    for heads in HEADS:
+        found[f"device graph {heads}"] = device_hash(
+            device_model(tmp_path / "bundle" / "model.onnx", size, heads), heads
+        )
+    assert found == {name: value for name, value in expected.items() if not name.startswith("blob")}
+
+
+@pytest.mark.slow
+@pytest.mark.compiler
+@pytest.mark.parametrize(("network", "size"), list(_cases()))
+def test_blobs(network: str, size: tuple[int, int], tmp_path: Path) -> None:
+    expected = recorded()[_name(network, size)]
+    host_hashes(network, size, tmp_path / "bundle")
+    for heads in HEADS.keys() - set(NEEDS_VALUES):
+        graph = device_model(tmp_path / "bundle" / "model.onnx", size, heads)
+        assert blob_hash(graph, tmp_path) == expected[f"blob {heads}"], heads
+
+
+def record() -> None:
+    made: dict[str, dict[str, str]] = {"versions": versions()}
+    for network, size in _cases():
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "bundle"
+            hashes = host_hashes(network, size, folder)
+            for heads in HEADS:
+                graph = device_model(folder / "model.onnx", size, heads)
+                hashes[f"device graph {heads}"] = device_hash(graph, heads)
+                if heads not in NEEDS_VALUES:
+                    hashes[f"blob {heads}"] = blob_hash(graph, Path(scratch))
+        made[_name(network, size)] = hashes
+    RECORD.write_text(json.dumps(made, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    record()
