@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.backends.registry import ModelSource
+from oakpoint.backends.registry import INPUT, ModelSource
 from oakpoint.bundle.folder import Bundle, open_bundle
 from oakpoint.chain.descriptor_form import measured_descriptor_scale, measured_descriptor_values
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.heads import HEADS, NEEDS_SCALE, NEEDS_VALUES, Heads
+from oakpoint.convert.device_graph import image_input
 from oakpoint.errors import ConversionError
 from oakpoint.extractor import dense_outputs
 from oakpoint.features.decode import decode
@@ -36,6 +36,7 @@ from oakpoint.features.types import DecodeOptions
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.cost import ENGINES, estimate
 from oakpoint.myriad.simulator import Simulator
+from oakpoint.tasks.keypoints.heads.registry import HEADS, NEEDS_SCALE, NEEDS_VALUES, Heads, KeypointHeads
 from oakpoint.verify.photographs import load_photographs
 
 Images = dict[str, NDArray[np.uint8]]
@@ -92,9 +93,8 @@ def measured(bundle: Bundle, heads: str, images: Images, shaves: int) -> tuple[R
         write_blob(
             onnx,
             path,
-            size=preprocess.size,
-            scale=preprocess.scale,
-            heads=Heads(heads, scale, values),
+            [image_input(INPUT, preprocess)],
+            [KeypointHeads(Heads(heads, scale, values), preprocess.size)],
             shaves=shaves,
         )
         blob = read_blob(path)

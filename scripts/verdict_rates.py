@@ -37,8 +37,7 @@ from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptio
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.device_graph import device_graph
-from oakpoint.convert.heads import Heads
+from oakpoint.convert.device_graph import DeviceInput, device_graph
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import OakpointError
@@ -47,6 +46,7 @@ from oakpoint.features.types import DecodeOptions
 from oakpoint.images.reading import read_image
 from oakpoint.myriad.blob import Blob
 from oakpoint.networks.registry import LoadedNetwork, load_network
+from oakpoint.tasks.keypoints.heads.registry import Heads
 from oakpoint.verify.blob_constants import compare_blob_constants
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,6 +108,10 @@ class Tally:
         return f"{len(self.wrong)} of {whole} ({', '.join(f'{n} {stage}' for stage, n in sorted(self.trials.items()))})"
 
 
+def _grey(size: tuple[int, int]) -> DeviceInput:
+    return DeviceInput(name="input", shape=(1, 1, size[1], size[0]), scale=1 / 255)
+
+
 def load(name: str, shared: Path) -> LoadedNetwork:
     """A network by the names of this script."""
     weights = shared / "weights" / "superpoint_v1.pth"
@@ -155,7 +159,7 @@ def prepare(name: str, size: tuple[int, int], shared: Path, work: Path) -> Subje
         return None
     if not (folder / "model.blob").exists() and not refused.exists():
         try:
-            write_blob(path, folder / "model.blob", size=size, scale=1 / 255, heads=Heads("dense"), shaves=6)
+            write_blob(path, folder / "model.blob", [_grey(size)], shaves=6)
         except OakpointError as error:
             print(f"  {name} {size}: no blob: {error}", flush=True)
             refused.write_text(json.dumps(["blob"]))
@@ -211,7 +215,7 @@ def broken_blob(subject: Subject, fault: str, faults: ModuleType, rng: random.Ra
     """One fault at a random place of a blob; None where it has no place for it."""
     data = (subject.folder / "model.blob").read_bytes()
     if fault == ONE_BIT:
-        graph = device_graph(subject.folder / "model.onnx", size=subject.size, scale=1 / 255, heads=Heads("dense"))
+        graph = device_graph(subject.folder / "model.onnx", [_grey(subject.size)]).model
         places = compare_blob_constants(Blob.from_bytes(data), graph).exact
         return bytes(faults.flip_constant_bit(data, int(rng.choice(places)), rng.randrange(16)))
     for _ in range(20):

@@ -17,6 +17,7 @@ OakpointError                what a user can act on; the command line prints it 
 ├── TrainingError            training went astray: a loss that is not finite
 ├── OutputError              a result cannot be written where it was asked for
 └── ConversionError          a stage of the chain failed
+    ├── UnsupportedNetworkError    layers that the target does not take, each with what to do about it
     ├── CompilerUnavailableError   the Myriad compiler cannot be had on this machine
     └── CompilerError              the Myriad compiler refused the network
 
@@ -27,7 +28,8 @@ expected, what came, and what to do next.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -133,6 +135,39 @@ class OutputError(OakpointError):
 
 class ConversionError(OakpointError):
     """A stage of the conversion chain failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something about a layer that a user has to know before the network goes to the device.
+
+    Attributes:
+        layer: its name, or that of its first output.
+        operator: its type, as ONNX names it.
+        problem: what is wrong with it on the target, in a clause.
+        remedy: what to do about it, in a clause; empty where nothing helps.
+    """
+
+    layer: str
+    operator: str
+    problem: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """In one line."""
+        return f"layer {self.layer!r} ({self.operator}): {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+class UnsupportedNetworkError(ConversionError):
+    """Layers that the target does not take.
+
+    Attributes:
+        findings: all of them, at least one.
+    """
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("\n".join(str(finding) for finding in findings))
+        self.findings = tuple(findings)
 
 
 class CompilerUnavailableError(ConversionError):

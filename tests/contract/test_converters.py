@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from device_form import device_form
 
 from oakpoint.backends.registry import INPUT, OUTPUTS
 from oakpoint.bundle.records import TensorSpec
 from oakpoint.convert.archive_from_blob import write_archive
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.heads import Heads
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.onnx_from_torch import write_onnx
@@ -38,7 +38,7 @@ def ir_from_onnx(source: Path, target: Path) -> object:
 
 
 def blob_from_onnx(source: Path, target: Path) -> object:
-    return write_blob(source, target, size=SIZE, scale=1 / 255, heads=Heads("dense"), shaves=6)
+    return write_blob(source, target, *device_form(source, SIZE), shaves=6)
 
 
 def archive_from_blob(source: Path, target: Path) -> object:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from device_form import device_form
 from numpy.typing import NDArray
 
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.heads import Heads
 from oakpoint.extractor import default_preprocess
 from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.simulator import Simulator
+from oakpoint.tasks.keypoints.heads.registry import Heads
 
 pytestmark = [pytest.mark.shared, pytest.mark.compiler]
 
@@ -34,7 +35,7 @@ def blobs(
         if shaves != 6:
             ours = tmp_path_factory.mktemp("rtabmap") / "model.blob"
             source = superpoint_rtabmap_bundle / "model.onnx"
-            write_blob(source, ours, size=SIZE, scale=1 / 255, heads=Heads("rtabmap"), shaves=shaves)
+            write_blob(source, ours, *device_form(source, SIZE, heads=Heads("rtabmap")), shaves=shaves)
         return read_blob(ours), read_blob(shared / "blobs" / f"superpoint_200x320_{shaves}shave.blob")
 
     return get

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from device_form import device_form
 from numpy.typing import NDArray
 from onnx import helper
 
@@ -20,9 +21,9 @@ from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert import heads
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.heads import Heads
 from oakpoint.extractor import default_preprocess
 from oakpoint.features.types import DecodeOptions
+from oakpoint.tasks.keypoints.heads.registry import Heads
 
 pytestmark = [pytest.mark.shared, pytest.mark.compiler]
 
@@ -87,8 +88,8 @@ def test_injected_fault_fails(
 def test_blob_without_the_scale_fails_and_says_what_to_look_for(
     judge: Callable[[Path], StageReport], superpoint_bundle: Path, tmp_path: Path
 ) -> None:
-    blob = tmp_path / "unscaled.blob"
-    write_blob(superpoint_bundle / "model.onnx", blob, size=SIZE, scale=1.0, heads=Heads("dense"), shaves=6)
+    source, blob = superpoint_bundle / "model.onnx", tmp_path / "unscaled.blob"
+    write_blob(source, blob, *device_form(source, SIZE, scale=1.0), shaves=6)
     report = judge(blob)
     assert report.verdict is Verdict.FAIL
     assert "input scale" in report.summary or "overflow" in report.summary
@@ -106,8 +107,8 @@ def test_blob_whose_normalisation_overflows_fails_and_says_what_to_look_for(
 
     changed: dict[str, Any] = {**heads.HEADS, "overflowing": overflowing}
     monkeypatch.setattr(heads, "HEADS", changed)
-    blob = tmp_path / "overflow.blob"
-    write_blob(superpoint_bundle / "model.onnx", blob, size=SIZE, scale=1 / 255, heads=Heads("overflowing"), shaves=6)
+    source, blob = superpoint_bundle / "model.onnx", tmp_path / "overflow.blob"
+    write_blob(source, blob, *device_form(source, SIZE, heads=Heads("overflowing")), shaves=6)
     report = judge(blob)
     assert report.verdict is Verdict.FAIL
     assert "overflow" in report.summary

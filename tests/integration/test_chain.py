@@ -17,6 +17,7 @@ import depthai
 import numpy as np
 import onnx
 import pytest
+from device_form import device_form
 
 import oakpoint
 from oakpoint.bundle.folder import open_bundle
@@ -24,7 +25,6 @@ from oakpoint.bundle.records import Verdict
 from oakpoint.chain.conversion import convert
 from oakpoint.chain.options import TARGETS, ConversionOptions
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.heads import Heads
 from oakpoint.errors import (
     BundleError,
     CompilerError,
@@ -37,6 +37,7 @@ from oakpoint.errors import (
 from oakpoint.files import sha256_of_file
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.format import Location, StageType
+from oakpoint.tasks.keypoints.heads.registry import Heads
 from oakpoint.verify import stages
 from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE
 
@@ -166,7 +167,7 @@ def test_every_constant_of_the_hardware_stages_is_that_of_the_third_partys_blob(
     if shaves != 6:
         blob = tmp_path / "model.blob"
         source = superpoint_rtabmap_bundle / "model.onnx"
-        write_blob(source, blob, size=(320, 200), scale=1 / 255, heads=Heads("rtabmap"), shaves=shaves)
+        write_blob(source, blob, *device_form(source, (320, 200), heads=Heads("rtabmap")), shaves=shaves)
     ours = hardware_constants(blob)
     theirs = hardware_constants(shared / "blobs" / f"superpoint_200x320_{shaves}shave.blob")
     assert len(set(theirs)) >= 12 * 2

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from device_form import device_form
 from numpy.typing import NDArray
 from onnx import helper
 
@@ -24,13 +25,13 @@ from oakpoint.chain.descriptor_form import measured_descriptor_scale
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.heads import Heads
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import ConversionError
 from oakpoint.extractor import default_preprocess
 from oakpoint.features.types import DecodeOptions
 from oakpoint.myriad.blob import read_blob
 from oakpoint.networks.registry import load_network
+from oakpoint.tasks.keypoints.heads.registry import Heads
 from oakpoint.verify.tolerances import BLOB_STAGE
 
 SMALL, SMALL_SIZE = "small_network:SmallNetwork", (160, 120)
@@ -132,7 +133,7 @@ def test_norms_far_from_superpoints_are_measured_and_scaled(
     for name, chosen in (("measured", scale), ("superpoints", 2.0**-6)):
         blob = tmp_path / f"{name}.blob"
         heads = Heads("normalised", chosen)
-        write_blob(source, blob, size=SMALL_SIZE, scale=1 / 255, heads=heads, shaves=4)
+        write_blob(source, blob, *device_form(source, SMALL_SIZE, heads=heads), shaves=4)
         verdicts[name] = verifier.blob_of_onnx(ModelSource(onnx=source, blob=blob), heads).verdict
     assert verdicts == {"measured": Verdict.PASS, "superpoints": Verdict.FAIL}
 

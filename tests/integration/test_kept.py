@@ -52,7 +52,7 @@ Options = Callable[..., ConversionOptions]
 def refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiler refuses, after it has left half a file."""
 
-    def write_blob(_: Path, blob: Path, **__: Any) -> Any:
+    def write_blob(_: Path, blob: Path, *__: Any, **___: Any) -> Any:
         blob.write_bytes(b"half")
         raise CompilerError(f"{blob}: refused")
 

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import onnx
 import pytest
+from device_form import device_form
 
 from oakpoint.chain.conversion import convert
 from oakpoint.chain.listener import Listener
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.convert.device_graph import device_graph
-from oakpoint.convert.heads import HEADS, NEEDS_SCALE, NEEDS_VALUES, Heads
 from oakpoint.myriad.compiler import compile_blob
+from oakpoint.tasks.keypoints.heads.registry import HEADS, NEEDS_SCALE, NEEDS_VALUES, Heads
 
 RECORD = Path(__file__).parents[1] / "data" / "process_replay.json"
 WRITERS = ("numpy", "onnx", "onnxscript", "openvino", "torch")
@@ -54,7 +55,7 @@ def host_hashes(network: str, size: tuple[int, int], folder: Path) -> dict[str, 
 
 def device_model(model: Path, size: tuple[int, int], heads: str) -> onnx.ModelProto:
     wanted = Heads(heads, SCALE if heads in NEEDS_SCALE else None, VALUES if heads in NEEDS_VALUES else None)
-    return device_graph(model, size=size, scale=1 / 255, heads=wanted)
+    return device_graph(model, *device_form(model, size, heads=wanted)).model
 
 
 def device_hash(graph: onnx.ModelProto, heads: str) -> str:

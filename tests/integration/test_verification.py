@@ -19,7 +19,6 @@ from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource
 from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.verification import StageVerifier, verify_bundle
-from oakpoint.convert.heads import Heads
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import WeightsError
@@ -29,6 +28,7 @@ from oakpoint.files import sha256_of_file
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.constants import constants_of
 from oakpoint.networks.registry import LoadedNetwork, load_network
+from oakpoint.tasks.keypoints.heads.registry import Heads
 from oakpoint.verify.tolerances import IR_STAGE, ONNX_STAGE
 
 SIZE = (160, 120)

@@ -84,6 +84,21 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """A rewrite that changed something on the way to the device graph.
+
+    Attributes:
+        rewrite: its name.
+        layers: the layers that it touched, as the network names them.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    rewrite: str
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsRecord:
     """Which weights a bundle was made from.
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
-from oakpoint.convert.descriptor_basis import descriptor_basis, values_for_cosine
-from oakpoint.convert.descriptor_norm import scale_for_norms
 from oakpoint.errors import ConversionError
 from oakpoint.extractor import dense_outputs
 from oakpoint.images.preprocess import Preprocess
+from oakpoint.tasks.keypoints.heads.descriptor_basis import descriptor_basis, values_for_cosine
+from oakpoint.tasks.keypoints.heads.descriptor_norm import scale_for_norms
 from oakpoint.verify.photographs import second_view
 
 Images = Mapping[str, NDArray[np.uint8]]

@@ -22,12 +22,13 @@ from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.archive_from_blob import write_archive
 from oakpoint.convert.blob_from_onnx import write_blob
 from oakpoint.convert.blobs_by_shaves import compile_for_shaves
-from oakpoint.convert.heads import NEEDS_SCALE, NEEDS_VALUES, Heads
+from oakpoint.convert.device_graph import DeviceInput, image_input
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.one_size import mark_one_size
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.convert.onnx_intake import host_tensors, take_onnx
+from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.convert.weights_in_onnx import facts_of
 from oakpoint.errors import ConversionError, ImageError
 from oakpoint.export import why_one_size
@@ -38,6 +39,7 @@ from oakpoint.images.reading import no_image_in
 from oakpoint.myriad.superblob import require_bsdiff4, superblob_from_blobs
 from oakpoint.myriad.toolchain import ensure_toolchain, supported_platform
 from oakpoint.networks.registry import LoadedNetwork
+from oakpoint.tasks.keypoints.heads.registry import NEEDS_SCALE, NEEDS_VALUES, Heads, KeypointHeads
 from oakpoint.verify.photographs import load_photographs
 from oakpoint.verify.superblob import verify_shaves
 
@@ -213,16 +215,14 @@ class Making:
         self.descriptor_scale = scale
         return f"largest descriptor norm {largest:.4g}, scaled by {scale:g} on the device"
 
+    def _device_form(self) -> tuple[list[DeviceInput], list[Rewrite]]:
+        """Inputs and heads of the device graph."""
+        return [image_input(INPUT, self._preprocess)], [KeypointHeads(self._heads(), self._size)]
+
     def _write_blob(self) -> str:
         shaves = self.options.shaves
-        tool, inputs, outputs = write_blob(
-            self.folder / ONNX_FILE,
-            self.folder / BLOB_FILE,
-            size=self._size,
-            scale=self._preprocess.scale,
-            heads=self._heads(),
-            shaves=shaves,
-        )
+        compiled = write_blob(self.folder / ONNX_FILE, self.folder / BLOB_FILE, *self._device_form(), shaves=shaves)
+        tool, inputs, outputs = compiled.tool, compiled.inputs, compiled.outputs
         baked = replace(self._preprocess, baked=True)
         command = f"myriad_compile -ip U8 -VPU_NUMBER_OF_SHAVES {shaves} -VPU_NUMBER_OF_CMX_SLICES {shaves}"
         self._add("blob", (BLOB_FILE,), inputs, outputs, baked, self._hashes("onnx"), tool, command)
@@ -246,9 +246,7 @@ class Making:
         """Compile for every number of shaves into ``blobs``, and join them."""
         compiled = compile_for_shaves(
             self.folder / ONNX_FILE,
-            size=self._size,
-            scale=self._preprocess.scale,
-            heads=self._heads(),
+            *self._device_form(),
             compiled=lambda shaves: self.listener.started(f"superblob: {shaves} shaves done"),
         )
         blobs.update(compiled)

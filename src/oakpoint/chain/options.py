@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from oakpoint.bundle.records import HeadsName
-from oakpoint.convert.heads import HEADS
 from oakpoint.errors import UsageError
 from oakpoint.myriad.compiler import DEFAULT_SHAVES, check_shaves
+from oakpoint.tasks.keypoints.heads.registry import HEADS
 
 Target = Literal["onnx", "ir", "blob", "archive"]
 TARGETS: tuple[Target, ...] = get_args(Target)

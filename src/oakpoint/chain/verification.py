@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from oakpoint.backends.base import Backend
-from oakpoint.backends.registry import OUTPUTS, ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import Bundle
 from oakpoint.bundle.records import HeadsName, StageReport, Verdict
-from oakpoint.convert.descriptor_basis import descriptor_basis
-from oakpoint.convert.device_graph import device_graph
-from oakpoint.convert.heads import Heads
+from oakpoint.convert.device_graph import device_graph, image_input
 from oakpoint.convert.ir_from_onnx import ir_input_shape
 from oakpoint.convert.onnx_intake import fixed_batch_of_file
 from oakpoint.errors import BlobError, ConversionError, MissingExtraError, UsageError
@@ -25,6 +23,8 @@ from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.superblob import blobs_from_superblob
 from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, reload_network
+from oakpoint.tasks.keypoints.heads.descriptor_basis import descriptor_basis
+from oakpoint.tasks.keypoints.heads.registry import Heads, KeypointHeads
 from oakpoint.threads import one_blas_thread
 from oakpoint.verify.blob_constants import ConstantsReport, compare_blob_constants
 from oakpoint.verify.constants import compare_ir_constants, share_equal_by_name
@@ -110,8 +110,9 @@ class StageVerifier:
     def _constants_of_blob(self, onnx: Path, blob: Path, heads: Heads) -> ConstantsReport:
         """The blob's constants against the device graph's, made again; empty where one of the two cannot be had."""
         try:
-            graph = device_graph(onnx, size=self.preprocess.size, scale=self.preprocess.scale, heads=heads)
-            return compare_blob_constants(read_blob(blob), graph)
+            appended = KeypointHeads(heads, self.preprocess.size)
+            graph = device_graph(onnx, [image_input(INPUT, self.preprocess)], [appended])
+            return compare_blob_constants(read_blob(blob), graph.model)
         except (BlobError, ConversionError):  # opening the candidate says what is wrong with it
             return ConstantsReport()
 

@@ -15,9 +15,9 @@ from oakpoint.chain.options import TARGETS, ConversionOptions, Target
 from oakpoint.cli.console import err, out, print_error, print_json, print_warning, step_line, verdict_text
 from oakpoint.cli.notices import warn_of_rtabmap, warn_of_weights
 from oakpoint.cli.options import Images, Json, Weights, parse_size
-from oakpoint.convert.heads import HEADS
 from oakpoint.convert.one_size import one_size_of
 from oakpoint.myriad.compiler import DEFAULT_SHAVES
+from oakpoint.tasks.keypoints.heads.registry import HEADS
 
 RANDOM_SEED = 0
 EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2

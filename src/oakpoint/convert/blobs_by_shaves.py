@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import onnx
 
-from oakpoint.convert.device_graph import device_graph
-from oakpoint.convert.heads import Heads
+from oakpoint.convert.device_graph import DeviceInput, device_graph
+from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import naming
 from oakpoint.myriad.compiler import MAX_SHAVES, compile_blob
 from oakpoint.myriad.toolchain import ensure_toolchain
@@ -21,10 +21,9 @@ ALL_SHAVES = tuple(range(1, MAX_SHAVES + 1))
 
 def compile_for_shaves(
     source: Path,
+    inputs: Sequence[DeviceInput],
+    heads: Sequence[Rewrite] = (),
     *,
-    size: tuple[int, int],
-    scale: float,
-    heads: Heads,
     shaves: Iterable[int] = ALL_SHAVES,
     compiled: Callable[[int], None] = lambda _: None,
 ) -> dict[int, bytes]:
@@ -32,9 +31,8 @@ def compile_for_shaves(
 
     Args:
         source: the host's ONNX, see ``device_graph``.
-        size: (W, H) in pixels.
-        scale: folded into the first convolution.
-        heads: what the blobs put out.
+        inputs: its inputs as the device gets them.
+        heads: rewrites that make of its outputs what the consumer reads.
         shaves: the numbers, each 1 to 16.
         compiled: told of each number when its blob is done.
 
@@ -47,7 +45,7 @@ def compile_for_shaves(
     ensure_toolchain()
     with tempfile.TemporaryDirectory(prefix="oakpoint-shaves-") as scratch:
         path = Path(scratch) / "device.onnx"
-        onnx.save(device_graph(source, size=size, scale=scale, heads=heads), path)
+        onnx.save(device_graph(source, inputs, heads).model, path)
 
         def compile_one(number: int) -> bytes:
             blob = Path(scratch) / f"{number}.blob"

@@ -69,3 +69,15 @@ def set_outputs(graph: onnx.GraphProto, *names: str, kind: int = TensorProto.FLO
     """Make these tensors the graph's outputs, in place of those it has; their sizes are inferred later."""
     del graph.output[:]
     graph.output.extend(helper.make_tensor_value_info(name, kind, None) for name in names)
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove operators and constants from which nothing follows any more."""
+    used = {output.name for output in graph.output}
+    for node in reversed(list(graph.node)):  # against the order of execution: consumers come first
+        if used.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            used.update(node.input)
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)

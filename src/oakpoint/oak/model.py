@@ -13,14 +13,15 @@ import onnx
 from oakpoint.backends.base import Backend
 from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 from oakpoint.backends.openvino import OpenVinoBackend
+from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.folder import Bundle, bundle_near, is_bundle, open_bundle
 from oakpoint.bundle.records import ArtifactKind, TensorSpec
-from oakpoint.convert.device_graph import host_graph_with_heads
-from oakpoint.convert.heads import Heads
+from oakpoint.convert.device_graph import host_graph_with_heads, image_input
 from oakpoint.errors import BackendError, BlobError, BundleError, UsageError, naming
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.blob import Blob, read_blob
+from oakpoint.tasks.keypoints.heads.registry import Heads, KeypointHeads
 
 STAND_INS = ("openvino", "myriad_simulator")
 """What can take the place of the camera's network: the bundle's own on the CPU, with the blob's heads; or the blob,
@@ -109,7 +110,8 @@ def _on_cpu(bundle: Bundle) -> tuple[Preprocess, OpenVinoBackend]:
     manifest = bundle.manifest
     if manifest.has("blob") and manifest.heads != "dense":
         preprocess = manifest.artifact("onnx").preprocess
-        model = host_graph_with_heads(bundle.path("onnx"), size=preprocess.size, heads=Heads.of(manifest))
+        heads = KeypointHeads(Heads.of(manifest), preprocess.size)
+        model = host_graph_with_heads(bundle.path("onnx"), [image_input(INPUT, preprocess)], [heads])
         with tempfile.TemporaryDirectory(prefix="oakpoint-stand-in-") as folder:
             path = Path(folder) / "model.onnx"
             onnx.save(model, path)

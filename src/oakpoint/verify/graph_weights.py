@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from oakpoint.convert.descriptor_basis import PROJECTED
+from oakpoint.convert.rewrites.base import COMPUTED
 
 Array = NDArray[np.float32]
 
@@ -117,7 +117,7 @@ def _constants(model: onnx.ModelProto) -> dict[str, Vector]:
             stored.update(node.output)
 
     def precision_of(name: str) -> Precision:
-        if PROJECTED in name:
+        if COMPUTED in name:
             return "stepped"
         return "stored" if name in stored else "computed"
 

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from oakpoint.convert.descriptor_basis import descriptor_basis, project_descriptors, values_for_cosine
 from oakpoint.errors import ConversionError
+from oakpoint.tasks.keypoints.heads.descriptor_basis import descriptor_basis, project_descriptors, values_for_cosine
 
 RANK, DEPTH = 5, 24
 

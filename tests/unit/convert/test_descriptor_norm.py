@@ -6,8 +6,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from oakpoint.convert.descriptor_norm import append_unit_descriptors, scale_descriptors, scale_for_norms
 from oakpoint.errors import ConversionError
+from oakpoint.tasks.keypoints.heads.descriptor_norm import append_unit_descriptors, scale_descriptors, scale_for_norms
 
 WEIGHTS = np.random.default_rng(3).normal(0, 1, (5, 4, 1, 1)).astype(np.float32)
 BIAS = np.linspace(-1, 1, 5, dtype=np.float32)

@@ -10,17 +10,18 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from device_form import device_form
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from oakpoint.convert.descriptor_basis import descriptor_basis
 from oakpoint.convert.device_graph import device_graph
-from oakpoint.convert.heads import HEADS, Heads
 from oakpoint.errors import ConversionError
 from oakpoint.extractor import dense_outputs
 from oakpoint.features.decode import heatmap_of
 from oakpoint.features.sampling import unit_norm
+from oakpoint.tasks.keypoints.heads.descriptor_basis import descriptor_basis
+from oakpoint.tasks.keypoints.heads.registry import HEADS, Heads
 
 SIZE = (24, 16)
 GRID = (SIZE[1] // 8, SIZE[0] // 8)
@@ -88,7 +89,7 @@ def run(model: onnx.ModelProto | Path, image: np.ndarray) -> dict[str, np.ndarra
 
 
 def device(path: Path, heads: str = "dense") -> onnx.ModelProto:
-    return device_graph(path, size=SIZE, scale=1 / 255, heads=Heads(heads, 1.0, 2))
+    return device_graph(path, *device_form(path, SIZE, heads=Heads(heads, 1.0, 2))).model
 
 
 def assert_same_on_pixels(path: Path, pixels: np.ndarray) -> onnx.ModelProto:
@@ -352,7 +353,7 @@ Change = Callable[[onnx.ModelProto], object]
 
 @pytest.mark.parametrize("heads", HEADS)
 def test_the_small_network_as_torch_exports_it(small_onnx: Path, rng: np.random.Generator, heads: str) -> None:
-    model = device_graph(small_onnx, size=(160, 120), scale=1 / 255, heads=Heads(heads, 1.0, 16))
+    model = device_graph(small_onnx, *device_form(small_onnx, (160, 120), heads=Heads(heads, 1.0, 16))).model
     pixels = rng.integers(0, 256, (1, 1, 120, 160)).astype(np.float32)
     expected, got = run(small_onnx, pixels / np.float32(255)), run(in_float32(model), pixels)
     reference, outputs = dense_outputs(expected), dense_outputs(got)

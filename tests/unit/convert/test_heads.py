@@ -6,10 +6,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from oakpoint.convert.heads import HEADS, Heads, append_heads
 from oakpoint.errors import ConversionError, UsageError
 from oakpoint.features.heatmap import heatmap_from_logits
 from oakpoint.features.sampling import unit_norm
+from oakpoint.tasks.keypoints.heads.registry import HEADS, Heads, append_heads
 
 SIZE = (40, 24)
 

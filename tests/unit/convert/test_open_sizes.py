@@ -9,10 +9,10 @@ import onnx
 import onnx.parser
 import onnxruntime
 import pytest
+from device_form import device_form
 from onnx import numpy_helper
 
 from oakpoint.convert.device_graph import device_graph
-from oakpoint.convert.heads import Heads
 from oakpoint.errors import ConversionError
 
 NETWORK = """
@@ -75,7 +75,7 @@ def saved(path: Path, body: str) -> Path:
 
 
 def graph(path: Path) -> onnx.ModelProto:
-    return device_graph(path, size=(24, 16), scale=1 / 255, heads=Heads("dense"))
+    return device_graph(path, *device_form(path, (24, 16))).model
 
 
 def test_a_size_that_follows_from_the_images_is_worked_out(tmp_path: Path) -> None:

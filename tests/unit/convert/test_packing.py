@@ -6,11 +6,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from oakpoint.convert.packing import append_packed_descriptors, append_packed_heatmap
 from oakpoint.errors import ConversionError
 from oakpoint.features.heatmap import heatmap_from_logits
 from oakpoint.features.packed import SMALLEST_PROBABILITY, descriptors_from_packed, heatmap_from_packed
 from oakpoint.features.sampling import unit_norm
+from oakpoint.tasks.keypoints.heads.packing import append_packed_descriptors, append_packed_heatmap
 
 HALF_LEVEL = 2 ** (0.5 / 25.4) - 1
 """Half a level of the logarithmic scale, as a share."""

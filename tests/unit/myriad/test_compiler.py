@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from device_form import device_form
 from onnx import TensorProto, helper, numpy_helper
 
 from oakpoint.convert.device_graph import device_graph
-from oakpoint.convert.heads import Heads
 from oakpoint.errors import CompilerError, CompilerUnavailableError, OutputError, UsageError
 from oakpoint.myriad import compiler
 from oakpoint.myriad.blob import read_blob
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_network(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def source(small_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("device") / "a b.onnx"  # a blank in the name is no trouble
-    onnx.save(device_graph(small_onnx, size=(160, 120), scale=1 / 255, heads=Heads("dense")), path)
+    onnx.save(device_graph(small_onnx, *device_form(small_onnx, (160, 120))).model, path)
     return path
 
 

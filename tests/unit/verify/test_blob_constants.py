@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from device_form import device_form
 
 from oakpoint.backends.registry import INPUT, OUTPUTS
 from oakpoint.convert.device_graph import device_graph
-from oakpoint.convert.heads import Heads
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import CompilerUnavailableError
 from oakpoint.myriad.blob import Blob, read_blob
@@ -199,5 +199,5 @@ def test_a_depthwise_network(compiled: Compiled) -> None:
 def test_keypoint_networks(compiled: Compiled, tmp_path: Path, network: str, shaves: int) -> None:
     loaded = load_network(network, None, seed=None if network == "acorn" else 0)
     write_onnx(loaded.module, tmp_path / "m.onnx", size=(320, 200), input_name=INPUT, output_names=OUTPUTS)
-    model = device_graph(tmp_path / "m.onnx", size=(320, 200), scale=1 / 255, heads=Heads("dense"))
+    model = device_graph(tmp_path / "m.onnx", *device_form(tmp_path / "m.onnx", (320, 200))).model
     check(compiled(model, shaves), model)

@@ -1,18 +1,48 @@
-"""What later opsets write otherwise, and what only open sizes need, put into the words of the device's opset 13."""
+"""Inputs of one fixed shape, and what follows from it written down as numbers."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-REDUCTIONS = {"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd"}
-"""Reductions that take their axes as an input from opset 18 on, and as an attribute before."""
+from oakpoint.convert.graph_edit import drop_unused
+from oakpoint.convert.rewrites.base import Rewrite
 
 _BROADCASTING = {"Add", "Div", "Mul", "Sub"}
 
 
-def fold_static_shapes(model: onnx.ModelProto) -> None:
+class FixedShapes(Rewrite):
+    """Give the inputs their shapes, and fold what only open sizes need: ``Shape``, and ``Expand`` where it broadcasts.
+
+    Nothing that is computed from values changes.
+    """
+
+    name = "fixed-shapes"
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Take the shape of each input by name."""
+        self._shapes = shapes
+
+    def apply(self, model: onnx.ModelProto) -> Sequence[str]:
+        """See ``Rewrite.apply``."""
+        before = {node.output[0]: node.op_type for node in model.graph.node}
+        for value in model.graph.input:
+            if value.name in self._shapes:
+                kind = value.type.tensor_type.elem_type
+                value.CopyFrom(helper.make_tensor_value_info(value.name, kind, self._shapes[value.name]))
+        del model.graph.value_info[:]
+        for output in model.graph.output:  # sizes follow from the input's
+            kind = output.type.tensor_type.elem_type
+            output.CopyFrom(helper.make_tensor_value_info(output.name, kind, None))
+        _fold_static_shapes(model)
+        after = {node.output[0] for node in model.graph.node}
+        return [f"layer {name!r} ({kind})" for name, kind in before.items() if name not in after]
+
+
+def _fold_static_shapes(model: onnx.ModelProto) -> None:
     """Replace ``Shape`` by the numbers that it gives, and drop ``Expand`` where its consumers broadcast.
 
     A network that normalises its own descriptors (``torch.nn.functional.normalize``) comes with both, for an open
@@ -36,31 +66,7 @@ def fold_static_shapes(model: onnx.ModelProto) -> None:
             for consumer in graph.node:
                 consumer.input[:] = [node.input[0] if name == node.output[0] else name for name in consumer.input]
             graph.node.remove(node)
-    _drop_unused(graph)
-
-
-def lower_reductions(model: onnx.ModelProto) -> None:
-    """Give reductions with constant axes the attribute that opset 13 has in place of the later input.
-
-    Args:
-        model: changed in place; its operators then mean at opset 13 what they meant before.
-    """
-    graph = model.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type not in REDUCTIONS or len(node.input) < 2 or node.input[1] not in constants:
-            continue
-        axes = numpy_helper.to_array(constants[node.input[1]]).tolist()
-        untouched = any(a.name == "noop_with_empty_axes" and a.i for a in node.attribute)
-        if not axes and untouched:
-            continue  # it does nothing; opset 13 cannot say that
-        kept = [attribute for attribute in node.attribute if attribute.name != "noop_with_empty_axes"]
-        del node.attribute[:]
-        node.attribute.extend(kept)
-        if axes:
-            node.attribute.append(helper.make_attribute("axes", axes))
-        del node.input[1:]
-    _drop_unused(graph)
+    drop_unused(graph)
 
 
 def _numbers(value: onnx.ValueInfoProto) -> list[int] | None:
@@ -84,15 +90,3 @@ def _only_broadcast(graph: onnx.GraphProto, name: str, sizes: dict[str, list[int
             for node in consumers
         )
     )
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    """Remove operators and constants from which nothing follows any more."""
-    used = {output.name for output in graph.output}
-    for node in reversed(list(graph.node)):  # against the order of execution: consumers come first
-        if used.isdisjoint(node.output):
-            graph.node.remove(node)
-        else:
-            used.update(node.input)
-    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
-        graph.initializer.remove(tensor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,13 @@ import onnx
 from onnx import TensorProto, helper
 
 from oakpoint.bundle.manifest import Manifest
-from oakpoint.convert.descriptor_basis import project_descriptors
-from oakpoint.convert.descriptor_norm import append_unit_descriptors, scale_descriptors
 from oakpoint.convert.graph_edit import GraphEditor, rename_tensor, set_outputs
-from oakpoint.convert.packing import append_packed_descriptors, append_packed_heatmap
+from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import ConversionError, UsageError
 from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
+from oakpoint.tasks.keypoints.heads.descriptor_basis import project_descriptors
+from oakpoint.tasks.keypoints.heads.descriptor_norm import append_unit_descriptors, scale_descriptors
+from oakpoint.tasks.keypoints.heads.packing import append_packed_descriptors, append_packed_heatmap
 
 SEMI, DESC = "semi", "desc"
 HEATMAP, DESCRIPTORS = "heatmap", "descriptors"
@@ -47,6 +48,21 @@ class Heads:
     def of(cls, manifest: Manifest) -> Heads:
         """Those of a bundle."""
         return cls(manifest.heads, manifest.descriptor_scale, manifest.descriptor_values)
+
+
+class KeypointHeads(Rewrite):
+    """Make of a keypoint network's outputs what the consumer reads; see ``append_heads``."""
+
+    name = "heads"
+
+    def __init__(self, heads: Heads, size: tuple[int, int]) -> None:
+        """Take the heads, and the image's (W, H) in pixels."""
+        self._heads, self._size = heads, size
+
+    def apply(self, model: onnx.ModelProto) -> Sequence[str]:
+        """See ``Rewrite.apply``."""
+        append_heads(model, self._heads, size=self._size)
+        return tuple(output.name for output in model.graph.output)
 
 
 def append_heads(model: onnx.ModelProto, heads: Heads, *, size: tuple[int, int]) -> None:

@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from oakpoint.convert.graph_edit import producer_of
+from oakpoint.convert.rewrites.base import COMPUTED
 from oakpoint.errors import ConversionError
-
-PROJECTED = "_projected_"
-"""In the names of weights and biases that were projected: made by a decomposition, its last bits the machine's."""
 
 VALUES_STEP = 8
 """Reduced descriptors have a multiple of this many values: the engine pads output channels to 8 anyway."""
@@ -59,7 +57,7 @@ def project_descriptors(graph: onnx.GraphProto, tensor: str, values: int) -> Non
     node, weights, bias = _last_convolution(graph, tensor)
     basis = descriptor_basis(onnx.helper.make_model(graph), tensor)[:, :values].T
     projected = np.einsum("kd,dchw->kchw", basis, weights), basis @ bias
-    names = [f"{tensor}{PROJECTED}weights", f"{tensor}{PROJECTED}bias"]
+    names = [f"{tensor}{COMPUTED}weights", f"{tensor}{COMPUTED}bias"]
     unused = set(node.input[1:])
     graph.initializer.extend(
         numpy_helper.from_array(a.astype(np.float32), name) for a, name in zip(projected, names, strict=True)

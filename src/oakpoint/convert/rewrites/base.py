@@ -1,0 +1,60 @@
+"""What a rewrite is, and how a list of them is applied."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import onnx
+
+from oakpoint.bundle.records import Applied
+
+COMPUTED = "_projected_"
+"""In the names of constants that a rewrite computed by a decomposition: their last bits are the machine's."""
+
+
+class Rewrite(ABC):
+    """A change of a graph that leaves what it computes as it is.
+
+    One class, one file, one property test that runs a graph before and after it on random inputs. The docstring says
+    what is matched, what is guaranteed afterwards, and why the result is equal.
+
+    Attributes:
+        name: as the manifest calls it; stable, lower case with hyphens.
+        tolerance: largest difference that the rewrite itself may make to a float32 result, relative to the largest
+            value; 0 where every bit stays.
+    """
+
+    name: ClassVar[str]
+    tolerance: ClassVar[float] = 0.0
+
+    @abstractmethod
+    def apply(self, model: onnx.ModelProto) -> Sequence[str]:
+        """Rewrite a model in place.
+
+        Args:
+            model: a valid one.
+
+        Returns:
+            The layers that were touched, by ``label``; empty where nothing was to be done.
+
+        Raises:
+            UnsupportedNetworkError: a layer that this rewrite is about cannot be brought to the device.
+            ConversionError: the model cannot be taken for another reason.
+        """
+
+
+def apply_all(model: onnx.ModelProto, rewrites: Sequence[Rewrite]) -> tuple[Applied, ...]:
+    """Apply rewrites in order, in place, and return a journal of those that changed something.
+
+    Raises:
+        ConversionError: see ``Rewrite.apply``.
+    """
+    touched = ((rewrite.name, tuple(rewrite.apply(model))) for rewrite in rewrites)
+    return tuple(Applied(rewrite=name, layers=layers) for name, layers in touched if layers)
+
+
+def label(node: Any) -> str:
+    """How messages and journals name a layer."""
+    return f"layer {node.name or node.output[0]!r} ({node.op_type})"

@@ -1,0 +1,1 @@
+"""What a keypoint network gives on the device: one file for each form."""
