@@ -23,20 +23,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.backends.registry import INPUT, ModelSource
+from oakpoint.backends.registry import ModelSource
 from oakpoint.bundle.folder import Bundle, open_bundle
-from oakpoint.chain.descriptor_form import measured_descriptor_scale, measured_descriptor_values
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.convert.device_graph import image_input
+from oakpoint.convert.device_graph import device_inputs
 from oakpoint.errors import ConversionError
-from oakpoint.extractor import dense_outputs
 from oakpoint.features.decode import decode
 from oakpoint.features.types import DecodeOptions
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.cost import ENGINES, estimate
 from oakpoint.myriad.simulator import Simulator
-from oakpoint.tasks.keypoints.heads.registry import HEADS, NEEDS_SCALE, NEEDS_VALUES, Heads, KeypointHeads
+from oakpoint.tasks.keypoints.heads.registry import HEADS, outputs_of
+from oakpoint.tasks.keypoints.task import Keypoints
+from oakpoint.tasks.registry import task_of_bundle
 from oakpoint.verify.photographs import load_photographs
 
 Images = dict[str, NDArray[np.uint8]]
@@ -69,7 +69,7 @@ def host_s(outputs: Tensors, options: DecodeOptions) -> float:
     """Time from raw tensors to features; FP16 is turned into float32, as DepthAI does on arrival."""
     start = time.perf_counter()
     tensors = {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in outputs.items()}
-    decode(dense_outputs(tensors), options)
+    decode(outputs_of(tensors), options)
     return time.perf_counter() - start
 
 
@@ -82,26 +82,27 @@ def host_ms(outputs: dict[str, list[Tensors]], options: DecodeOptions, repeats: 
     return {heads: float(times.mean()) * 1e3 for heads, times in best.items()}
 
 
+def keypoints_of(bundle: Bundle) -> Keypoints:
+    """The task of a bundle, which has to be that of a network for keypoints."""
+    task = task_of_bundle(bundle)
+    if not isinstance(task, Keypoints):
+        raise SystemExit(f"{bundle.folder}: expected a network for keypoints, got one for {task.name}")
+    return task
+
+
 def measured(bundle: Bundle, heads: str, images: Images, shaves: int) -> tuple[Row, list[Tensors]]:
     """Compile and execute one kind of heads: its row, and its outputs of each image."""
-    manifest, onnx = bundle.manifest, bundle.path("onnx")
-    preprocess = manifest.preprocess
-    scale = measured_descriptor_scale(onnx, images, preprocess)[0] if heads in NEEDS_SCALE else None
-    values = measured_descriptor_values(onnx, images, preprocess)[0] if heads in NEEDS_VALUES else None
+    interface, onnx, task = bundle.manifest.interface, bundle.path("onnx"), keypoints_of(bundle)
+    device, _ = task.measured_heads(heads, onnx, images, interface.image)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.blob"
-        write_blob(
-            onnx,
-            path,
-            [image_input(INPUT, preprocess)],
-            [KeypointHeads(Heads(heads, scale, values), preprocess.size)],
-            shaves=shaves,
-        )
+        rewrites = task.device_rewrites(device, interface)
+        write_blob(onnx, path, device_inputs(interface), rewrites, shaves=shaves)
         blob = read_blob(path)
-        verifier = StageVerifier(images, preprocess, manifest.decode)
-        report = verifier.blob_of_onnx(ModelSource(onnx=onnx, blob=path), Heads(heads, scale, values))
-    simulator, baked = Simulator(blob), replace(preprocess, baked=True)
-    runs = [simulator.run({blob.inputs[0].name: baked.apply(image)[0]}) for image in images.values()]
+        verifier = StageVerifier(images, interface, task)
+        report = verifier.blob_of_onnx(ModelSource(onnx=onnx, blob=path), device)
+    simulator, on_device = Simulator(blob), interface.on_device()
+    runs = [simulator.run(on_device.feed(image)) for image in images.values()]
     device_ms, figures = estimate(blob).total_ms, report.figures or {}
     row = Row(
         heads=heads,
@@ -132,7 +133,7 @@ def main() -> None:
             results[heads] = measured(bundle, heads, images, options.shaves)
         except ConversionError as error:  # noqa: PERF203  # not every network can have every kind
             print(f"{heads}: left out, {error}", file=sys.stderr)
-    times = host_ms({h: runs for h, (_, runs) in results.items()}, bundle.manifest.decode, options.repeats)
+    times = host_ms({h: runs for h, (_, runs) in results.items()}, keypoints_of(bundle).decode, options.repeats)
     rows = [replace(row, host_ms=times[heads]) for heads, (row, _) in results.items()]
     if options.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))

@@ -32,7 +32,6 @@ from rich.markup import escape
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.openvino import OpenVinoBackend
-from oakpoint.backends.registry import INPUT, OUTPUTS
 from oakpoint.bundle.folder import is_bundle, open_bundle
 from oakpoint.cli.console import out, progress_bar
 from oakpoint.cli.eval_output import print_skipped, print_tables
@@ -46,10 +45,10 @@ from oakpoint.evaluate.specification import Specification, parse_specifications
 from oakpoint.evaluate.summary import facts, summarise
 from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
 from oakpoint.networks.registry import load_network
-from oakpoint.networks.weights import read_state
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS
 from oakpoint.training.teachers.candidate import TeacherCandidate
 from oakpoint.training.teachers.features import DECODE_PRESETS, TeacherDecode
-from oakpoint.training.teachers.registry import TEACHERS, open_teacher
+from oakpoint.training.teachers.registry import open_teacher
 
 FILES = {
     "S48": "edgepoint2_S48.pth",
@@ -121,7 +120,7 @@ def exported(module: torch.nn.Module, path: Path, output_names: Sequence[str]) -
 
 def compiled(path: Path) -> Backend:
     """An ONNX file on one thread at f32."""
-    return OpenVinoBackend(path, precision="f32", input_shape=(1, 1, SIZE[1], SIZE[0]), threads=1)
+    return OpenVinoBackend(path, precision="f32", shapes={INPUT: (1, 1, SIZE[1], SIZE[0])}, threads=1)
 
 
 def timed(backends: dict[str, Backend], rounds: int) -> dict[str, dict[str, float]]:
@@ -158,7 +157,7 @@ def times(
         paths = {}
         for label, weights in {peer.model: peer.weights for peer in peers}.items():
             assert weights is not None, "peers_of has seen to it"
-            module = TEACHERS[FAMILIES[label]].family.from_state(read_state(weights))
+            module = load_network(FAMILIES[label], weights).module
             paths[label] = exported(module, folder / f"{label}.onnx", ("scores", "descriptors"))
         for specification in specifications:
             if (path := onnx_of(specification, folder)) is not None:

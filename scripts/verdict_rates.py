@@ -33,20 +33,21 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
-from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
+from oakpoint.bundle.interface import TensorSpec, image_interface
+from oakpoint.bundle.records import DeviceRecord, StageReport, Verdict
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
 from oakpoint.convert.device_graph import DeviceInput, device_graph
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import OakpointError
-from oakpoint.extractor import default_preprocess, dense_outputs
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.reading import read_image
 from oakpoint.myriad.blob import Blob
 from oakpoint.networks.registry import LoadedNetwork, load_network
-from oakpoint.tasks.keypoints.heads.registry import Heads
+from oakpoint.tasks.keypoints.heads.registry import outputs_of
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS, Keypoints, superpoint_preprocess
 from oakpoint.verify.blob_constants import compare_blob_constants
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,17 +70,18 @@ class Subject:
 
     def verifier(self, images: Images) -> StageVerifier:
         """Judges its stages on these images."""
-        return StageVerifier(images, default_preprocess(self.size), DecodeOptions.preset(self.network.decode_preset))
+        task = Keypoints(decode=DecodeOptions.preset(self.network.decode_preset))
+        return StageVerifier(images, image_interface(INPUT, superpoint_preprocess(self.size)), task)
 
     def judged(self, stage: str, images: Images, files: dict[str, Path]) -> StageReport:
         """The verdict on a stage, with some of its files replaced."""
         there = {name: self.folder / f"model.{name}" for name in ("onnx", "xml", "blob")} | files
         verifier = self.verifier(images)
         if stage == "onnx":
-            return verifier.onnx_of_torch(self.network, there["onnx"])
+            return verifier.onnx_of_torch(self.network, there["onnx"], OUTPUTS)
         if stage == "ir":
             return verifier.ir_of_onnx(ModelSource(onnx=self.folder / "model.onnx", ir=there["xml"]))
-        return verifier.blob_of_onnx(ModelSource(onnx=self.folder / "model.onnx", blob=there["blob"]), Heads("dense"))
+        return verifier.blob_of_onnx(ModelSource(onnx=self.folder / "model.onnx", blob=there["blob"]), DeviceRecord())
 
 
 @dataclass
@@ -152,7 +154,7 @@ def prepare(name: str, size: tuple[int, int], shared: Path, work: Path) -> Subje
             if not path.exists():
                 write_onnx(network.module, path, size=size, input_name=INPUT, output_names=OUTPUTS)
             if not (folder / "model.xml").exists():
-                write_ir(path, folder / "model.xml", input_shape=(1, 1, size[1], size[0]))
+                write_ir(path, folder / "model.xml", input_shapes=[(1, 1, size[1], size[0])])
     except OakpointError as error:
         print(f"  {name} {size}: {error}", flush=True)
         refused.write_text(json.dumps(["onnx"]))
@@ -168,8 +170,9 @@ def prepare(name: str, size: tuple[int, int], shared: Path, work: Path) -> Subje
 
 def _require_keypoints(network: LoadedNetwork, size: tuple[int, int]) -> None:
     """Raise where a network is none that takes one grey image and returns two tensors."""
-    with open_backend(ModelSource(module=network.module), RuntimeOptions(backend="torch"), size=size) as backend:
-        dense_outputs(backend.run({INPUT: np.zeros((1, 1, size[1], size[0]), np.float32)}))
+    source, shape = ModelSource(module=network.module, outputs=OUTPUTS), (1, 1, size[1], size[0])
+    with open_backend(source, RuntimeOptions(backend="torch"), [TensorSpec(INPUT, "float32", shape)]) as backend:
+        outputs_of(backend.run({INPUT: np.zeros(shape, np.float32)}))
 
 
 # Faults: each takes the healthy files of a stage and writes broken ones.
@@ -240,7 +243,7 @@ def break_stage(
     if stage == "onnx":
         return fault, {"onnx": folder / "m.onnx"}
     width, height = subject.size
-    write_ir(folder / "m.onnx", folder / "m.xml", input_shape=(1, 1, height, width))
+    write_ir(folder / "m.onnx", folder / "m.xml", input_shapes=[(1, 1, height, width)])
     return fault, {"xml": folder / "m.xml"}
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,8 +174,8 @@ def small_weights(small_network: Any, made_once: MadeOnce) -> Path:
 @pytest.fixture(scope="session")
 def small_onnx(small_network: Any, made_once: MadeOnce) -> Path:
     """The small network's ONNX for 160×120 px."""
-    from oakpoint.backends.registry import INPUT, OUTPUTS
     from oakpoint.convert.onnx_from_torch import write_onnx
+    from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS
 
     return made_once(
         "small.onnx",
@@ -232,6 +233,25 @@ def superpoint_rtabmap_bundle(converted: Callable[..., Path], superpoint_weights
     return converted(
         "superpoint-rtabmap", model="superpoint", weights=superpoint_weights, size=(320, 200), heads="rtabmap"
     )
+
+
+@pytest.fixture(scope="session")
+def task_onnx(made_once: MadeOnce) -> Callable[[str], Path]:
+    """The ONNX of a class of ``networks/task_networks.py``, for RGB images in [0, 1]."""
+    import task_networks
+    import torch
+
+    def export(name: str, path: Path) -> None:
+        network = getattr(task_networks, name)()
+        image = torch.zeros(1, 3, *reversed(task_networks.SIZE))
+        outputs = [f"out{number}" for number in range(task_networks.outputs_of(network))]
+        with warnings.catch_warnings():  # torch's former exporter takes a second where the other one takes ten
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                network, (image,), path, dynamo=False, opset_version=17, input_names=["image"], output_names=outputs
+            )
+
+    return lambda name: made_once(f"{name}.onnx", lambda path: export(name, path))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Keypoint networks from PyTorch to the Myriad X in an OAK camera, verified at every step.
+"""Networks from PyTorch or ONNX to the Myriad X in an OAK camera, verified at every step.
 
 >>> import oakpoint
 >>> extractor = oakpoint.load("bundle")  # doctest: +SKIP

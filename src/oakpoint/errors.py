@@ -158,6 +158,27 @@ class Finding:
         return f"layer {self.layer!r} ({self.operator}): {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
 
 
+MAX_NAMED_LAYERS = 3
+"""In a message about layers of one kind; all of them stand in the error's findings."""
+
+
+def _grouped(findings: Sequence[Finding]) -> Iterator[str]:
+    """One line for what is the same about several layers of one operator."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.operator, finding.problem, finding.remedy), []).append(finding)
+    for alike in groups.values():
+        if len(alike) == 1:
+            yield str(alike[0])
+            continue
+        names = ", ".join(repr(finding.layer) for finding in alike[:MAX_NAMED_LAYERS])
+        more = f" and {len(alike) - MAX_NAMED_LAYERS} more" if len(alike) > MAX_NAMED_LAYERS else ""
+        first = alike[0]
+        yield f"layers {names}{more} ({first.operator}): {first.problem}" + (
+            f"; {first.remedy}" if first.remedy else ""
+        )
+
+
 class UnsupportedNetworkError(ConversionError):
     """Layers that the target does not take.
 
@@ -166,7 +187,7 @@ class UnsupportedNetworkError(ConversionError):
     """
 
     def __init__(self, findings: Sequence[Finding]) -> None:
-        super().__init__("\n".join(str(finding) for finding in findings))
+        super().__init__("\n".join(_grouped(findings)))
         self.findings = tuple(findings)
 
 

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
+from oakpoint.bundle.interface import Interface, TensorSpec
 from oakpoint.errors import BackendError, naming
 from oakpoint.networks.registry import LoadedNetwork
 
 logger = logging.getLogger(__name__)
+
+Outputs = Sequence[str] | Mapping[str, str] | None
+"""Which outputs of a network are wanted; see ``networks.outputs.chosen_outputs``."""
 
 REFERENCE_SIZE = (64, 64)
 """At which a network that is to serve images of any size is exported first."""
@@ -39,14 +44,18 @@ MAX_KEPT_EXPORTS = 32
 """Files of as many image sizes are kept for a network that needs one for each."""
 
 
-def why_one_size(network: LoadedNetwork, onnx: Path, *, size: tuple[int, int]) -> str | None:
+def why_one_size(
+    network: LoadedNetwork, onnx: Path, interface: Interface, outputs: Outputs, *, size: tuple[int, int]
+) -> str | None:
     """Why an export holds for no size but its own; None where it gives at others what the network gives.
 
     Sizes that the network itself does not take are left out.
 
     Args:
         network: the network.
-        onnx: its export, input (N, 1, H, W).
+        onnx: its export.
+        interface: its inputs.
+        outputs: names of what it returns.
         size: (W, H) in pixels at which it was exported.
 
     Returns:
@@ -57,14 +66,15 @@ def why_one_size(network: LoadedNetwork, onnx: Path, *, size: tuple[int, int]) -
         if other == size:
             continue
         try:
-            expected = _outputs(ModelSource(module=network.module), "torch", other)
+            source = ModelSource(module=network.module, outputs=outputs)
+            expected = _outputs(source, "torch", interface.at(other))
         except BackendError as error:
             refusal = refusal and str(error)
             continue
         refusal = None
         at = f"{other[0]}x{other[1]}"
         try:
-            found = _outputs(ModelSource(onnx=onnx), "onnxruntime", other)
+            found = _outputs(ModelSource(onnx=onnx), "onnxruntime", interface.at(other))
         except BackendError:
             return f"exported at {size[0]}x{size[1]}, it cannot be run at {at}, where the network can"
         if any(expected[name].shape != found[name].shape for name in expected):
@@ -78,10 +88,13 @@ def why_one_size(network: LoadedNetwork, onnx: Path, *, size: tuple[int, int]) -
     return refusal and f"it could be compared with the network at no other size ({refusal})"
 
 
-def _outputs(source: ModelSource, backend: str, size: tuple[int, int]) -> Tensors:
-    noise = np.random.default_rng(0).random((1, 1, size[1], size[0]), np.float32)
-    with open_backend(source, RuntimeOptions(backend=backend), size=size) as opened:
-        return opened.run({INPUT: noise})
+def _outputs(source: ModelSource, backend: str, interface: Interface) -> Tensors:
+    with open_backend(source, RuntimeOptions(backend=backend), interface.tensors) as opened:
+        return opened.run({spec.name: _noise(spec) for spec in interface.tensors})
+
+
+def _noise(spec: TensorSpec) -> NDArray[Any]:
+    return np.random.default_rng(0).random(spec.shape, np.float32)  # type: ignore[arg-type]
 
 
 def _difference(expected: NDArray[Any], found: NDArray[Any]) -> float:
@@ -99,8 +112,9 @@ class ExportedNetwork:
     One export serves all sizes where it holds for them; otherwise each size has its own, which is logged.
     """
 
-    def __init__(self, network: LoadedNetwork, options: RuntimeOptions) -> None:
+    def __init__(self, network: LoadedNetwork, options: RuntimeOptions, interface: Interface, outputs: Outputs) -> None:
         self._network, self._options = network, options
+        self._interface, self._outputs = interface, outputs
         self._folder: Path | None = None
         self._first: Path | None = None
         self._for_all: Path | None = None
@@ -125,7 +139,7 @@ class ExportedNetwork:
         path = self._first = self._exported(size or REFERENCE_SIZE)
         if size is not None:
             return
-        reason = why_one_size(self._network, path, size=REFERENCE_SIZE)
+        reason = why_one_size(self._network, path, self._interface, self._outputs, size=REFERENCE_SIZE)
         if reason is None:
             self._for_all = path
         else:
@@ -146,17 +160,18 @@ class ExportedNetwork:
         with self._exporting:
             path = self._for_all or self._exported(size)
         with naming(path, f"{self._network.name}, exported"):
-            return open_backend(ModelSource(onnx=path), self._options, size=size)
+            return open_backend(ModelSource(onnx=path), self._options, self._interface.at(size).tensors)
 
     def _exported(self, size: tuple[int, int]) -> Path:
-        from oakpoint.convert.onnx_from_torch import write_onnx
+        from oakpoint.convert.onnx_from_torch import export_onnx
 
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="oakpoint-model-"))
             weakref.finalize(self, shutil.rmtree, self._folder, True)  # TemporaryDirectory would warn of that
         if size not in self._exports:
             path = self._folder / f"{size[0]}x{size[1]}.onnx"
-            write_onnx(self._network.module, path, size=size, input_name=INPUT, output_names=OUTPUTS)
+            inputs = self._interface.at(size).tensors
+            export_onnx(self._network.module, path, inputs=inputs, outputs=self._outputs)
             self._exports[size] = path
         self._exports.move_to_end(size)
         if len(self._exports) > MAX_KEPT_EXPORTS:

@@ -128,3 +128,8 @@ def inside_image(points: Points, size: tuple[int, int]) -> NDArray[np.bool_]:
 def outer_from_centre(points: Points) -> NDArray[np.float64]:
     """Points (N, 2) counted from the top-left pixel's outer corner, so that pixel i spans i … i + 1; float64 (N, 2)."""
     return np.asarray(points, np.float64) + 0.5
+
+
+def centre_from_outer(points: Points) -> NDArray[np.float32]:
+    """The inverse of ``outer_from_centre``: points (N, 2) counted from the top-left pixel's centre; float32 (N, 2)."""
+    return np.asarray(np.asarray(points, np.float64) - 0.5, np.float32)

@@ -19,19 +19,20 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.batched import BatchedBackend
 from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 from oakpoint.backends.openvino import OpenVinoBackend
-from oakpoint.backends.registry import BACKENDS, INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.registry import BACKENDS, ModelSource, RuntimeOptions, open_backend
 from oakpoint.backends.torch import TorchBackend
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.convert.ir_from_onnx import write_ir
-from oakpoint.convert.onnx_from_torch import write_onnx
+from oakpoint.convert.onnx_from_torch import export_onnx, write_onnx
 from oakpoint.errors import BackendError, OakpointError, UsageError
 from oakpoint.networks.registry import load_network
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS
 
 SIZE = (160, 120)
 
@@ -106,13 +107,17 @@ def opened(case: Case, small_network: Any, request: pytest.FixtureRequest) -> It
             "ir": bundle / "model.xml",
             "blob": bundle / "model.blob",
         }
-        source = ModelSource(**{name: everything[name] for name in case.needs})
-        made.append(open_backend(source, case.options, size=size))
+        source = ModelSource(**{name: everything[name] for name in case.needs}, outputs=OUTPUTS)
+        made.append(open_backend(source, case.options, image_spec(size, baked=case.baked)))
         return made[-1]
 
     yield open_at
     for backend in made:
         backend.close()
+
+
+def image_spec(size: tuple[int, int] = SIZE, *, baked: bool = False) -> list[TensorSpec]:
+    return [TensorSpec(INPUT, "uint8" if baked else "float32", (1, 1, size[1], size[0]))]
 
 
 def pixels(size: tuple[int, int] = SIZE, seed: int = 0) -> NDArray[np.uint8]:
@@ -248,16 +253,16 @@ def test_superpoint(
         pytest.skip(f"OpenVINO's CPU here does not offer {case.capability}")
     network = load_network("superpoint", superpoint_weights)
     size = (160, 96)
-    source = ModelSource(module=network.module)
+    source = ModelSource(module=network.module, outputs=OUTPUTS)
     if case.needs != ("module",):
         onnx, xml = tmp_path / "m.onnx", tmp_path / "m.xml"
         write_onnx(network.module, onnx, size=size, input_name=INPUT, output_names=OUTPUTS)
         source = ModelSource(onnx=onnx)
         if case.needs == ("ir",):
-            write_ir(onnx, xml, input_shape=(1, 1, size[1], size[0]))
+            write_ir(onnx, xml, input_shapes=[(1, 1, size[1], size[0])])
             source = ModelSource(ir=xml)
     levels = photographs["camera"][None, None, 200 : 200 + size[1], 200 : 200 + size[0]]
-    with open_backend(source, case.options, size=size) as backend:
+    with open_backend(source, case.options, image_spec(size)) as backend:
         got = backend.run({INPUT: tensor(case, levels)})
     assert_near(got, reference(network.module, levels), case.tolerance)
 
@@ -268,7 +273,8 @@ def test_superpoint_on_the_simulator(superpoint_bundle: Path, superpoint_weights
     case = CASES["myriad_simulator"]
     levels = np.ascontiguousarray(photographs["camera"][None, None, 200:400, 100:420])
     network = load_network("superpoint", superpoint_weights)
-    with open_backend(ModelSource(blob=superpoint_bundle / "model.blob"), case.options, size=(320, 200)) as backend:
+    source = ModelSource(blob=superpoint_bundle / "model.blob")
+    with open_backend(source, case.options, image_spec((320, 200), baked=True)) as backend:
         assert_near(backend.run({INPUT: levels}), reference(network.module, levels), case.tolerance)
 
 
@@ -324,15 +330,15 @@ def test_a_file_that_is_no_model(tmp_path: Path, make: Any, content: bytes | Non
     path = tmp_path / "m.onnx"
     if content is not None:
         path.write_bytes(content)
-    for shape in (None, (1, 1, 8, 8)):
+    for shapes in (None, {INPUT: (1, 1, 8, 8)}):
         with pytest.raises(BackendError, match=f"^{path}: .* cannot load it[^\n]*: [^\n]+$"):
-            make(path, input_shape=shape)
+            make(path, shapes=shapes)
 
 
 @pytest.mark.parametrize("make", [OnnxRuntimeBackend, OpenVinoBackend])
 def test_a_size_that_the_network_cannot_take(small_onnx: Path, make: Any) -> None:
     with pytest.raises(BackendError, match=r"cannot load it|the run failed"):
-        make(small_onnx, input_shape=(1, 3, 120, 160)).run({INPUT: np.zeros((1, 3, 120, 160), np.float32)})
+        make(small_onnx, shapes={INPUT: (1, 3, 120, 160)}).run({INPUT: np.zeros((1, 3, 120, 160), np.float32)})
 
 
 class OneOutput(torch.nn.Module):
@@ -347,10 +353,16 @@ class Fails(torch.nn.Module):
 
 @pytest.mark.parametrize(
     ("module", "message"),
-    [(OneOutput(), r"expected 2 outputs \(semi, desc\), got 1$"), (Fails(), "the network failed: no moon$")],
+    [
+        (
+            OneOutput(),
+            r"the network gives other outputs than the 2 expected \(semi, desc\), namely output \(1, 1",
+        ),
+        (Fails(), "the network failed: no moon$"),
+    ],
 )
 def test_a_torch_network_that_gives_something_else(module: torch.nn.Module, message: str) -> None:
-    backend = TorchBackend(module, input_spec=TensorSpec(INPUT, "float32", (1, 1, 8, 8)), output_names=OUTPUTS)
+    backend = TorchBackend(module, inputs=(TensorSpec(INPUT, "float32", (1, 1, 8, 8)),), outputs=OUTPUTS)
     with pytest.raises(BackendError, match=message):
         backend.run({INPUT: np.zeros((1, 1, 8, 8), np.float32)})
 
@@ -367,7 +379,7 @@ class RemembersItsSize(torch.nn.Module):
 def test_one_torch_network_at_two_sizes_in_two_threads() -> None:
     module = RemembersItsSize()
     specs = [TensorSpec(INPUT, "float32", (1, 1, 8, width)) for width in (8, 16)]
-    backends = [TorchBackend(module, input_spec=spec, output_names=OUTPUTS) for spec in specs]
+    backends = [TorchBackend(module, inputs=(spec,), outputs=OUTPUTS) for spec in specs]
 
     def work(backend: Backend) -> None:
         for _ in range(50):
@@ -382,7 +394,7 @@ def test_one_torch_network_at_two_sizes_in_two_threads() -> None:
 def test_threads_of_torch_hold_for_its_runs_alone(small_network: Any) -> None:
     source, before, seen = ModelSource(module=small_network.module), torch.get_num_threads(), []
     hook = small_network.module.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
-    with open_backend(source, RuntimeOptions(backend="torch", threads=before + 1), size=SIZE) as backend:
+    with open_backend(source, RuntimeOptions(backend="torch", threads=before + 1), image_spec()) as backend:
         backend.run({INPUT: np.zeros((1, 1, 120, 160), np.float32)})
     hook.remove()
     assert seen == [before + 1]
@@ -392,7 +404,7 @@ def test_threads_of_torch_hold_for_its_runs_alone(small_network: Any) -> None:
 @pytest.mark.parametrize("name", BACKENDS)
 def test_a_model_that_is_not_at_hand_in_the_form_that_is_needed(name: str) -> None:
     with pytest.raises(UsageError, match=f"backend {name}: the model is at hand as nothing only"):
-        open_backend(ModelSource(), RuntimeOptions(backend=name), size=(8, 8))
+        open_backend(ModelSource(), RuntimeOptions(backend=name), image_spec((8, 8)))
 
 
 def test_outputs_and_inputs_keep_their_names_where_the_runtime_finds_others_the_same(tmp_path: Path) -> None:
@@ -413,7 +425,7 @@ def test_outputs_and_inputs_keep_their_names_where_the_runtime_finds_others_the_
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.save(model, tmp_path / "m.onnx")
-    write_ir(tmp_path / "m.onnx", tmp_path / "m.xml", input_shape=(1, 1, 120, 160))
+    write_ir(tmp_path / "m.onnx", tmp_path / "m.xml", input_shapes=[(1, 1, 120, 160)])
     levels = pixels()
     found = {}
     for name, backend in (
@@ -466,3 +478,55 @@ def test_what_leaks_from_one_image_of_a_batch_to_another_shows(leaky: int) -> No
     backend = BatchedBackend(Batch(leaky))
     wrong = [not np.array_equal(backend.run({INPUT: image})["semi"], image) for _ in range(4)]
     assert wrong.count(True) == 1
+
+
+class TwoInputs(torch.nn.Module):
+    """An image of colours, scaled by a gain for each, and a row that is added."""
+
+    def forward(self, picture: torch.Tensor, gain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scaled = picture * gain[:, :, None, None]
+        return scaled.sum(1), gain.softmax(1)
+
+
+TWO_INPUTS = (TensorSpec("picture", "float32", (1, 3, 6, 9)), TensorSpec("gain", "float32", (1, 3)))
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino", "openvino ir"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_several_inputs_and_outputs_go_by_their_names(
+    tmp_path: Path, rng: np.random.Generator, backend: str, order: int
+) -> None:
+    module, path = TwoInputs(), tmp_path / "two.onnx"
+    export_onnx(module, path, inputs=TWO_INPUTS, outputs=("sums", "shares"))
+    source = ModelSource(module=module, outputs=("sums", "shares"), onnx=path)
+    if backend == "openvino ir":
+        write_ir(path, tmp_path / "two.xml", input_shapes=[spec.shape for spec in TWO_INPUTS])
+        source = ModelSource(ir=tmp_path / "two.xml")
+    given = {spec.name: rng.random(spec.shape, np.float32) for spec in TWO_INPUTS}
+    runtime = RuntimeOptions(backend=backend.split()[0])
+    with open_backend(source, runtime, TWO_INPUTS) as opened:
+        got = opened.run(dict(list(given.items())[::order]))
+        assert {spec.name: spec.shape for spec in opened.inputs} == {spec.name: spec.shape for spec in TWO_INPUTS}
+        with pytest.raises(BackendError, match="expected inputs picture, gain, got picture"):
+            opened.run({"picture": given["picture"]})
+    with torch.inference_mode():
+        expected = module(*(torch.from_numpy(given[spec.name]) for spec in TWO_INPUTS))
+    assert_near(got, dict(zip(("sums", "shares"), (array.numpy() for array in expected), strict=True)), 1e-5)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("kind", ["uint8", "float16", "float64", "int32", "int64", "bool"])
+def test_inputs_of_other_types(tmp_path: Path, backend: str, kind: str) -> None:
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)],
+        "g",
+        [helper.make_tensor_value_info("x", element, ["N", 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 5])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "m.onnx")
+    spec = TensorSpec("x", kind, (1, 5))
+    with open_backend(ModelSource(onnx=tmp_path / "m.onnx"), RuntimeOptions(backend=backend), [spec]) as opened:
+        assert opened.inputs == (spec,)
+        got = opened.run({"x": np.array([[0, 1, 2, 1, 0]]).astype(kind)})
+    np.testing.assert_array_equal(got["y"], [[0, 1, 1 if kind == "bool" else 2, 1, 0]])

@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 from device_form import device_form
 
-from oakpoint.backends.registry import INPUT, OUTPUTS
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec, image_interface
 from oakpoint.convert.archive_from_blob import write_archive
 from oakpoint.convert.blob_from_onnx import write_blob
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.convert.onnx_from_torch import write_onnx
-from oakpoint.convert.onnx_intake import read_network, take_onnx
+from oakpoint.convert.onnx_intake import fix_shapes, open_onnx, write_taken
 from oakpoint.errors import ConversionError, OakpointError
-from oakpoint.features.types import DecodeOptions
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS, superpoint_preprocess
 
 SIZE = (160, 120)
 SPECS = (TensorSpec("semi", "float16", (1, 65, 15, 20)),)
@@ -30,11 +29,13 @@ def onnx_from_torch(source: Any, target: Path) -> object:
 
 
 def onnx_from_onnx(source: Path, target: Path) -> object:
-    return take_onnx(read_network(source), target, size=SIZE, input_name=INPUT, output_names=OUTPUTS)
+    model = open_onnx(source)
+    fix_shapes(model, {INPUT: ("N", 1, SIZE[1], SIZE[0])})
+    return write_taken(model, target, {INPUT: "image"} | {name: f"my_{name}" for name in OUTPUTS})
 
 
 def ir_from_onnx(source: Path, target: Path) -> object:
-    return write_ir(source, target, input_shape=(1, 1, SIZE[1], SIZE[0]))
+    return write_ir(source, target, input_shapes=[(1, 1, SIZE[1], SIZE[0])])
 
 
 def blob_from_onnx(source: Path, target: Path) -> object:
@@ -42,8 +43,8 @@ def blob_from_onnx(source: Path, target: Path) -> object:
 
 
 def archive_from_blob(source: Path, target: Path) -> object:
-    decode = DecodeOptions.preset("superpoint")
-    return write_archive(source, target, name="n", inputs=SPECS, outputs=SPECS, decode=decode, heads="dense")
+    interface = image_interface(INPUT, superpoint_preprocess(SIZE), SPECS).on_device()
+    return write_archive(source, target, name="n", interface=interface, heads=[{"name": "n", "outputs": ["semi"]}])
 
 
 def json_from_blob(source: Path, target: Path) -> object:
@@ -100,9 +101,9 @@ def test_a_damaged_source_leaves_nothing(tmp_path: Path, small_onnx: Path, name:
 def test_a_refused_network_leaves_nothing(tmp_path: Path) -> None:
     from oakpoint.networks.registry import load_network
 
-    source, folder = tmp_path / "abs.onnx", tmp_path / "out"
+    source, folder = tmp_path / "sin.onnx", tmp_path / "out"
     folder.mkdir()
     onnx_from_torch(load_network("small_network:RefusedNetwork", None, seed=0), source)
-    with pytest.raises(ConversionError, match=r'layer .*unsupported layer type "Abs"'):
+    with pytest.raises(ConversionError, match=r"layer .*\(Sin\): no SHAVE kernel computes it"):
         blob_from_onnx(source, folder / "model.blob")
     assert content(folder) == {}

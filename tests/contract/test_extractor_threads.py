@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oakpoint import extractor as extractor_module
+from oakpoint import predictor as predictor_module
 from oakpoint.features.matching import match
 from oakpoint.loading import load
 
@@ -21,7 +21,7 @@ SIZES = [(160, 120), (96, 64), (64, 64), (120, 80), (88, 104)]
 def test_native_sizes_in_threads(
     backend: str, small_bundle: Path, small_weights: Path, photographs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extractor_module, "MAX_CACHED_SIZES", 3)
+    monkeypatch.setattr(predictor_module, "MAX_CACHED_SIZES", 3)
     photograph = photographs["camera"]
     images = [photograph[200 : 200 + height, 150 : 150 + width] for width, height in SIZES]
     weights = small_weights if backend == "torch" else None

@@ -13,10 +13,10 @@ from device_form import device_form
 from numpy.typing import NDArray
 
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.extractor import default_preprocess
 from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.simulator import Simulator
-from oakpoint.tasks.keypoints.heads.registry import Heads
+from oakpoint.tasks.keypoints.heads.base import Heads
+from oakpoint.tasks.keypoints.task import superpoint_preprocess
 
 pytestmark = [pytest.mark.shared, pytest.mark.compiler]
 
@@ -62,7 +62,7 @@ def test_every_value_is_the_same_on_photographs(
     blobs: Callable[[int], tuple[Blob, Blob]], photographs: dict[str, NDArray[np.uint8]], shaves: int
 ) -> None:
     ours, theirs = (Simulator(blob) for blob in blobs(shaves))
-    preprocess = replace(default_preprocess(SIZE), baked=True)
+    preprocess = replace(superpoint_preprocess(SIZE), baked=True)
     for image in islice(photographs.values(), 3):
         tensor = preprocess.apply(image)[0]
         expected, got = theirs.run({"input": tensor}), ours.run({"input": tensor})

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import onnx
@@ -17,13 +16,15 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from oakpoint.backends.registry import ModelSource
-from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.bundle.interface import image_interface
+from oakpoint.bundle.records import DeviceRecord, StageReport, Verdict
 from oakpoint.chain.verification import StageVerifier
-from oakpoint.convert import heads
 from oakpoint.convert.blob_from_onnx import write_blob
-from oakpoint.extractor import default_preprocess
 from oakpoint.features.types import DecodeOptions
-from oakpoint.tasks.keypoints.heads.registry import Heads
+from oakpoint.tasks.keypoints.heads import registry as heads
+from oakpoint.tasks.keypoints.heads.base import Heads
+from oakpoint.tasks.keypoints.heads.dense import Dense
+from oakpoint.tasks.keypoints.task import INPUT, Keypoints, superpoint_preprocess
 
 pytestmark = [pytest.mark.shared, pytest.mark.compiler]
 
@@ -46,9 +47,10 @@ def faults() -> ModuleType:
 def judge(superpoint_bundle: Path, photographs: dict[str, NDArray[np.uint8]]) -> Callable[[Path], StageReport]:
     """Verify a blob against SuperPoint's ONNX on a photograph."""
     images = dict(islice(photographs.items(), 1))
-    verifier = StageVerifier(images, default_preprocess(SIZE), DecodeOptions.preset("superpoint"))
+    task = Keypoints(decode=DecodeOptions.preset("superpoint"))
+    verifier = StageVerifier(images, image_interface(INPUT, superpoint_preprocess(SIZE)), task)
     onnx_path = superpoint_bundle / "model.onnx"
-    return lambda blob: verifier.blob_of_onnx(ModelSource(onnx=onnx_path, blob=blob), Heads("dense"))
+    return lambda blob: verifier.blob_of_onnx(ModelSource(onnx=onnx_path, blob=blob), DeviceRecord())
 
 
 def test_healthy_blob_passes_and_says_what_that_means(
@@ -95,18 +97,21 @@ def test_blob_without_the_scale_fails_and_says_what_to_look_for(
     assert "input scale" in report.summary or "overflow" in report.summary
 
 
-@pytest.mark.slow
-def test_blob_whose_normalisation_overflows_fails_and_says_what_to_look_for(
-    judge: Callable[[Path], StageReport], superpoint_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def overflowing(graph: onnx.GraphProto, size: tuple[int, int]) -> None:
+class Overflowing(Dense):
+    """Descriptors normalised on the device as they are, whatever their size."""
+
+    def append(self, graph: onnx.GraphProto, size: tuple[int, int], heads: Heads) -> None:
         for node in graph.node:
             node.output[:] = ["desc_raw" if name == "desc" else name for name in node.output]
         graph.node.append(helper.make_node("ReduceL2", ["desc_raw"], ["norm"], axes=[1], keepdims=1))
         graph.node.append(helper.make_node("Div", ["desc_raw", "norm"], ["desc"]))
 
-    changed: dict[str, Any] = {**heads.HEADS, "overflowing": overflowing}
-    monkeypatch.setattr(heads, "HEADS", changed)
+
+@pytest.mark.slow
+def test_blob_whose_normalisation_overflows_fails_and_says_what_to_look_for(
+    judge: Callable[[Path], StageReport], superpoint_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(heads.HEADS, "overflowing", Overflowing())
     source, blob = superpoint_bundle / "model.onnx", tmp_path / "overflow.blob"
     write_blob(source, blob, *device_form(source, SIZE, heads=Heads("overflowing")), shaves=6)
     report = judge(blob)

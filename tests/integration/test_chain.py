@@ -21,25 +21,26 @@ from device_form import device_form
 
 import oakpoint
 from oakpoint.bundle.folder import open_bundle
-from oakpoint.bundle.records import Verdict
+from oakpoint.bundle.records import TaskRecord, Verdict
 from oakpoint.chain.conversion import convert
 from oakpoint.chain.options import TARGETS, ConversionOptions
 from oakpoint.convert.blob_from_onnx import write_blob
 from oakpoint.errors import (
     BundleError,
-    CompilerError,
     ImageError,
     OakpointError,
     OutputError,
+    UnsupportedNetworkError,
     UsageError,
     VerificationError,
 )
 from oakpoint.files import sha256_of_file
+from oakpoint.models.base import ModelOptions
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.format import Location, StageType
-from oakpoint.tasks.keypoints.heads.registry import Heads
+from oakpoint.tasks.keypoints.heads.base import Heads
 from oakpoint.verify import stages
-from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_STAGE
 
 SMALL, SMALL_SIZE = "small_network:SmallNetwork", (160, 120)
 FILES = {
@@ -65,18 +66,21 @@ def small(images: Path, **options: Any) -> ConversionOptions:
 
 
 @pytest.mark.parametrize(
-    "to", [t if t in ("onnx", "ir") else pytest.param(t, marks=pytest.mark.compiler) for t in TARGETS]
+    "to",
+    [t if t in ("onnx", "ir") else pytest.param(t, marks=pytest.mark.compiler) for t in TARGETS if t != "onnx-archive"],
 )
 def test_each_target_gives_its_files_and_those_before_it(converted: Callable[..., Path], to: str) -> None:
     bundle = converted(f"small-{to}", model=SMALL, seed=0, size=SMALL_SIZE, to=to)
-    expected = set.union(*(FILES[target] for target in TARGETS[: TARGETS.index(to) + 1]))  # type: ignore[arg-type]
+    expected = set.union(*(FILES[t] for t in TARGETS[: TARGETS.index(to) + 1] if t != "onnx-archive"))  # type: ignore[arg-type]
     assert names_in(bundle) == expected | ALWAYS
     manifest = open_bundle(bundle).manifest
     assert manifest.not_made == {}
     assert set(manifest.hashes()) == expected | {"report.json"}
-    assert manifest.shaves == (6 if "model.blob" in expected else None)
-    reached = [ONNX_STAGE, IR_STAGE, BLOB_STAGE][: TARGETS.index(to) + 1]  # type: ignore[arg-type]
-    assert {stage: manifest.verdicts[stage] for stage in reached} == dict.fromkeys(reached, Verdict.PASS)
+    assert manifest.device.shaves == (6 if "model.blob" in expected else None)
+    reached = [ONNX_STAGE, IR_STAGE, DEVICE_STAGE, BLOB_STAGE]
+    reached = reached[: {"onnx": 1, "ir": 2}.get(to, 4)]
+    assert manifest.verdicts == dict.fromkeys(reached, Verdict.PASS)
+    assert bool(manifest.device.rewrites) is ("model.blob" in expected)
 
 
 @pytest.mark.compiler
@@ -87,10 +91,10 @@ def test_every_artefact_names_what_it_was_made_from(small_blob_bundle: Path) -> 
     assert parents["ir"] == parents["blob"] == hashes["onnx"]
     assert parents["archive"] == parents["oak_json"] == hashes["blob"]
     assert all(artifact.tool and artifact.command for artifact in manifest.artifacts)
-    assert manifest.artifact("blob").preprocess.baked
-    assert not manifest.artifact("onnx").preprocess.baked
+    assert manifest.artifact("blob").interface.image.baked
+    assert not manifest.artifact("onnx").interface.image.baked
     assert (manifest.weights.trained, manifest.weights.seed) == (False, 0)
-    assert manifest.descriptor_dim == 16
+    assert manifest.task.parameters["descriptor_dim"] == 16
     assert manifest.network == SMALL
     report = json.loads((small_blob_bundle / "report.json").read_text(), parse_constant=pytest.fail)
     assert {stage["stage"]: stage["verdict"] for stage in report} == {
@@ -122,8 +126,8 @@ def test_superpoints_blob_and_archive_are_read_by_depthai(
     bundle = request.getfixturevalue(fixture)
     manifest = open_bundle(bundle).manifest
     assert manifest.weights.name == "SuperPoint v1 (official)"
-    assert {spec.name: spec.shape for spec in manifest.artifact("blob").outputs} == outputs
-    assert {spec.name: spec.shape for spec in manifest.artifact("onnx").outputs} == {
+    assert {spec.name: spec.shape for spec in manifest.artifact("blob").interface.outputs} == outputs
+    assert {spec.name: spec.shape for spec in manifest.artifact("onnx").interface.outputs} == {
         "semi": ("N", 65, 25, 40),
         "desc": ("N", 256, 25, 40),
     }
@@ -183,11 +187,11 @@ def test_a_bundle_is_converted_again_with_other_heads_and_size(
     manifest = open_bundle(tmp_path / "again").manifest
     before = open_bundle(small_bundle).manifest
     assert manifest == result.manifest
-    assert (manifest.preprocess.size, manifest.heads, manifest.shaves) == ((96, 64), "rtabmap", 4)
+    assert (manifest.preprocess.size, manifest.device.heads, manifest.device.shaves) == ((96, 64), "rtabmap", 4)
     assert manifest.weights == before.weights
     assert manifest.network == before.network
     assert manifest.artifact("onnx").parents == (before.artifact("onnx").files["model.onnx"],)
-    assert {o.name: o.shape for o in manifest.artifact("blob").outputs} == {
+    assert {o.name: o.shape for o in manifest.artifact("blob").interface.outputs} == {
         "heatmap": (1, 64, 96),
         "desc": (1, 8, 12, 16),
     }
@@ -216,8 +220,8 @@ def test_from_an_onnx_file(small_onnx: Path, tmp_path: Path, image_folder: Path,
 
 def test_the_batch_of_the_ir(small_onnx: Path, tmp_path: Path, image_folder: Path, listener: Any) -> None:
     result = convert(small(image_folder, batch=4), tmp_path / "b", listener)
-    assert result.manifest.artifact("ir").inputs[0].shape == (4, 1, 120, 160)
-    assert result.manifest.artifact("onnx").inputs[0].shape == ("N", 1, 120, 160)
+    assert result.manifest.artifact("ir").interface.tensors[0].shape == (4, 1, 120, 160)
+    assert result.manifest.artifact("onnx").interface.tensors[0].shape == ("N", 1, 120, 160)
     assert result.manifest.verdicts[IR_STAGE] is Verdict.PASS
 
 
@@ -252,7 +256,7 @@ def test_an_onnx_of_a_fixed_batch_keeps_it(
 ) -> None:
     options = ConversionOptions(model=str(fixed_to_four), size=SMALL_SIZE, to="ir", batch=4, images=image_folder)
     result = convert(options, tmp_path / "b", listener)
-    assert result.manifest.artifact("ir").inputs[0].shape == (4, 1, 120, 160)
+    assert result.manifest.artifact("ir").interface.tensors[0].shape == (4, 1, 120, 160)
     assert result.manifest.verdicts[IR_STAGE] is Verdict.PASS
     again = ConversionOptions(model=str(tmp_path / "b"), to="ir", images=image_folder)
     with pytest.raises(UsageError, match="give --batch 4"):
@@ -269,13 +273,19 @@ def test_two_conversions_give_the_same_bytes(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"to": "tflite"}, "target: expected one of onnx, ir, blob, archive, got 'tflite'"),
-        ({"heads": "all"}, "heads: expected one of dense, heatmap, normalised, packed, reduced, rtabmap, got 'all'"),
+        ({"to": "tflite"}, "target: expected one of onnx, onnx-archive, ir, blob, archive, got 'tflite'"),
+        (
+            {"heads": "all"},
+            "heads: expected one of dense, heatmap, normalised, packed, reduced, rtabmap, yolo, got 'all'",
+        ),
         ({"shaves": 17}, "shaves: expected 1 to 16, got 17"),
         ({"batch": 0}, "batch: expected 1 or more, got 0"),
         ({"batch": 2, "to": "blob"}, "batch: a Myriad X blob has batch 1, got 2; take --batch 1, or stop before it"),
         ({"size": (321, 200)}, "size: expected positive multiples of 8, got 321x200; the nearest is 320x200"),
-        ({"size": (0, 200)}, "the nearest is 8x200"),
+        ({"size": (0, 200)}, "size: expected a positive number of pixels on both sides, got 0x200"),
+        ({"size": (0, 200), "model": "superpoint"}, "expected a positive number of pixels"),
+        ({"size": (321, 200), "model": "superpoint"}, "the nearest is 320x200"),
+        ({"size": (328, 200), "model": "edgepoint2"}, "multiples of 32, got 328x200; the nearest is 320x192"),
         ({"size": (80_000_000, 8_000)}, "size: expected at most"),
         ({"size": None}, "size: needed"),
         ({"seed": None}, "weights are needed"),
@@ -325,9 +335,8 @@ def test_a_failed_verification_leaves_the_old_bundle(
 ) -> None:
     bundle = copied(small_bundle)
     before = contents(bundle)
-    strict = {stage: tuple(t for t in tolerances) for stage, tolerances in stages.TOLERANCES.items()}
     impossible = stages.Tolerance("keypoints compared", "at_least", 1e9, "for this test")
-    monkeypatch.setattr(stages, "TOLERANCES", strict | {IR_STAGE: (impossible,)})
+    monkeypatch.setitem(stages.STAGE_TOLERANCES, IR_STAGE, (*stages.STAGE_TOLERANCES[IR_STAGE], impossible))
     with pytest.raises(VerificationError, match=f"failed at {IR_STAGE}: keypoints compared .*no bundle was written"):
         convert(small(image_folder), bundle, listener)
     assert contents(bundle) == before
@@ -343,7 +352,7 @@ def test_a_network_that_the_compiler_refuses_leaves_the_old_bundle(
 ) -> None:
     bundle = copied(small_bundle)
     before = contents(bundle)
-    with pytest.raises(CompilerError, match='unsupported layer type "Abs"'):
+    with pytest.raises(UnsupportedNetworkError, match=r"\(Sin\): no SHAVE kernel computes it"):
         convert(small(image_folder, model="small_network:RefusedNetwork", to="archive"), bundle, listener)
     assert contents(bundle) == before
     assert names_in(bundle.parent) == {bundle.name}
@@ -355,12 +364,44 @@ def test_a_stem_that_only_moves_pixels_goes_all_the_way(tmp_path: Path, image_fo
     assert convert(options, tmp_path / "b", listener).manifest.verdicts[BLOB_STAGE] is Verdict.PASS
 
 
+@pytest.mark.parametrize(("name", "outputs"), [("WrongOutputs", 2), ("OneOutput", 1)])
+def test_a_network_of_another_kind_is_judged_by_its_tensors(
+    tmp_path: Path, image_folder: Path, listener: Any, name: str, outputs: int
+) -> None:
+    result = convert(small(image_folder, model=f"small_network:{name}"), tmp_path / "b", listener)
+    assert result.manifest.task == TaskRecord(name="tensors", parameters={})
+    assert result.manifest.verdicts == {ONNX_STAGE: Verdict.PASS, IR_STAGE: Verdict.PASS}
+    assert len(result.manifest.interface.outputs) == outputs
+    for report in result.reports:
+        measured = [check.name for check in report.checks if check.name.startswith("cosine of ")]
+        assert len(measured) == outputs
+    again = convert(
+        ConversionOptions(model=str(tmp_path / "b"), to="onnx", images=image_folder), tmp_path / "c", listener
+    )
+    assert again.manifest.task == result.manifest.task
+
+
 @pytest.mark.parametrize("name", ["WrongOutputs", "OneOutput"])
-def test_a_network_of_another_kind_is_one_clear_error(
+def test_said_to_be_for_keypoints_it_is_one_clear_error(
     tmp_path: Path, image_folder: Path, listener: Any, name: str
 ) -> None:
-    with pytest.raises(OakpointError, match=r"expected 65 channels, got 64|expected 2 outputs"):
-        convert(small(image_folder, model=f"small_network:{name}"), tmp_path / "b", listener)
+    options = small(image_folder, model=f"small_network:{name}", said=ModelOptions(task="keypoints"))
+    with pytest.raises(OakpointError, match="the network's outputs are not those of keypoints"):
+        convert(options, tmp_path / "b", listener)
+    assert names_in(tmp_path) == set()
+
+
+@pytest.mark.parametrize("to", ["onnx", "archive"])
+def test_heads_that_a_network_cannot_have_are_told_before_any_work(tmp_path: Path, image_folder: Path, to: str) -> None:
+    class NoWork:
+        def started(self, step: str) -> None:
+            pytest.fail(f"{step} was started")
+
+        def finished(self, *_: object) -> None: ...
+
+    options = small(image_folder, model="small_network:OneOutput", heads="normalised", to=to)
+    with pytest.raises(OakpointError, match="heads: expected one of dense for tensors, got 'normalised'"):
+        convert(options, tmp_path / "b", NoWork())
     assert names_in(tmp_path) == set()
 
 

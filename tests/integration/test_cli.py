@@ -97,7 +97,7 @@ def test_the_program_in_a_process_of_its_own_fails_in_one_line(tmp_path: Path) -
     [
         (("fly",), "No such command 'fly'; see: oakpoint --help"),
         (("convert",), "Missing argument 'MODEL'; see: oakpoint convert --help"),
-        (("run", "a", "b", "--nosuch"), "No such option: --nosuch; see: oakpoint run --help"),
+        (("run", "a", "b", "--zzz"), "No such option: --zzz; see: oakpoint run --help"),
         (("convert", "a", "--shaves", "x"), "Invalid value for '--shaves': "),
     ],
 )
@@ -290,13 +290,16 @@ CONVERT = ("convert", SMALL, "--random", "--size", "96x64", "--to", "onnx")
     [
         ({"--size": "321x200"}, "size: expected positive multiples of 8, got 321x200; the nearest is 320x200"),
         ({"--size": "320x204"}, "the nearest is 320x208"),
-        ({"--size": "0x200"}, "the nearest is 8x200"),
+        ({"--size": "0x200"}, "a positive number of pixels on both sides"),
         ({"--size": "320"}, "size: expected WIDTHxHEIGHT in pixels, such as 320x200, got '320'"),
         ({"--size": "-8x8"}, "size: expected WIDTHxHEIGHT"),
         ({"--size": "80000000x8000"}, "size: expected at most 268,435,456 pixels"),
         ({"--size": None}, "size: needed for a network or an ONNX file, as --size 320x200"),
-        ({"--heads": "foo"}, "heads: expected one of dense, heatmap, normalised, packed, reduced, rtabmap, got 'foo'"),
-        ({"--to": "foo"}, "target: expected one of onnx, ir, blob, archive, got 'foo'"),
+        (
+            {"--heads": "foo"},
+            "heads: expected one of dense, heatmap, normalised, packed, reduced, rtabmap, yolo, got 'foo'",
+        ),
+        ({"--to": "foo"}, "target: expected one of onnx, onnx-archive, ir, blob, archive, got 'foo'"),
         ({"--to": "blob", "--batch": "4"}, "batch: a Myriad X blob has batch 1, got 4"),
         ({"--to": "archive", "--shaves": "17"}, "shaves: expected 1 to 16, got 17"),
         ({"--random": None}, "weights are needed: --weights FILE"),
@@ -305,7 +308,7 @@ CONVERT = ("convert", SMALL, "--random", "--size", "96x64", "--to", "onnx")
         ({"--images": "missing"}, "missing: no such folder"),
         (
             {"model": "nosuch"},
-            "'nosuch': expected one of acorn, superpoint, a .onnx file, a bundle, or package.module:Class",
+            "'nosuch': expected one of acorn, superpoint, edgepoint2, alike, a .onnx file, a bundle, or package.mod",
         ),
         ({"model": "missing.onnx", "--random": None}, "missing.onnx: no such ONNX file"),
         ({"model": "a:b"}, "a:b: cannot be built (ModuleNotFoundError: No module named 'a')"),

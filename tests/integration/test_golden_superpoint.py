@@ -13,13 +13,15 @@ import cv2
 import numpy as np
 import pytest
 
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.features.decode import decode
 from oakpoint.features.heatmap import heatmap_from_logits
 from oakpoint.features.matching import match
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
 from oakpoint.networks.registry import LoadedNetwork, load_network
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS
 
 pytestmark = pytest.mark.shared
 
@@ -38,7 +40,7 @@ def source(
 ) -> tuple[str, ModelSource]:
     """A backend's name and what it runs from."""
     if request.param == "torch":
-        return "torch", ModelSource(module=network.module)
+        return "torch", ModelSource(module=network.module, outputs=OUTPUTS)
     path = tmp_path_factory.mktemp("golden") / "model.onnx"
     write_onnx(network.module, path, size=(64, 64), input_name=INPUT, output_names=OUTPUTS)
     return request.param, ModelSource(onnx=path)
@@ -51,7 +53,8 @@ def expected(shared: Path) -> dict[str, Any]:
 
 def run(source: tuple[str, ModelSource], grey: np.ndarray) -> DenseOutputs:
     height, width = grey.shape
-    with open_backend(source[1], RuntimeOptions(backend=source[0]), size=(width, height)) as backend:
+    inputs = [TensorSpec(INPUT, "float32", (1, 1, height, width))]
+    with open_backend(source[1], RuntimeOptions(backend=source[0]), inputs) as backend:
         tensors = backend.run({INPUT: grey[None, None].astype(np.float32)})
     return DenseOutputs(*(tensors[name][0] for name in OUTPUTS))
 

@@ -16,22 +16,24 @@ from numpy.typing import NDArray
 from onnx import helper
 
 import oakpoint
-from oakpoint.backends.registry import INPUT, ModelSource
-from oakpoint.backends.registry import OUTPUTS as OUTPUT_NAMES
+from oakpoint.backends.registry import ModelSource
 from oakpoint.bundle.folder import open_bundle
-from oakpoint.bundle.records import Verdict
+from oakpoint.bundle.interface import image_interface
+from oakpoint.bundle.records import DeviceRecord, Verdict
 from oakpoint.chain.conversion import convert
-from oakpoint.chain.descriptor_form import measured_descriptor_scale
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import write_blob
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import ConversionError
-from oakpoint.extractor import default_preprocess
 from oakpoint.features.types import DecodeOptions
 from oakpoint.myriad.blob import read_blob
+from oakpoint.myriad.simulator.prepare import PREPARATIONS
 from oakpoint.networks.registry import load_network
-from oakpoint.tasks.keypoints.heads.registry import Heads
+from oakpoint.tasks.keypoints.heads.base import Heads
+from oakpoint.tasks.keypoints.heads.measured import measured_descriptor_scale
+from oakpoint.tasks.keypoints.task import INPUT, Keypoints, superpoint_preprocess
+from oakpoint.tasks.keypoints.task import OUTPUTS as OUTPUT_NAMES
 from oakpoint.verify.tolerances import BLOB_STAGE
 
 SMALL, SMALL_SIZE = "small_network:SmallNetwork", (160, 120)
@@ -50,7 +52,7 @@ def test_small_network(converted: Callable[..., Path], photographs: dict[str, ND
     folder = converted(f"small-{heads}", model=SMALL, seed=0, size=SMALL_SIZE, heads=heads)
     manifest = open_bundle(folder).manifest
     assert manifest.verdicts[BLOB_STAGE] is Verdict.PASS
-    assert {s.name: (s.shape, s.dtype) for s in manifest.artifact("blob").outputs} == OUTPUTS[heads]
+    assert {s.name: (s.shape, s.dtype) for s in manifest.artifact("blob").interface.outputs} == OUTPUTS[heads]
     blob = read_blob(folder / "model.blob")
     assert {t.name: t.shape for t in blob.outputs} == {name: shape for name, (shape, _) in OUTPUTS[heads].items()}
     with tarfile.open(folder / "model.rvc2.tar.xz") as archive:
@@ -84,11 +86,11 @@ def test_superpoint(converted: Callable[..., Path], superpoint_weights: Path, he
     )
     manifest = open_bundle(folder).manifest
     assert manifest.verdicts[BLOB_STAGE] is Verdict.PASS
-    assert manifest.descriptor_scale == (2.0**-6 if heads == "normalised" else None)
+    assert manifest.device.measured.get("descriptor_scale") == (2.0**-6 if heads == "normalised" else None)
     if heads == "reduced":  # 96 on eight photographs; here are two
-        assert manifest.descriptor_values in (80, 88, 96)
+        assert manifest.device.measured.get("descriptor_values") in (80, 88, 96)
     else:
-        assert manifest.descriptor_values is None
+        assert manifest.device.measured.get("descriptor_values") is None
 
 
 @pytest.mark.slow
@@ -124,17 +126,19 @@ def test_norms_far_from_superpoints_are_measured_and_scaled(
     small_onnx: Path, tmp_path: Path, photographs: dict[str, NDArray[np.uint8]], factor: float
 ) -> None:
     source = with_descriptors_times(small_onnx, tmp_path / "m.onnx", factor)
-    images, preprocess = {"camera": photographs["camera"]}, default_preprocess(SMALL_SIZE)
+    images, preprocess = {"camera": photographs["camera"]}, superpoint_preprocess(SMALL_SIZE)
     scale, largest = measured_descriptor_scale(source, images, preprocess)
     assert not 0.25 <= largest <= 64, "the test is about norms that need a scale"
     assert 32 <= largest * scale <= 64
-    verifier = StageVerifier(images, preprocess, DecodeOptions.preset("superpoint"))
+    task = Keypoints(decode=DecodeOptions.preset("superpoint"))
+    verifier = StageVerifier(images, image_interface(INPUT, preprocess), task)
     verdicts = {}
     for name, chosen in (("measured", scale), ("superpoints", 2.0**-6)):
         blob = tmp_path / f"{name}.blob"
         heads = Heads("normalised", chosen)
+        device = DeviceRecord(heads="normalised", measured={"descriptor_scale": chosen})
         write_blob(source, blob, *device_form(source, SMALL_SIZE, heads=heads), shaves=4)
-        verdicts[name] = verifier.blob_of_onnx(ModelSource(onnx=source, blob=blob), heads).verdict
+        verdicts[name] = verifier.blob_of_onnx(ModelSource(onnx=source, blob=blob), device).verdict
     assert verdicts == {"measured": Verdict.PASS, "superpoints": Verdict.FAIL}
 
 
@@ -157,9 +161,9 @@ def test_descriptors_of_a_low_rank_are_reduced_to_what_they_use(
         model=str(low_rank_onnx), size=SMALL_SIZE, images=image_folder, heads="reduced", to="blob"
     )
     manifest = convert(options, tmp_path / "b", listener).manifest
-    assert manifest.descriptor_values == 16, "12 dimensions, to a multiple of 8"
+    assert manifest.device.measured.get("descriptor_values") == 16, "12 dimensions, to a multiple of 8"
     assert manifest.verdicts[BLOB_STAGE] is Verdict.PASS
-    assert {s.name: s.shape for s in manifest.artifact("blob").outputs} == {
+    assert {s.name: s.shape for s in manifest.artifact("blob").interface.outputs} == {
         "heatmap": (1, 120, 160),
         "descriptors": (1, 16, 15, 20),
     }
@@ -186,14 +190,20 @@ def test_a_network_that_normalises_itself_needs_no_scale(converted: Callable[...
         "normalising-normalised", model="small_network:NormalisingNetwork", seed=0, size=SMALL_SIZE, heads="normalised"
     )
     manifest = open_bundle(folder).manifest
-    assert manifest.descriptor_scale == 1.0
+    assert manifest.device.measured.get("descriptor_scale") == 1.0
     assert manifest.verdicts[BLOB_STAGE] is Verdict.PASS
 
 
 @pytest.mark.compiler
 def test_a_stage_that_the_simulator_lacks_is_compiled_and_not_executed(
-    small_onnx: Path, tmp_path: Path, image_folder: Path, listener: Any, command: Callable[..., Any]
+    small_onnx: Path,
+    tmp_path: Path,
+    image_folder: Path,
+    listener: Any,
+    command: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delitem(PREPARATIONS, 140)  # as long as it models every stage that the compiler writes
     model = onnx.load(small_onnx)
     for node in model.graph.node:
         node.output[:] = ["exact" if name == "desc" else name for name in node.output]
@@ -216,7 +226,7 @@ def test_a_stage_that_the_simulator_lacks_is_compiled_and_not_executed(
     ran = command("run", tmp_path / "b", image_folder, "--backend", "myriad_simulator")
     assert ran.code == 1
     assert "cannot be executed: stage" in ran.err
-    assert result.manifest.artifact("blob").inputs[0].name == INPUT
+    assert result.manifest.artifact("blob").interface.tensors[0].name == INPUT
 
 
 @pytest.mark.parametrize(("heads", "warned"), [("rtabmap", True), ("dense", False)])

@@ -13,14 +13,15 @@ import pytest
 import oakpoint
 from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.records import Verdict
-from oakpoint.chain import making
+from oakpoint.chain import conversion, make_blob, make_ir
 from oakpoint.chain.conversion import attempt, convert
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.verification import verify_bundle
+from oakpoint.convert.blob_from_onnx import CompiledBlob
 from oakpoint.errors import BackendError, BundleError, CompilerError, ConversionError, VerificationError
 from oakpoint.verify import stages
 from oakpoint.verify.photographs import load_photographs
-from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_STAGE
 
 SIZE = (160, 120)
 IR_FILES = {"manifest.json", "report.json", "model.onnx", "model.xml", "model.bin"}
@@ -52,18 +53,18 @@ Options = Callable[..., ConversionOptions]
 def refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiler refuses, after it has left half a file."""
 
-    def write_blob(_: Path, blob: Path, *__: Any, **___: Any) -> Any:
+    def compile_graph(_: Any, blob: Path, **__: Any) -> Any:
         blob.write_bytes(b"half")
         raise CompilerError(f"{blob}: refused")
 
-    monkeypatch.setattr(making, "write_blob", write_blob)
-    monkeypatch.setattr(making, "ensure_toolchain", lambda: Path("compiler"))
+    monkeypatch.setattr(make_blob, "compile_graph", compile_graph)
+    monkeypatch.setattr(conversion, "ensure_toolchain", lambda: Path("compiler"))
 
 
 @pytest.fixture
 def ir_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     impossible = stages.Tolerance("keypoints compared", "at_least", 1e9, "for this test")
-    monkeypatch.setattr(stages, "TOLERANCES", stages.TOLERANCES | {IR_STAGE: (impossible,)})
+    monkeypatch.setitem(stages.STAGE_TOLERANCES, IR_STAGE, (impossible,))
 
 
 def test_a_refused_blob_keeps_onnx_and_ir(
@@ -75,13 +76,13 @@ def test_a_refused_blob_keeps_onnx_and_ir(
     bundle = open_bundle(tmp_path / "b")
     manifest = bundle.manifest
     assert manifest.failure == "model.blob: refused"
-    assert manifest.verdicts == {IR_STAGE: Verdict.PASS}
+    assert manifest.verdicts == {IR_STAGE: Verdict.PASS, DEVICE_STAGE: Verdict.PASS}
     assert manifest.not_made == {
         "blob": "model.blob: refused",
         "oak_json": "model.blob: refused",
         "archive": "not tried, since the blob could not be made",
     }
-    assert manifest.shaves is None
+    assert manifest.device.shaves is None
     with pytest.raises(BundleError, match=r"no blob \(model.blob: refused\); it has onnx, ir"):
         bundle.path("blob")
     again = verify_bundle(bundle, load_photographs(image_folder), None)
@@ -142,7 +143,7 @@ def test_a_first_stage_that_cannot_be_made_keeps_nothing(
     def write_ir(onnx: Path, *_: Any, **__: Any) -> str:
         raise ConversionError(f"OpenVINO cannot convert {onnx}")
 
-    monkeypatch.setattr(making, "write_ir", write_ir)
+    monkeypatch.setattr(make_ir, "write_ir", write_ir)
     with pytest.raises(ConversionError, match=r"^OpenVINO cannot convert model\.onnx$"):
         convert(options(to="ir"), tmp_path / "b", listener)
     assert names_in(tmp_path) == set()
@@ -181,7 +182,7 @@ def test_keep_failed_keeps_a_failed_ir_beside_a_refused_blob(
     with pytest.raises(CompilerError, match=r"kept in .* what was made: onnx, ir"):
         convert(options(keep_failed=True), bundle, listener)
     manifest = open_bundle(bundle).manifest
-    assert manifest.verdicts == {IR_STAGE: Verdict.FAIL}
+    assert manifest.verdicts == {IR_STAGE: Verdict.FAIL, DEVICE_STAGE: Verdict.PASS}
     assert set(manifest.not_made) == {"blob", "oak_json", "archive"}
 
 
@@ -191,9 +192,13 @@ def test_a_reference_that_cannot_be_run_keeps_what_came_before(
     def fail(*_: Any) -> Any:
         raise BackendError("out of memory")
 
-    monkeypatch.setattr(making, "write_blob", lambda _, blob, **__: (blob.write_bytes(b"blob"), ("t", (), ()))[1])
-    monkeypatch.setattr(making, "ensure_toolchain", lambda: Path("compiler"))
-    monkeypatch.setattr(making.StageVerifier, "blob_of_onnx", fail)
+    def compile_graph(_: Any, blob: Path, **__: Any) -> CompiledBlob:
+        blob.write_bytes(b"blob")
+        return CompiledBlob(tool="t", inputs=(), outputs=(), rewrites=())
+
+    monkeypatch.setattr(make_blob, "compile_graph", compile_graph)
+    monkeypatch.setattr(conversion, "ensure_toolchain", lambda: Path("compiler"))
+    monkeypatch.setattr(conversion.StageVerifier, "blob_of_onnx", fail)
     outcome = attempt(options(), tmp_path / "b", listener)
     assert isinstance(outcome.failure, BackendError)
     assert names_in(tmp_path / "b") == IR_FILES
@@ -203,8 +208,8 @@ def test_ctrl_c_keeps_nothing(options: Options, tmp_path: Path, listener: Any, m
     def press(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(making, "write_blob", press)
-    monkeypatch.setattr(making, "ensure_toolchain", lambda: Path("compiler"))
+    monkeypatch.setattr(make_blob, "compile_graph", press)
+    monkeypatch.setattr(conversion, "ensure_toolchain", lambda: Path("compiler"))
     with pytest.raises(KeyboardInterrupt):
         convert(options(), tmp_path / "b", listener)
     assert names_in(tmp_path) == set()
@@ -217,7 +222,11 @@ def test_a_failed_ir_does_not_take_a_verified_blob_with_it(
     with pytest.raises(VerificationError, match=f"failed at {IR_STAGE}: .*; kept in .*: onnx, blob, oak_json, archive"):
         convert(options(), tmp_path / "b", listener)
     bundle = open_bundle(tmp_path / "b")
-    assert bundle.manifest.verdicts == {IR_STAGE: Verdict.FAIL, BLOB_STAGE: Verdict.PASS}
+    assert bundle.manifest.verdicts == {
+        IR_STAGE: Verdict.FAIL,
+        DEVICE_STAGE: Verdict.PASS,
+        BLOB_STAGE: Verdict.PASS,
+    }
     assert set(bundle.manifest.not_made) == {"ir"}
     assert not (tmp_path / "b" / "model.xml").exists()
-    assert bundle.manifest.shaves == 6
+    assert bundle.manifest.device.shaves == 6

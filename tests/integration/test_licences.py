@@ -11,12 +11,12 @@ import onnx
 import pytest
 import torch
 
-from oakpoint.backends.registry import INPUT, OUTPUTS
 from oakpoint.bundle.manifest import MANIFEST_FILE
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.networks import licences, recognition
 from oakpoint.networks.licences import arrays_of
 from oakpoint.networks.weights import read_state
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS
 
 Command = Callable[..., Any]
 SMALL = "small_network:SmallNetwork"
@@ -143,14 +143,13 @@ def test_a_student_that_brings_them_with_it(command: Command, image_folder: Path
 
 @pytest.mark.shared
 def test_superpoints_weights_behind_another_exporter(superpoint_weights: Path, tmp_path: Path) -> None:
-    from oakpoint.chain.options import ConversionOptions
-    from oakpoint.chain.origin import open_origin
     from oakpoint.convert.onnx_from_torch import write_onnx
+    from oakpoint.models.naming import model_of
     from oakpoint.networks.registry import load_network
 
     module = load_network("superpoint", superpoint_weights).module
     write_onnx(module.bfloat16().float(), tmp_path / "m.onnx", size=(64, 64), input_name=INPUT, output_names=OUTPUTS)
-    record = open_origin(ConversionOptions(model=str(tmp_path / "m.onnx"), size=(64, 64))).weights
+    record = model_of(tmp_path / "m.onnx").origin((64, 64)).weights
     assert isinstance(record, WeightsRecord)
     assert record.name == "SuperPoint v1 (official)"
     assert "non-commercial" in record.licence

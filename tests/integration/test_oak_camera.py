@@ -15,11 +15,11 @@ import pytest
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend
-from oakpoint.backends.registry import INPUT
 from oakpoint.errors import BackendError, BundleError, DeviceError, DeviceLostError, UsageError
-from oakpoint.extractor import dense_outputs
 from oakpoint.features.decode import decode, in_frame
 from oakpoint.geometry import resized_from_original
+from oakpoint.tasks.keypoints.heads.registry import outputs_of
+from oakpoint.tasks.keypoints.task import INPUT
 
 dai = pytest.importorskip("depthai")
 
@@ -71,7 +71,7 @@ def exhaust(feed: PipelineFeed) -> None:
 
 def expected_features(image: Image, model: DeviceModel, backend: Backend) -> Any:
     tensor, _ = model.preprocess.apply(image)
-    return decode(dense_outputs(backend.run({INPUT: tensor})), model.decode)
+    return decode(outputs_of(backend.run({INPUT: tensor})), model.decode)
 
 
 # The pipeline.
@@ -258,7 +258,7 @@ def test_an_extractor_on_the_camera(
     with camera_extractor(executed[0], OakOptions()) as extractor:
         features = extractor(larger)
         assert extractor.description().startswith("OAK-D-LITE 14442C10D13EABCE00, frames from the host over USB SUPER")
-    outputs = dense_outputs(executed[1].run({INPUT: executed[0].preprocess.apply(larger)[0]}))
+    outputs = outputs_of(executed[1].run({INPUT: executed[0].preprocess.apply(larger)[0]}))
     assert len(features) == len(decode(outputs, executed[0].decode))
 
 
@@ -327,7 +327,7 @@ def test_a_bundle_for_the_camera(small_bundle: Path, small_blob_bundle: Path, co
     path = copy / "manifest.json"
     manifest = json.loads(path.read_text())
     (blob,) = [artifact for artifact in manifest["artifacts"] if artifact["kind"] == "blob"]
-    blob["outputs"][0]["name"] = "heatmap"
+    blob["interface"]["outputs"][0]["name"] = "heatmap"
     path.write_text(json.dumps(manifest))
     with pytest.raises(BackendError, match=r"expected the outputs \{'heatmap'.*got \{'(desc|semi)'.*convert again"):
         open_device_model(copy)

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 import oakpoint
 from oakpoint.backends.base import Backend, Tensors
-from oakpoint.backends.registry import INPUT
 from oakpoint.errors import BackendError, DeviceLostError, ImageError
-from oakpoint.extractor import dense_outputs
 from oakpoint.features.decode import decode, in_frame
 from oakpoint.features.tracking import Tracker
 from oakpoint.features.types import Features
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.images.sources import open_source
+from oakpoint.tasks.keypoints.heads.registry import outputs_of
+from oakpoint.tasks.keypoints.task import INPUT
 
 dai = pytest.importorskip("depthai")
 
@@ -68,9 +68,9 @@ def direct(image: Image, model: DeviceModel, backend: Backend) -> Features:
     """What the host makes of an image without DepthAI, its network's outputs rounded to FP16 as the blob's are."""
     bundle = model.bundle.manifest
     kind = "blob" if backend.inputs[0].dtype == "uint8" else "ir"
-    tensor, original_from_tensor = bundle.artifact(kind).preprocess.apply(image)
+    tensor, original_from_tensor = bundle.artifact(kind).interface.image.apply(image)
     outputs = {name: t.astype(np.float16).astype(np.float32) for name, t in backend.run({INPUT: tensor}).items()}
-    features = decode(dense_outputs(outputs), model.decode)
+    features = decode(outputs_of(outputs), model.decode)
     return in_frame(features, original_from_tensor, (image.shape[1], image.shape[0]))
 
 
@@ -123,7 +123,7 @@ def test_the_executed_blob_gives_what_the_extractor_gives(bundle_of_heads: Path,
 @pytest.mark.compiler
 def test_the_cpu_in_the_cameras_place_gives_the_blobs_tensors(bundle_of_heads: Path, images: list[Image]) -> None:
     model, backend = open_stand_in(bundle_of_heads, "openvino")
-    blob = model.bundle.manifest.artifact("blob").outputs
+    blob = model.bundle.manifest.artifact("blob").interface.outputs
     half = {"float16": "float32"}  # of which depthai makes FP16 again
     assert {(s.name, s.shape, s.dtype) for s in model.outputs} == {
         (s.name, s.shape, half.get(s.dtype, s.dtype)) for s in blob
@@ -197,7 +197,7 @@ def pipeline() -> Iterator[Any]:
 @pytest.fixture
 def outputs(ir: tuple[DeviceModel, Backend], images: list[Image]) -> list[Tensors]:
     model, backend = ir
-    preprocess = model.bundle.manifest.artifact("ir").preprocess
+    preprocess = model.bundle.manifest.artifact("ir").interface.image
     return [backend.run({INPUT: preprocess.apply(image)[0]}) for image in images]
 
 
@@ -222,7 +222,7 @@ def test_a_message_carries_keypoints_scores_and_descriptors(
     data.send(sent(outputs[0], 7))
     message = queue.get(timedelta(seconds=30))
     half = {name: t.astype(np.float16).astype(np.float32) for name, t in outputs[0].items()}
-    expected = decode(dense_outputs(half), ir[0].decode)
+    expected = decode(outputs_of(half), ir[0].decode)
     assert message.getSequenceNum() == 7
     assert message.latency_s > 0
     for name in ("keypoints", "scores", "descriptors"):
@@ -239,7 +239,7 @@ def test_the_latest_result_wins_and_the_others_are_counted(
         assert go_on.acquire(timeout=60)
         return decode(*arguments)
 
-    monkeypatch.setattr("oakpoint.oak.node.decode", slow_decode)
+    monkeypatch.setattr("oakpoint.tasks.keypoints.task.decode", slow_decode)
     keypoints = pipeline.create(KeypointsNode).build(unused_output(pipeline), ir[0])
     data, queue = keypoints.input.createInputQueue(), keypoints.out.createOutputQueue()
     pipeline.start()

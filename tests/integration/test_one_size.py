@@ -86,6 +86,6 @@ def test_a_batch_that_could_not_be_left_open_stands_in_the_manifest_and_is_not_c
     with pytest.raises(ConversionError, match=r"its batch fixed to 1, .* and 4 was asked for; give --batch 1; kept in"):
         convert(sequence(4), tmp_path / "b", listener)
     onnx = open_bundle(tmp_path / "b").manifest.artifact("onnx")
-    assert onnx.inputs[0].shape == (1, 1, 120, 160)
-    assert {spec.shape[0] for spec in onnx.outputs} == {1}
+    assert onnx.interface.tensors[0].shape == (1, 1, 120, 160)
+    assert {spec.shape[0] for spec in onnx.interface.outputs} == {1}
     assert convert(sequence(1), tmp_path / "b", listener).manifest.has("ir")

@@ -44,7 +44,7 @@ def place(
         ((*CONVERT, "--random", "--images", "above", "--to", "onnx"), "above/images has 2; give that folder, or leave"),
         ((*CONVERT, "--random", "--images", "empty", "--to", "onnx"), "or leave out --images"),
         (("convert", "m.onnx", "--size", "96x64", "--random", "--out", "b"), "leave out --weights and --random"),
-        (("convert", "m.onnx", "--out", "b"), "--size 320x200"),
+        (("convert", "acorn", "--out", "b"), "--size 320x200"),
         (("convert", "acorn", "--size", "96x64", "--out", "above"), "choose another --out"),
         ((*RUN, "--backend", "onnxruntime", "--device", "GPU"), "are chosen with --backend openvino"),
         ((*RUN, "--backend", "torch"), "give --weights for the torch backend"),
@@ -94,12 +94,11 @@ def test_a_folder_above_the_bundle_names_it(
 
 
 def test_a_network_of_the_same_name_as_a_folder_is_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from oakpoint.chain.options import ConversionOptions
-    from oakpoint.chain.origin import open_origin
+    from oakpoint.models.naming import model_of
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "acorn").mkdir()
-    assert open_origin(ConversionOptions(model="acorn", size=(64, 64))).network is not None
+    assert model_of("acorn").origin((64, 64)).network is not None
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from oakpoint.errors import BackendError
-from oakpoint.view import playback
+from oakpoint.view.results import keypoints as keypoints_view
 
 Command = Callable[..., Any]
 
@@ -77,7 +77,7 @@ def failing_after(count: int, real: Callable[..., Any], error: BaseException) ->
 
 
 def in_drawing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr(playback, "draw_tracks", failing_after(4, playback.draw_tracks, error))
+    monkeypatch.setattr(keypoints_view, "draw_tracks", failing_after(4, keypoints_view.draw_tracks, error))
 
 
 def in_tracking(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -155,7 +155,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_too(
 def test_before_the_first_frame_nothing_is_claimed(
     command: Command, small_bundle: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(playback, "draw_tracks", failing_after(0, playback.draw_tracks, ValueError("x")))
+    monkeypatch.setattr(keypoints_view, "draw_tracks", failing_after(0, keypoints_view.draw_tracks, ValueError("x")))
     ran = command("run", small_bundle, clip, "--save", tmp_path / "t.mp4")
     assert (ran.code, ran.out, len(ran.errors)) == (1, "", 1)
     assert list(tmp_path.iterdir()) == []

@@ -308,7 +308,7 @@ def test_what_is_trained_is_decoded_as_it_was_trained(command: Command, tmp_path
     command(*converted)  # what was trained for four steps may not pass
     with oakpoint.load(student, weights=weights) as extractor:
         assert (extractor.decode.sampling, extractor.decode.subpixel) == ("cell_centres", "soft_argmax")
-    decode = json.loads((tmp_path / "b" / "manifest.json").read_text())["decode"]
+    decode = json.loads((tmp_path / "b" / "manifest.json").read_text())["task"]["parameters"]["decode"]
     assert (decode["sampling"], decode["subpixel"], decode["threshold"]) == ("cell_centres", "soft_argmax", 0.005)
 
 

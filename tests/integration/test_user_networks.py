@@ -38,22 +38,37 @@ def test_folded_batch_norms_pass_and_an_altered_weight_does_not(converted: Calla
 
 
 @pytest.mark.parametrize(
-    ("network", "message"),
+    ("network", "options", "message"),
     [
-        ("DictOutputs", "got dict"),
-        ("OneOutput", "got 1"),
-        ("WrongOutputs", "65 channels"),
+        (
+            "OneOutput",
+            ("--task", "keypoints"),
+            "task: the network's outputs are not those of keypoints: output (1, 65, 15, 20); leave --task out",
+        ),
+        ("WrongOutputs", ("--task", "keypoints"), "the network's outputs are not those of keypoints: "),
+        ("WrongOutputs", ("--heads", "packed"), "heads: expected one of dense for tensors, got 'packed'"),
+        ("OneOutput", ("--output", "semi=moon"), "moon"),
+        ("SmallNetwork", ("--task", "moon"), "task: expected one of keypoints, "),
     ],
 )
-def test_another_interface_is_one_line_before_any_work(
-    command: Callable[..., Any], tmp_path: Path, network: str, message: str
+def test_what_the_network_does_not_give_is_one_line_before_any_work(
+    command: Callable[..., Any], tmp_path: Path, network: str, options: tuple[str, ...], message: str
 ) -> None:
-    ran = command("convert", f"small_network:{network}", "--random", "--size", "160x120", "--out", tmp_path / "b")
+    words = ("--random", "--size", "160x120", "--out", tmp_path / "b")
+    ran = command("convert", f"small_network:{network}", *words, *options)
     assert ran.code == 1
     assert ran.out == ""
     assert message in ran.err
     assert ran.err.strip().count("\n") == 0
     assert not any(tmp_path.iterdir())
+
+
+def test_outputs_in_a_dict_and_an_input_in_one(converted: Callable[..., Path]) -> None:
+    bundle = open_bundle(converted("dicts", model="small_network:Dicts", seed=0, size=SIZE, to="onnx"))
+    assert bundle.manifest.verdicts[ONNX_STAGE] is Verdict.PASS
+    network = load_network("small_network:Dicts", None, seed=0)
+    expected = {name: tensor.numpy() for name, tensor in network.module.state_dict().items()}
+    assert share_equal_by_name(expected, bundle.path("onnx")) == 1
 
 
 @pytest.mark.compiler

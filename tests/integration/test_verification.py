@@ -15,20 +15,20 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource
+from oakpoint.backends.registry import ModelSource
 from oakpoint.bundle.folder import open_bundle
-from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.bundle.interface import image_interface
+from oakpoint.bundle.records import DeviceRecord, StageReport, Verdict
 from oakpoint.chain.verification import StageVerifier, verify_bundle
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import WeightsError
-from oakpoint.extractor import default_preprocess
 from oakpoint.features.types import DecodeOptions
 from oakpoint.files import sha256_of_file
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.constants import constants_of
 from oakpoint.networks.registry import LoadedNetwork, load_network
-from oakpoint.tasks.keypoints.heads.registry import Heads
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS, Keypoints, superpoint_preprocess
 from oakpoint.verify.tolerances import IR_STAGE, ONNX_STAGE
 
 SIZE = (160, 120)
@@ -38,7 +38,8 @@ Change = Callable[[onnx.ModelProto], object]
 @pytest.fixture(scope="module")
 def verifier(photographs: dict[str, NDArray[np.uint8]]) -> StageVerifier:
     images = {name: photographs[name] for name in ("camera", "coffee")}
-    return StageVerifier(images, default_preprocess(SIZE), DecodeOptions.preset("superpoint"))
+    task = Keypoints(decode=DecodeOptions.preset("superpoint"))
+    return StageVerifier(images, image_interface(INPUT, superpoint_preprocess(SIZE)), task)
 
 
 @pytest.fixture(scope="module", params=["small", pytest.param("superpoint", marks=pytest.mark.shared)])
@@ -53,7 +54,7 @@ def model(network: LoadedNetwork, tmp_path_factory: pytest.TempPathFactory) -> P
     """``model.onnx`` and, beside it, ``model.xml``; both healthy."""
     path = tmp_path_factory.mktemp("healthy") / "model.onnx"
     write_onnx(network.module, path, size=SIZE, input_name=INPUT, output_names=OUTPUTS)
-    write_ir(path, path.with_suffix(".xml"), input_shape=(1, 1, SIZE[1], SIZE[0]))
+    write_ir(path, path.with_suffix(".xml"), input_shapes=[(1, 1, SIZE[1], SIZE[0])])
     return path
 
 
@@ -112,7 +113,7 @@ def broken(source: Path, target: Path, change: Change) -> Path:
 
 def test_healthy_stages_pass(verifier: StageVerifier, network: LoadedNetwork, model: Path) -> None:
     for report in (
-        verifier.onnx_of_torch(network, model),
+        verifier.onnx_of_torch(network, model, OUTPUTS),
         verifier.ir_of_onnx(ModelSource(onnx=model, ir=model.with_suffix(".xml"))),
     ):
         assert report.verdict is Verdict.PASS, report.summary
@@ -123,7 +124,7 @@ def test_healthy_stages_pass(verifier: StageVerifier, network: LoadedNetwork, mo
 def test_a_broken_onnx_fails(
     verifier: StageVerifier, network: LoadedNetwork, model: Path, tmp_path: Path, fault: str
 ) -> None:
-    report = verifier.onnx_of_torch(network, broken(model, tmp_path / "m.onnx", BROKEN[fault]))
+    report = verifier.onnx_of_torch(network, broken(model, tmp_path / "m.onnx", BROKEN[fault]), OUTPUTS)
     assert report.verdict is Verdict.FAIL, report.summary
     assert report.summary
 
@@ -131,7 +132,7 @@ def test_a_broken_onnx_fails(
 @pytest.mark.parametrize("fault", [fault for fault in BROKEN if fault != "a low bit of a weight"])  # rounded away
 def test_an_ir_of_a_broken_onnx_fails(verifier: StageVerifier, model: Path, tmp_path: Path, fault: str) -> None:
     wrong = broken(model, tmp_path / "m.onnx", BROKEN[fault])
-    write_ir(wrong, tmp_path / "m.xml", input_shape=(1, 1, SIZE[1], SIZE[0]))
+    write_ir(wrong, tmp_path / "m.xml", input_shapes=[(1, 1, SIZE[1], SIZE[0])])
     report = verifier.ir_of_onnx(ModelSource(onnx=model, ir=tmp_path / "m.xml"))
     assert report.verdict is Verdict.FAIL, report.summary
 
@@ -155,16 +156,16 @@ def test_a_model_for_the_transposed_size_fails(
     verifier: StageVerifier, network: LoadedNetwork, model: Path, tmp_path: Path
 ) -> None:
     wrong = broken(model, tmp_path / "m.onnx", with_transposed_image)
-    report = verifier.onnx_of_torch(network, wrong)
+    report = verifier.onnx_of_torch(network, wrong, OUTPUTS)
     assert report.verdict is Verdict.FAIL, report.summary
 
 
 @pytest.mark.compiler
 def test_a_blob_for_the_transposed_size_fails(verifier: StageVerifier, small_blob_bundle: Path) -> None:
     source = ModelSource(onnx=small_blob_bundle / "model.onnx", blob=small_blob_bundle / "model.blob")
-    assert verifier.blob_of_onnx(source, Heads("dense")).verdict is Verdict.PASS
-    turned = replace(verifier, preprocess=default_preprocess((SIZE[1], SIZE[0])))
-    report = turned.blob_of_onnx(source, Heads("dense"))
+    assert verifier.blob_of_onnx(source, DeviceRecord()).verdict is Verdict.PASS
+    turned = replace(verifier, interface=verifier.interface.at((SIZE[1], SIZE[0])))
+    report = turned.blob_of_onnx(source, DeviceRecord())
     assert report.verdict is Verdict.FAIL
     assert "compiled for 160x120, not for 120x160" in report.summary
 
@@ -185,7 +186,7 @@ def test_a_truncated_onnx_fails(
     verifier: StageVerifier, network: LoadedNetwork, model: Path, tmp_path: Path, kept: int
 ) -> None:
     (tmp_path / "m.onnx").write_bytes(model.read_bytes()[:kept])
-    report = verifier.onnx_of_torch(network, tmp_path / "m.onnx")
+    report = verifier.onnx_of_torch(network, tmp_path / "m.onnx", OUTPUTS)
     assert report.verdict is Verdict.FAIL
     assert "m.onnx" in report.summary
 
@@ -301,7 +302,7 @@ def test_an_ir_for_several_images_is_judged_at_its_own_batch(
         input_name=INPUT,
         output_names=OUTPUTS,
     )
-    write_ir(path, tmp_path / "m.xml", input_shape=(3, 1, SIZE[1], SIZE[0]))
+    write_ir(path, tmp_path / "m.xml", input_shapes=[(3, 1, SIZE[1], SIZE[0])])
     assert verifier.ir_of_onnx(ModelSource(onnx=path, ir=tmp_path / "m.xml")).verdict is verdict
 
 

@@ -38,11 +38,11 @@ class SpaceToDepthNetwork(SmallNetwork):
 
 
 class RefusedNetwork(SmallNetwork):
-    """With an operator that the device's compiler refuses (Abs)."""
+    """With an operator that the device does not take (Sin)."""
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         semi, desc = super().forward(image)
-        return semi, desc.abs()
+        return semi, desc.sin()
 
 
 class WrongOutputs(SmallNetwork):
@@ -104,12 +104,12 @@ class LowRankNetwork(SmallNetwork):
             self.describer.bias.copy_(wide @ torch.randn(12, generator=generator) / 12)
 
 
-class DictOutputs(SmallNetwork):
-    """With its outputs in a dict."""
+class Dicts(SmallNetwork):
+    """With its outputs in a dict, in another order and with more than is wanted, and its input in one."""
 
-    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
-        semi, desc = super().forward(image)
-        return {"semi": semi, "desc": desc}
+    def forward(self, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        semi, desc = super().forward(data["image"])
+        return {"desc": desc, "probabilities": semi.softmax(1), "semi": semi}
 
 
 class NormalisingNetwork(SmallNetwork):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from oakpoint.features.decode import decode
 from oakpoint.features.types import DecodeOptions, HeatmapOutputs
-from oakpoint.verify.certainty import certainty_of
+from oakpoint.tasks.keypoints.certainty import certainty_of
 
 CELLS = (3, 4)
 SIZE = (8 * CELLS[0], 8 * CELLS[1])

@@ -12,11 +12,13 @@ import pytest
 
 import oakpoint
 from oakpoint import export
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource
+from oakpoint.backends.registry import ModelSource
+from oakpoint.bundle.interface import image_interface
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import BackendError
 from oakpoint.export import REFERENCE_SIZE, why_one_size
 from oakpoint.networks.registry import load_network
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS, superpoint_preprocess
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +52,8 @@ def test_whether_an_export_holds_at_other_sizes(
     exported: Callable[[str], tuple[Any, Path]], name: str, reason: str | None
 ) -> None:
     network, path = exported(name)
-    found = why_one_size(network, path, size=REFERENCE_SIZE)
+    interface = image_interface(INPUT, superpoint_preprocess(REFERENCE_SIZE))
+    found = why_one_size(network, path, interface, OUTPUTS, size=REFERENCE_SIZE)
     assert found is None if reason is None else found is not None and found.startswith(reason)
 
 

@@ -7,10 +7,12 @@ import pytest
 import oakpoint
 from oakpoint.backends.base import Backend
 from oakpoint.backends.limit import MemoryLimit
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import ImageError, UsageError
-from oakpoint.extractor import MAX_CACHED_SIZES, Extractor, default_preprocess
+from oakpoint.extractor import Extractor
 from oakpoint.features.types import DecodeOptions
+from oakpoint.predictor import MAX_CACHED_SIZES
+from oakpoint.tasks.keypoints.task import superpoint_preprocess
 
 GB = 1_000_000_000
 
@@ -41,7 +43,7 @@ def bright_extractor(opened: list[tuple[int, int]] | None = None, **options) -> 
     decode = DecodeOptions(
         threshold=0.3, nms_radius_px=4, border_px=0, max_keypoints=None, nms="greedy", sampling="cell_centres"
     )
-    preprocess = default_preprocess((64, 48))
+    preprocess = superpoint_preprocess((64, 48))
     return Extractor(lambda size: Bright(size, kept), preprocess=preprocess, decode=decode, **options)
 
 

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.cache import BackendCache
-from oakpoint.backends.registry import INPUT
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import BackendError
-from oakpoint.extractor import MAX_CACHED_SIZES, Extractor, default_preprocess
+from oakpoint.extractor import Extractor
 from oakpoint.features.types import DecodeOptions
+from oakpoint.predictor import MAX_CACHED_SIZES
+from oakpoint.tasks.keypoints.task import INPUT, superpoint_preprocess
 
 Size = tuple[int, int]
 
@@ -67,7 +68,7 @@ class Opened:
 
 def native(open_at: Callable[[Size], Backend]) -> Extractor:
     decode = replace(DecodeOptions.preset("superpoint"), border_px=0, threshold=0.5)
-    return Extractor(open_at, preprocess=default_preprocess((8, 8)), decode=decode, native=True)
+    return Extractor(open_at, preprocess=superpoint_preprocess((8, 8)), decode=decode, native=True)
 
 
 def image_of(size: Size, seed: int) -> NDArray[np.uint8]:

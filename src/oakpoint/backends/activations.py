@@ -26,11 +26,13 @@ layers in place. Beside it stand some 0.5 GB that runtimes and libraries take fo
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oakpoint.backends.onnxruntime import set_input_shape
+from oakpoint.backends.onnxruntime import set_input_shapes
 from oakpoint.backends.registry import ModelSource, RuntimeOptions
+from oakpoint.bundle.interface import Interface
 
 if TYPE_CHECKING:
     import onnx
@@ -39,12 +41,15 @@ PROBE_PX = 128
 """Side of the image on which a torch module is probed; its memory is taken to grow with the number of pixels."""
 
 
-def memory_bytes(source: ModelSource, options: RuntimeOptions, size: tuple[int, int]) -> int | None:
+def memory_bytes(
+    source: ModelSource, options: RuntimeOptions, interface: Interface, size: tuple[int, int]
+) -> int | None:
     """About how many bytes a backend takes for one image of (W, H) pixels, beyond what it takes for a small one.
 
     Args:
         source: the model.
         options: where it runs.
+        interface: its inputs.
         size: (W, H) in pixels.
 
     Returns:
@@ -53,26 +58,32 @@ def memory_bytes(source: ModelSource, options: RuntimeOptions, size: tuple[int, 
     if options.backend == "torch" and source.module is not None:
         from oakpoint.backends.torch import peak_bytes
 
-        peak = peak_bytes(source.module, (1, 1, PROBE_PX, PROBE_PX))
+        peak = peak_bytes(source.module, _shapes(interface, (PROBE_PX, PROBE_PX)))
         return None if peak is None else round(peak * (size[0] / PROBE_PX) * (size[1] / PROBE_PX))
     if options.backend in ("onnxruntime", "openvino") and options.device == "CPU" and source.onnx is not None:
-        return onnx_memory_bytes(source.onnx, (1, 1, size[1], size[0]))
+        return onnx_memory_bytes(source.onnx, _shapes(interface, size))
     return None
 
 
-def onnx_memory_bytes(path: Path, input_shape: tuple[int, ...]) -> int | None:
-    """The same for an ONNX file at an input shape; None for a file in which no shapes can be inferred."""
+def onnx_memory_bytes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+    """The same for an ONNX file at input shapes by name; None for a file in which no shapes can be inferred."""
     import onnx
 
     try:
         model = onnx.load(path, load_external_data=False)
-        set_input_shape(model, input_shape)
+        set_input_shapes(model, shapes)
         graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except Exception:  # noqa: BLE001 - of a file that is none, or is damaged: opening it says so
         return None
     sizes = {value.name: _bytes_of(value) for value in (*graph.input, *graph.value_info, *graph.output)}
-    ends = sum(sizes[value.name] for value in (*graph.input[:1], *graph.output))
+    inputs = [value for value in graph.input if value.name in shapes]
+    ends = sum(sizes[value.name] for value in (*inputs, *graph.output))
     return _peak(graph, sizes) + 3 * ends
+
+
+def _shapes(interface: Interface, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    at = interface.at(size).tensors
+    return {spec.name: tuple(side if isinstance(side, int) else 1 for side in spec.shape) for spec in at}
 
 
 def _peak(graph: onnx.GraphProto, sizes: dict[str, int]) -> int:
@@ -80,7 +91,7 @@ def _peak(graph: onnx.GraphProto, sizes: dict[str, int]) -> int:
     last_use = {name: index for index, node in enumerate(graph.node) for name in node.input}
     last_use |= {value.name: len(graph.node) for value in graph.output}
     constants = {tensor.name for tensor in graph.initializer}
-    alive = peak = sizes[graph.input[0].name]
+    alive = peak = sum(sizes[value.name] for value in graph.input if value.name not in constants)
     for index, node in enumerate(graph.node):
         alive += sum(sizes.get(name, 0) for name in node.output)
         peak = max(peak, alive)

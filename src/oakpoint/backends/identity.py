@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from oakpoint.errors import BackendError, first_line
+from oakpoint.errors import BackendError, OakpointError, first_line
+from oakpoint.external_data import external_files
 from oakpoint.files import sha256_of_file
+from oakpoint.networks.arguments import arguments_text
 from oakpoint.networks.registry import NETWORKS, LoadedNetwork
 
 _LIBRARIES = ("torch", "torchvision")
@@ -48,15 +47,14 @@ def companions(path: Path) -> tuple[Path, ...]:
         return (path.with_suffix(".bin"),)
     if path.suffix != ".onnx":
         return ()
-    files = []
-    for location in sorted(_external_locations(path)):
-        if Path(location).is_absolute() or os.path.normpath(location).partition(os.sep)[0] == os.pardir:
-            raise BackendError(f"{path}: expected its external data beside it, got {location!r}; save it there")
-        file = path.parent / location
-        if not file.is_file():
-            raise BackendError(f"{path}: its external data {location!r} is not there; put it beside the model")
-        files.append(file)
-    return tuple(files)
+    try:
+        return external_files(path)
+    except OSError:
+        raise
+    except OakpointError as error:
+        raise BackendError(str(error)) from error
+    except Exception as error:  # protobuf's, of many kinds
+        raise BackendError(f"{path}: not a valid ONNX model ({first_line(error)})") from error
 
 
 def identity_of_network(network: LoadedNetwork, onnx: Path | None) -> str:
@@ -74,9 +72,10 @@ def identity_of_network(network: LoadedNetwork, onnx: Path | None) -> str:
 
 
 def described_network(network: LoadedNetwork) -> str:
-    """Name and weights of a network."""
+    """Name, weights and arguments of a network."""
     record = network.weights
-    return f"{network.name} {record.sha256 or f'seed {record.seed}'}"
+    parts = (network.name, record.sha256 or f"seed {record.seed}", arguments_text(network.arguments))
+    return " ".join(part for part in parts if part)
 
 
 def _sha256_of_graph(path: Path) -> str:
@@ -100,26 +99,3 @@ def _sha256_of_code(network: LoadedNetwork) -> str:
             continue
     hashes = sorted(sha256_of_file(file) for file in files if file.is_file())
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
-
-
-def _external_locations(path: Path) -> set[str]:
-    import onnx
-    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
-
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except OSError:
-        raise
-    except Exception as error:  # protobuf's, of many kinds
-        raise BackendError(f"{path}: not a valid ONNX model ({first_line(error)})") from error
-    tensors = (message for message in _messages(model) if isinstance(message, onnx.TensorProto))
-    return {ExternalDataInfo(tensor).location for tensor in tensors if uses_external_data(tensor)}
-
-
-def _messages(message: Any) -> Iterator[Any]:
-    """A message and all within it, wherever tensors may stand: initialisers, attributes, inner graphs, functions."""
-    yield message
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for part in (value,) if hasattr(value, "ListFields") else value:
-                yield from _messages(part)

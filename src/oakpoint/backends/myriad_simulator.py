@@ -10,21 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import BackendError, BlobError, NotExecutableError, NotModelledError, UsageError
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.simulator import Simulator
 
+Shapes = Mapping[str, tuple[int | str, ...]]
+
 
 class MyriadSimulatorBackend(Backend):
-    """A blob with one image input; its size is fixed."""
+    """A blob; its shapes are fixed."""
 
-    def __init__(self, path: Path, *, size: tuple[int, int] | None = None, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, shapes: Shapes | None = None, threads: int | None = None) -> None:
         """Read a blob and prepare its stages.
 
         Args:
             path: the blob.
-            size: (W, H) that it is to be run at, to be told at once when it is another; None takes the blob's.
+            shapes: those of the inputs by name, to be told at once when the blob has others; None takes the blob's.
             threads: CPU threads; None takes the cores, up to four.
 
         Raises:
@@ -45,12 +47,8 @@ class MyriadSimulatorBackend(Backend):
         self.description = f"myriad simulator, {blob.header.shaves} shaves"
         self.inputs = tuple(_spec(tensor) for tensor in blob.inputs)
         self.outputs = tuple(_spec(tensor) for tensor in blob.outputs)
-        if size is not None and self.inputs[0].shape[-2:] != (size[1], size[0]):
-            height, width = self.inputs[0].shape[-2:]
-            raise UsageError(
-                f"{path}: compiled for {width}x{height}, not for {size[0]}x{size[1]}; a blob has one size: "
-                "leave out --size, or convert for another"
-            )
+        for spec in self.inputs:
+            _require_shape(path, spec.shape, (shapes or {}).get(spec.name, spec.shape))
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
         try:
@@ -60,6 +58,17 @@ class MyriadSimulatorBackend(Backend):
         except (BlobError, UsageError) as error:
             raise BackendError(f"{self.description}: {error}") from error
         return {name: _as_float32(result) for name, result in results.items()}
+
+
+def _require_shape(path: Path, own: tuple[int | str, ...], asked: tuple[int | str, ...]) -> None:
+    if own == asked:
+        return
+    if len(own) == len(asked) == 4 and own[:2] == asked[:2]:
+        raise UsageError(
+            f"{path}: compiled for {own[3]}x{own[2]}, not for {asked[3]}x{asked[2]}; a blob has one size: "
+            "leave out --size, or convert for another"
+        )
+    raise UsageError(f"{path}: compiled for the input shape {own}, not for {asked}; convert for another")
 
 
 def _as_float32(array: NDArray[Any]) -> NDArray[Any]:

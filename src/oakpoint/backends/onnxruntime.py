@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import BackendError, first_line
 from oakpoint.runtimes import importing
 
@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     import onnx
 
 
+Shapes = Mapping[str, tuple[int | str, ...]]
+"""Input name → its shape; a name in place of a number is a dimension left open."""
+
+
 class OnnxRuntimeBackend(Backend):
     """An ONNX file at one input shape."""
 
     concurrent = True  # «InferenceSession::Run() is guaranteed to be thread-safe» (microsoft/onnxruntime, #19301)
 
-    def __init__(self, path: Path, *, input_shape: tuple[int, ...] | None = None, threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, shapes: Shapes | None = None, threads: int | None = None) -> None:
         """Load the model.
 
         Args:
-            path: the ONNX file, with one input.
-            input_shape: (N, C, H, W) to run at, for a model whose sizes may be changed; None keeps the file's, with an
+            path: the ONNX file.
+            shapes: those of the inputs by name, for a model whose sizes may be changed; None keeps the file's, with an
                 open batch taken as 1.
             threads: CPU threads; None lets the runtime choose.
 
@@ -45,7 +49,7 @@ class OnnxRuntimeBackend(Backend):
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            model = _at_shape(path, input_shape) if input_shape else str(path)
+            model = _at_shapes(path, shapes) if shapes else str(path)
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise BackendError(f"{path}: ONNX Runtime cannot load it: {first_line(error)}") from error
@@ -65,31 +69,33 @@ class OnnxRuntimeBackend(Backend):
         }
 
 
-_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+_DTYPES = {"float": "float32", "double": "float64"}
+"""Where ONNX Runtime calls a type otherwise than NumPy does."""
 
 
 def _spec(node: Any, *, batch: int) -> TensorSpec:
     shape = tuple(batch if index == 0 and not isinstance(size, int) else size for index, size in enumerate(node.shape))
-    return TensorSpec(node.name, _DTYPES.get(node.type, node.type), shape)
+    kind = str(node.type).removeprefix("tensor(").removesuffix(")")
+    return TensorSpec(node.name, _DTYPES.get(kind, kind), shape)
 
 
-def _at_shape(path: Path, input_shape: tuple[int, ...]) -> bytes:
+def _at_shapes(path: Path, shapes: Shapes) -> bytes:
     import onnx
 
     model = onnx.load(path)
-    set_input_shape(model, input_shape)
+    set_input_shapes(model, shapes)
     return bytes(model.SerializeToString())
 
 
-def set_input_shape(model: onnx.ModelProto, input_shape: tuple[int, ...]) -> None:
-    """Give a model another input shape, in place; sizes that follow from it are left for others to infer."""
+def set_input_shapes(model: onnx.ModelProto, shapes: Shapes) -> None:
+    """Give a model other input shapes, in place; sizes that follow from them are left for others to infer."""
     from onnx import helper
 
     graph = model.graph
-    source = graph.input[0]
-    graph.input[0].CopyFrom(
-        helper.make_tensor_value_info(source.name, source.type.tensor_type.elem_type, list(input_shape))
-    )
+    for source in graph.input:
+        if source.name in shapes:
+            kind = source.type.tensor_type.elem_type
+            source.CopyFrom(helper.make_tensor_value_info(source.name, kind, list(shapes[source.name])))
     del graph.value_info[:]
     for output in graph.output:
         for dimension in output.type.tensor_type.shape.dim:

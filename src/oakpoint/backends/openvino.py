@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import BackendError, UsageError, last_line
 from oakpoint.runtimes import import_openvino
 
@@ -30,17 +30,17 @@ class OpenVinoBackend(Backend):
         *,
         device: str = "CPU",
         precision: str = "f32",
-        input_shape: tuple[int, ...] | None = None,
+        shapes: Mapping[str, tuple[int | str, ...]] | None = None,
         threads: int | None = None,
     ) -> None:
         """Compile the model.
 
         Args:
-            path: ``.xml`` (with its ``.bin`` beside it) or ``.onnx``, with one input.
+            path: ``.xml`` (with its ``.bin`` beside it) or ``.onnx``.
             device: ``CPU``, ``GPU``, ``NPU`` or ``AUTO`` (OpenVINO's own choice).
             precision: of the arithmetic: ``f32``, ``bf16`` or ``f16``. Parity needs ``f32``: left alone, OpenVINO takes
                 bf16 on CPUs that have it.
-            input_shape: (N, C, H, W) to run at; None keeps the file's, with an open batch taken as 1.
+            shapes: those of the inputs by name, to run at; None keeps the file's, with an open batch taken as 1.
             threads: CPU threads; None lets the runtime choose.
 
         Raises:
@@ -57,10 +57,7 @@ class OpenVinoBackend(Backend):
         _check_device(core, device, precision)
         try:
             model = core.read_model(path)
-            shape = input_shape or tuple(
-                size.get_length() if size.is_static else 1 for size in model.input(0).get_partial_shape()
-            )
-            model.reshape({model.input(0): list(shape)})
+            model.reshape({port: _shape(port, shapes or {}) for port in model.inputs})
             compiled = core.compile_model(model, device, _configuration(device, precision, threads))
         except RuntimeError as error:
             raise BackendError(
@@ -111,6 +108,14 @@ def _check_device(core: Any, device: str, precision: str) -> None:
             f"OpenVINO's {device} here does not offer {precision}; it offers "
             f"{', '.join(sorted(c for c in capabilities if c in ('FP32', 'BF16', 'FP16')))}; choose with --precision"
         )
+
+
+def _shape(port: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> list[int]:
+    """What is asked for, or the input's own shape with what is open taken as 1."""
+    asked = shapes.get(_name(port))
+    if asked is not None:
+        return [side if isinstance(side, int) else 1 for side in asked]
+    return [size.get_length() if size.is_static else 1 for size in port.get_partial_shape()]
 
 
 def _spec(port: Any) -> TensorSpec:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.batched import BatchedBackend
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
 BACKENDS = ("torch", "onnxruntime", "openvino", "myriad_simulator")
-
-INPUT, OUTPUTS = "input", ("semi", "desc")
-"""Names of the tensors of every host model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +24,14 @@ class ModelSource:
 
     Attributes:
         module: the torch module.
+        outputs: which of what the module returns is wanted, see ``networks.outputs.chosen_outputs``.
         onnx: the ONNX file.
         ir: the IR's ``.xml``.
         blob: the Myriad X blob.
     """
 
     module: nn.Module | None = None
+    outputs: Sequence[str] | Mapping[str, str] | None = None
     onnx: Path | None = None
     ir: Path | None = None
     blob: Path | None = None
@@ -74,45 +74,50 @@ def file_that_runs(source: ModelSource, backend: str) -> Path | None:
     return files.get(backend)
 
 
-def open_backend(source: ModelSource, options: RuntimeOptions, *, size: tuple[int, int], batch: int = 1) -> Backend:
-    """Load a model for one image of (W, H) pixels.
+def open_backend(source: ModelSource, options: RuntimeOptions, inputs: Sequence[TensorSpec]) -> Backend:
+    """Load a model for inputs of fixed shapes.
 
     Args:
         source: the model.
         options: where and how it runs.
-        size: (W, H).
-        batch: how many images it takes at once, of which the backend shows one; see ``BatchedBackend``.
+        inputs: name, type and shape of each input, as the host's model has them; where the first dimension of the first
+            is more than 1, the backend shows one image of that batch, see ``BatchedBackend``. A blob has shapes of its
+            own, which have to be these.
 
     Raises:
-        UsageError: the model is not at hand in a form that the backend runs.
+        UsageError: the model is not at hand in a form that the backend runs, or a blob of another size.
         BackendError, MissingExtraError: from the backend.
     """
-    if batch > 1:
-        return BatchedBackend(_open(source, options, (batch, 1, size[1], size[0])))
-    return _open(source, options, (1, 1, size[1], size[0]))
+    opened = _open(source, options, inputs)
+    return BatchedBackend(opened) if _batch(inputs) > 1 else opened
 
 
-def _open(source: ModelSource, options: RuntimeOptions, shape: tuple[int, int, int, int]) -> Backend:
+def _batch(inputs: Sequence[TensorSpec]) -> int:
+    first = inputs[0].shape[0] if inputs[0].shape else 1
+    return first if isinstance(first, int) else 1
+
+
+def _open(source: ModelSource, options: RuntimeOptions, inputs: Sequence[TensorSpec]) -> Backend:
     if options.backend == "torch" and source.module is not None:
         from oakpoint.backends.torch import TorchBackend
 
-        spec = TensorSpec(INPUT, "float32", shape)
-        return TorchBackend(source.module, input_spec=spec, output_names=OUTPUTS, threads=options.threads)
+        return TorchBackend(source.module, inputs=inputs, outputs=source.outputs, threads=options.threads)
     path = file_that_runs(source, options.backend)
+    shapes = {spec.name: spec.shape for spec in inputs}
     if options.backend == "onnxruntime" and path is not None:
         from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend(path, input_shape=shape, threads=options.threads)
+        return OnnxRuntimeBackend(path, shapes=shapes, threads=options.threads)
     if options.backend == "openvino" and path is not None:
         from oakpoint.backends.openvino import OpenVinoBackend
 
         return OpenVinoBackend(
-            path, device=options.device, precision=options.precision, input_shape=shape, threads=options.threads
+            path, device=options.device, precision=options.precision, shapes=shapes, threads=options.threads
         )
     if options.backend == "myriad_simulator" and path is not None:
         from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 
-        return MyriadSimulatorBackend(path, size=(shape[3], shape[2]), threads=options.threads)
+        return MyriadSimulatorBackend(path, shapes=shapes, threads=options.threads)
     there = [name for name in ("module", "onnx", "ir", "blob") if getattr(source, name) is not None]
     if source.blob is not None:
         hint = "; a blob runs with --backend myriad_simulator"

@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import BackendError, first_line
 from oakpoint.networks.foreign_output import logging_output_of
 from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+    from oakpoint.networks.calling import Call
 
 
 _turns: WeakKeyDictionary[nn.Module, threading.Lock] = WeakKeyDictionary()
@@ -27,20 +30,27 @@ _bounded_turn = threading.Lock()
 
 
 class TorchBackend(Backend):
-    """A torch module with one image input, and outputs that are named here in the order in which it returns them.
+    """A torch module, whatever its ``forward`` takes and returns; see ``networks.calling`` and ``networks.outputs``.
 
     Backends of one module take turns, too: a network may keep something of the size that it ran at last.
     """
 
     def __init__(
-        self, module: nn.Module, *, input_spec: TensorSpec, output_names: Sequence[str], threads: int | None = None
+        self,
+        module: nn.Module,
+        *,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[str] | Mapping[str, str] | None = None,
+        threads: int | None = None,
     ) -> None:
         """Take a module.
 
         Args:
             module: the network; it is left in evaluation mode.
-            input_spec: its input.
-            output_names: names of the tensors that it returns.
+            inputs: what it takes, in the order of its ``forward``, or under the names that it has there; a network that
+                takes a dict finds them under their names, a single one under the key that it asks for.
+            outputs: which of its tensors are wanted; see ``outputs.chosen_outputs``. None for all, whose names are
+                known after the first run.
             threads: CPU threads; None leaves torch's own setting. torch has one for the whole process: it is changed
                 for each run and put back after it, and such runs come one after the other.
 
@@ -55,29 +65,34 @@ class TorchBackend(Backend):
         with _turns_lock:
             self._turn = _turns.setdefault(module, threading.Lock())
         self.description = f"torch {torch.__version__} CPU f32"
-        self.inputs = (input_spec,)
-        self.outputs = tuple(TensorSpec(name, "float32", ()) for name in output_names)
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(TensorSpec(name, "float32", ()) for name in outputs or ())
+        self._wanted = outputs
+        self._call: Call | None = None
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
-        image = self._torch.tensor(tensors[self.inputs[0].name])  # a copy: torch has no read-only tensors
+        from oakpoint.networks.calling import tried_call
+        from oakpoint.networks.outputs import OutputsError, chosen_outputs
+
+        names = [spec.name for spec in self.inputs]
+        given = [self._torch.tensor(tensors[name]) for name in names]  # copies: torch has no read-only tensors
         try:
             named = logging_output_of(type(self._module).__name__)
             with self._torch.inference_mode(), self._bounded(), named:
-                results = self._module(image)
+                if self._call is None:
+                    self._call, returned = tried_call(self._module, names, given)
+                else:
+                    returned = self._call(self._module, given)
+            results = {name: self._array(tensor) for name, tensor in chosen_outputs(returned, self._wanted).items()}
         except Exception as error:
-            reason = first_line(error)
-            raise BackendError(f"{self.description}: the network failed: {reason}") from error
-        results = (results,) if isinstance(results, self._torch.Tensor) else results
-        names = ", ".join(spec.name for spec in self.outputs)
-        if not isinstance(results, (tuple, list)) or not all(isinstance(r, self._torch.Tensor) for r in results):
-            raise BackendError(
-                f"{self.description}: expected the network to return tensors ({names}), got {type(results).__name__}"
-            )
-        if len(results) != len(self.outputs):
-            raise BackendError(
-                f"{self.description}: expected {len(self.outputs)} outputs ({names}), got {len(results)}"
-            )
-        return {spec.name: np.array(result.float().numpy()) for spec, result in zip(self.outputs, results, strict=True)}
+            what = "the network" if isinstance(error, OutputsError) else "the network failed:"
+            raise BackendError(f"{self.description}: {what} {first_line(error)}") from error
+        self.outputs = tuple(TensorSpec(name, array.dtype.name, array.shape) for name, array in results.items())
+        return results
+
+    def _array(self, tensor: torch.Tensor) -> NDArray[Any]:
+        """A new array; floating point as float32."""
+        return np.array((tensor.float() if tensor.is_floating_point() else tensor).numpy())
 
     @contextmanager
     def _bounded(self) -> Iterator[None]:
@@ -93,14 +108,14 @@ class TorchBackend(Backend):
                 self._torch.set_num_threads(before)
 
 
-def peak_bytes(module: nn.Module, input_shape: tuple[int, ...]) -> int | None:
+def peak_bytes(module: nn.Module, inputs: Mapping[str, tuple[int, ...]]) -> int | None:
     """Bytes of the tensors that are alive at once, at most, while a module runs on an image of zeros.
 
     Weights do not count, nor does what an operator needs within itself.
 
     Args:
         module: takes one float32 tensor.
-        input_shape: of that tensor; the module is really run, so it should be small.
+        inputs: their shapes by name; the module is really run, so they should be small.
 
     Returns:
         The peak, the input included, and the outputs once more, of which there are copies afterwards; None where the
@@ -110,6 +125,9 @@ def peak_bytes(module: nn.Module, input_shape: tuple[int, ...]) -> int | None:
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
     from torch.utils.weak import WeakIdKeyDictionary
+
+    from oakpoint.networks.calling import tried_call
+    from oakpoint.networks.outputs import named_outputs
 
     weights = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
     alive: Any = WeakIdKeyDictionary()  # storages, which live as long as a tensor does that views them
@@ -127,7 +145,8 @@ def peak_bytes(module: nn.Module, input_shape: tuple[int, ...]) -> int | None:
 
     try:
         with logging_output_of(type(module).__name__), torch.inference_mode(), Counting():  # type: ignore[no-untyped-call]
-            results = module(torch.zeros(input_shape))
+            _, returned = tried_call(module, list(inputs), [torch.zeros(shape) for shape in inputs.values()])
+        results = list(named_outputs(returned).values())
     except Exception:  # noqa: BLE001 - whatever the user's code raises; the run itself will say it
         return None
-    return peak + sum(result.nbytes for result in tree_leaves(results) if isinstance(result, torch.Tensor))
+    return peak + sum(result.nbytes for result in results)

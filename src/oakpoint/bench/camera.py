@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend
-from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.records import StageReport
 from oakpoint.errors import OakpointError
+from oakpoint.features.types import Features
 from oakpoint.oak.host_frames import HostFramesBackend
 from oakpoint.oak.live import LiveFrame, LiveStatistics
 from oakpoint.oak.model import DeviceModel
@@ -55,15 +55,15 @@ class CameraFigures:
     """A run on the camera's own frames.
 
     Attributes:
-        frames: how many came out with their features.
-        keypoints_mean: keypoints a frame.
+        frames: how many came out with their results.
+        keypoints_mean: keypoints a frame; None of a network for something else.
         facts: rate, latency and counts; see ``LiveStatistics.facts``.
         last: the last frame, to look at; None when there was none.
         ended: what ended the run before its time; None when nothing did.
     """
 
     frames: int
-    keypoints_mean: float
+    keypoints_mean: float | None
     facts: dict[str, float | int | None]
     last: LiveFrame | None
     ended: OakpointError | KeyboardInterrupt | None = None
@@ -90,9 +90,9 @@ def compare_with_simulator(
         CAMERA_STAGE,
         open_simulator,
         open_chip,
+        model.task.comparison(CAMERA_STAGE),
         images=images,
-        preprocess=model.preprocess,
-        decode=model.decode,
+        feed=model.interface.feed,
         claim=CAMERA_CLAIM,
     )
 
@@ -117,13 +117,13 @@ def measure_host_frames(
     Raises:
         DeviceError: the camera is lost.
     """
-    turns = cycle(tensors)
+    turns, name = cycle(tensors), chip.inputs[0].name
     for tensor in islice(turns, WARM_UP):
-        chip.run({INPUT: tensor})
+        chip.run({name: tensor})
     latencies_s: list[float] = []
     for tensor in islice(turns, frames):
         start = clock()
-        chip.run({INPUT: tensor})
+        chip.run({name: tensor})
         latencies_s.append(clock() - start)
         progress(len(latencies_s))
     times_s: list[float] = []
@@ -161,11 +161,12 @@ def measure_camera(
     last: LiveFrame | None = None
     ended: OakpointError | KeyboardInterrupt | None = None
     start_s: float | None = None
-    keypoints = 0
+    keypoints: int | None = None
     try:
         for frame in frames:
             last = frame
-            keypoints += len(frame.features)
+            if isinstance(frame.result, Features):
+                keypoints = (keypoints or 0) + len(frame.result)
             start_s = clock() if start_s is None else start_s
             over_s = clock() - start_s
             progress(over_s)
@@ -175,6 +176,6 @@ def measure_camera(
         if last is None:
             raise
         ended = cause
-    mean = keypoints / statistics.frames if statistics.frames else 0.0
+    mean = None if keypoints is None else keypoints / max(statistics.frames, 1)
     facts = statistics.facts()
     return CameraFigures(frames=statistics.frames, keypoints_mean=mean, facts=facts, last=last, ended=ended)

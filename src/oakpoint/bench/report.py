@@ -19,7 +19,7 @@ from oakpoint.errors import OutputError
 from oakpoint.files import sha256_of_file
 from oakpoint.oak.live import LiveFrame
 from oakpoint.result_folders import FolderKind, check_place, replacing_result
-from oakpoint.view.draw import draw_keypoints
+from oakpoint.view.results.registry import view_of
 
 JSON_FILE, TABLE_FILE, PICTURE_FILE = "report.json", "report.md", "last_frame.png"
 REPORT = FolderKind(name="a camera's report", option="--report")
@@ -54,7 +54,7 @@ def report_facts(subject: Subject, measured: Measured) -> dict[str, Any]:
             "weights": manifest.weights.name,
             "trained": manifest.weights.trained,
             "size": list(model.size),
-            "heads": manifest.heads,
+            "heads": manifest.device.heads,
             "shaves": subject.blob.shaves,
             "file": subject.blob.source.name,
             "file_sha256": sha256_of_file(subject.blob.source),
@@ -95,6 +95,6 @@ def write_report(folder: Path, facts: dict[str, Any], last: LiveFrame | None) ->
         (temporary / JSON_FILE).write_text(json.dumps(facts, indent=2, default=str, allow_nan=False) + "\n")
         (temporary / TABLE_FILE).write_text(table(facts))
         if last is not None:
-            picture = draw_keypoints(last.image, last.features)
+            picture = view_of(last.result).still(last.image, last.result)
             if not cv2.imwrite(str(temporary / PICTURE_FILE), picture):
                 raise OutputError(f"{folder}: {PICTURE_FILE} could not be written")

@@ -59,7 +59,7 @@ def unpacked(model: DeviceModel, shaves: int | None, folder: Path) -> CameraBlob
     """
     if shaves is None or has_own_blob(model, shaves):
         path = model.bundle.path("blob")
-        return CameraBlob(path=path, source=path, shaves=model.bundle.manifest.shaves)
+        return CameraBlob(path=path, source=path, shaves=model.bundle.manifest.device.shaves)
     source = superblob_of(model)
     blobs = blobs_from_superblob(source.read_bytes())
     if shaves not in blobs:
@@ -101,7 +101,9 @@ class Subject:
     def open_simulator(self) -> Backend:
         """The blob, executed."""
         with naming(self.blob.path, str(self.blob.source)):
-            return MyriadSimulatorBackend(self.blob.path, size=self.model.size)
+            return MyriadSimulatorBackend(
+                self.blob.path, shapes={self.model.input_name: self.model.interface.tensors[0].shape}
+            )
 
     def open_chip(self) -> HostFramesBackend:
         """The network, on frames of this machine."""

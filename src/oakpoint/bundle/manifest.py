@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from oakpoint.bundle.records import Artifact, ArtifactKind, HeadsName, StageReport, Verdict, WeightsRecord
-from oakpoint.errors import BundleError, UsageError
-from oakpoint.features.types import DecodeOptions
+from oakpoint.bundle.interface import Interface
+from oakpoint.bundle.records import (
+    Artifact,
+    ArtifactKind,
+    DeviceRecord,
+    StageReport,
+    TaskRecord,
+    Verdict,
+    WeightsRecord,
+)
+from oakpoint.bundle.schema1 import upgraded
+from oakpoint.errors import BundleError, UsageError, first_line
 from oakpoint.images.preprocess import Preprocess
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.json"
+
+_OPTIONS: dict[ArtifactKind, str] = {
+    "superblob": "--superblob",
+    "oak_json": "--to blob",
+    "onnx_archive": "--to onnx-archive",
+}
+"""What makes an artefact whose kind is no target of a conversion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,42 +41,52 @@ class Manifest:
     """Everything that a bundle says of itself.
 
     Attributes:
-        schema_version: of this layout; another one is not read.
+        schema_version: of this layout; those of ``schema1`` are read as well.
         oakpoint_version: of the program that made the bundle.
         network: the network's name as given to ``convert``.
         weights: which weights, with hash, licence and origin.
-        preprocess: how an image becomes the host models' input tensor.
-        decode: how outputs become keypoints.
-        descriptor_dim: D, the length of a descriptor.
-        heads: what the device graph puts out.
-        descriptor_scale: factor on the device's descriptors, for heads that normalise them there; None for others.
-        descriptor_values: how many values the device's descriptors have, for heads that reduce them; None for others.
-        shaves: SHAVE cores the blob was compiled for; None without a blob.
+        task: what the outputs mean.
+        interface: what the host models take and give.
+        device: what was asked for and measured for the device graph.
         artifacts: the results, each with the hashes of its files.
         verdicts: stage → verdict at the time of conversion.
         not_made: artefact kind → why it is not there.
         failure: why the conversion that made this did not come to its end, or left something out; None where it did.
         files: further files of the bundle → sha256.
+        arguments: what the class of a torch network was given.
+        outputs: name of an output → the torch network's own name for it; empty where it gives them in this order.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     oakpoint_version: str
     network: str
     weights: WeightsRecord
-    preprocess: Preprocess
-    decode: DecodeOptions
-    descriptor_dim: int
-    heads: HeadsName
-    shaves: int | None
+    task: TaskRecord
+    interface: Interface
+    device: DeviceRecord
     artifacts: tuple[Artifact, ...]
     verdicts: dict[str, Verdict]
     not_made: dict[str, str] = field(default_factory=dict)
     failure: str | None = None
-    descriptor_scale: float | None = None
-    descriptor_values: int | None = None
     files: dict[str, str] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def torch_outputs(self) -> dict[str, str] | tuple[str, ...]:
+        """Which outputs of the torch network are those of the ONNX, see ``networks.outputs.chosen_outputs``."""
+        return self.outputs or tuple(spec.name for spec in self.interface.outputs)
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How an image becomes the host models' input.
+
+        Raises:
+            UsageError: the network takes no image.
+        """
+        return self.interface.image
 
     def artifact(self, kind: ArtifactKind) -> Artifact:
         """The artefact of a kind.
@@ -69,7 +97,7 @@ class Manifest:
         for artifact in self.artifacts:
             if artifact.kind == kind:
                 return artifact
-        option = "--superblob" if kind == "superblob" else f"--to {'blob' if kind == 'oak_json' else kind}"
+        option = _OPTIONS.get(kind, f"--to {kind}")
         reason = self.not_made.get(kind, f"it was converted without that stage; convert again with {option}")
         there = ", ".join(artifact.kind for artifact in self.artifacts) or "nothing"
         raise BundleError(f"this bundle has no {kind} ({reason}); it has {there}")
@@ -88,9 +116,8 @@ _REPORT = TypeAdapter(tuple[StageReport, ...])
 
 
 def manifest_json(manifest: Manifest) -> str:
-    """The manifest as indented JSON, ending in a newline; of a whole bundle earlier versions can read it, too."""
-    unknown_earlier = {"failure"} if manifest.failure is None else None
-    return _MANIFEST.dump_json(manifest, indent=2, exclude=unknown_earlier).decode() + "\n"
+    """The manifest as indented JSON, ending in a newline."""
+    return _MANIFEST.dump_json(manifest, indent=2).decode() + "\n"
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -104,14 +131,13 @@ def read_manifest(path: Path) -> Manifest:
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); expected the manifest of a bundle") from error
     try:
-        manifest = _MANIFEST.validate_json(text)
-    except (ValidationError, ValueError, UsageError) as error:
+        content = json.loads(text)
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version not in (1, SCHEMA_VERSION):
+            raise BundleError(f"{path}: expected schema version {SCHEMA_VERSION} or 1, got {version}; convert again")
+        return _MANIFEST.validate_python(upgraded(content) if version == 1 else content)
+    except (ValidationError, ValueError, UsageError, RecursionError) as error:
         raise BundleError(f"{path}: not a valid manifest: {_first_problem(error)}") from error
-    if manifest.schema_version != SCHEMA_VERSION:
-        raise BundleError(
-            f"{path}: expected schema version {SCHEMA_VERSION}, got {manifest.schema_version}; convert again"
-        )
-    return manifest
 
 
 def report_json(reports: tuple[StageReport, ...]) -> str:
@@ -123,4 +149,4 @@ def _first_problem(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return str(error)
+    return first_line(error)

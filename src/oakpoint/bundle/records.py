@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
-from oakpoint.images.preprocess import Preprocess
+from oakpoint.bundle.interface import Interface
 
-ArtifactKind = Literal["onnx", "ir", "blob", "oak_json", "archive", "superblob"]
-
-HeadsName = Literal["dense", "heatmap", "normalised", "packed", "reduced", "rtabmap"]
-"""What the device graph puts out: ``dense`` is the network's own ``semi`` and ``desc``; ``rtabmap`` is what RTAB-Map's
-camera driver reads; ``convert.heads`` has them all."""
+ArtifactKind = Literal["onnx", "ir", "blob", "oak_json", "archive", "superblob", "onnx_archive"]
 
 
 class Verdict(Enum):
@@ -27,23 +23,6 @@ class Verdict(Enum):
         raise TypeError("a Verdict has no truth value: compare it with Verdict.PASS")
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """A named tensor of a model.
-
-    Attributes:
-        name: the tensor's name.
-        dtype: as NumPy writes it: ``float32``, ``float16``, ``uint8``.
-        shape: outermost dimension first; a name in place of a number is a dimension left open.
-    """
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """One result of the chain.
@@ -51,9 +30,7 @@ class Artifact:
     Attributes:
         kind: which stage made it.
         files: file name within the bundle → sha256; the first is the one to open.
-        inputs: the tensors it takes.
-        outputs: the tensors it gives.
-        preprocess: how an image becomes its input tensor, and what of that is inside the graph.
+        interface: what it takes and gives, and what of the preprocessing is inside the graph.
         parents: sha256 of the files it was made from.
         tool: the tool that made it, with its version.
         command: how that tool was called.
@@ -66,9 +43,7 @@ class Artifact:
 
     kind: ArtifactKind
     files: dict[str, str]
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    preprocess: Preprocess
+    interface: Interface
     parents: tuple[str, ...]
     tool: str
     command: str
@@ -99,6 +74,40 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """What the outputs of a network mean, as far as anyone knows.
+
+    Attributes:
+        name: of the task, one of ``tasks.registry.TASKS``.
+        parameters: what the task needs to know of this network, in its own words.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    name: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRecord:
+    """What was asked for and measured for the device graph.
+
+    Attributes:
+        heads: the form of its outputs, one of the task's.
+        measured: what these heads had to know of the network, by name; empty for most.
+        shaves: SHAVE cores the blob was compiled for; None without a blob.
+        rewrites: what was done to the host's model, in order.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    heads: str = "dense"
+    measured: dict[str, float | int] = field(default_factory=dict)
+    shaves: int | None = None
+    rewrites: tuple[Applied, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsRecord:
     """Which weights a bundle was made from.
 
@@ -108,7 +117,7 @@ class WeightsRecord:
         name: what the weights are known as, ``unknown`` where they are not.
         licence: their licence as far as known.
         origin: where they come from as far as known.
-        trained: False for a random initialisation, whose keypoints mean nothing.
+        trained: False for a random initialisation, whose results mean nothing.
         seed: of the random initialisation.
     """
 

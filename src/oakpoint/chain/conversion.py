@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oakpoint.bundle.folder import check_replaceable, writing_bundle
+from oakpoint.bundle.interface import OPEN_BATCH
 from oakpoint.bundle.manifest import Manifest
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.kept import left_out, may_replace, something_verified
 from oakpoint.chain.listener import Listener
+from oakpoint.chain.make_onnx import ONNX_FILE
 from oakpoint.chain.making import Making
 from oakpoint.chain.options import ConversionOptions
-from oakpoint.chain.origin import open_origin
-from oakpoint.errors import OakpointError, VerificationError, naming
+from oakpoint.chain.steps import STEPS, Step, made_with
+from oakpoint.chain.verification import StageVerifier
+from oakpoint.convert.device_graph import device_graph, device_inputs
+from oakpoint.errors import (
+    ImageError,
+    OakpointError,
+    UnsupportedNetworkError,
+    UsageError,
+    VerificationError,
+    naming,
+)
+from oakpoint.images.reading import no_image_in
+from oakpoint.models.naming import model_of
+from oakpoint.myriad.superblob import require_bsdiff4
+from oakpoint.myriad.toolchain import ensure_toolchain, supported_platform
+from oakpoint.verify.photographs import load_photographs
+from oakpoint.verify.tolerances import ONNX_STAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +110,11 @@ def attempt(options: ConversionOptions, out: Path, listener: Listener) -> Outcom
         OakpointError: what was asked for cannot be meant or read, or the place cannot be written.
     """
     check_replaceable(out)
-    making = Making(options, open_origin(options), listener)
-    making.prepare()
+    described = model_of(options.model, replace(options.said, weights=options.weights, seed=options.seed))
+    making = Making(options, described.origin(options.size), listener)
+    _check_batch(making)
+    making.task.device_rewrites(making.device, making.interface)  # says now which heads it does not have
+    _prepare(making)
     outcome: Outcome | None = None
     with contextlib.suppress(_NotWrittenError), writing_bundle(out) as folder:
         making.folder = folder
@@ -108,20 +129,97 @@ class _NotWrittenError(Exception):
     """Leaves the place of the bundle as it was."""
 
 
-def _made(making: Making) -> OakpointError | None:
-    """Make every stage; what ended it, if it did not come to its end."""
-    try:
-        with naming(f"{making.folder}/", ""):
-            making.make_all()
-    except OakpointError as error:
-        return error
+def _check_batch(making: Making) -> None:
+    """Refuse a network that is fixed to another batch than the target's."""
+    options, batch = making.options, making.interface.batch
+    if batch in (OPEN_BATCH, 1) and (batch == OPEN_BATCH or options.batch == 1 or not options.reaches("ir")):
+        return
+    if batch != 1 and options.reaches("blob"):
+        raise UsageError(
+            f"{options.model}: its batch is fixed to {batch}, and a Myriad X blob has batch 1; export it with batch 1 "
+            f"or an open batch, or stop before the blob (--to ir --batch {batch})"
+        )
+    if batch != 1 and options.reaches("onnx-archive"):
+        raise UsageError(
+            f"{options.model}: its batch is fixed to {batch}, and an NN archive takes images one by one; export it "
+            "with batch 1 or an open batch, or stop before the archive (--to onnx)"
+        )
+    if batch != options.batch and options.reaches("ir"):
+        raise UsageError(
+            f"{options.model}: its batch is fixed to {batch}, and {options.batch} was asked for; give --batch {batch}, "
+            "or export it with an open batch"
+        )
+
+
+def _prepare(making: Making) -> None:
+    """Get what later steps need, so that its absence shows before the work."""
+    options = making.options
+    if options.superblob:
+        require_bsdiff4()
+    images = load_photographs(options.images)
+    if not images:
+        raise ImageError(f"{no_image_in(options.images or Path())}, or leave out --images")
+    making.verifier = StageVerifier(images, making.interface, making.task)
+    if not options.reaches("blob"):
+        return
+    if supported_platform():
+        making.step("compiler", lambda: str(ensure_toolchain().name))
+    else:
+        reason = "the Myriad compiler is not available on this platform: it is a Linux x86-64 program"
+        making.not_made = dict.fromkeys(("blob", "oak_json", "archive"), reason)
+
+
+def _made(making: Making) -> tuple[str, OakpointError] | None:
+    """Do every step that was asked for; the one that ended it and why, if it did not come to its end.
+
+    A step whose verification fails does not end it.
+    """
+    for step in STEPS:
+        if not step.wanted(making.options):
+            continue
+        if (reason := _why_skipped(step, making)) is not None:
+            if step.makes:
+                making.listener.finished(step.name, 0.0, f"not made: {reason}", None)
+            continue
+        try:
+            with naming(f"{making.folder}/", ""):
+                _do(step, making)
+        except OakpointError as error:
+            return step.name, error
+        if "onnx" in step.makes:
+            _look_ahead(making)
     return None
 
 
-def _settled(making: Making, broken: OakpointError | None, out: Path) -> Outcome:
+def _look_ahead(making: Making) -> None:
+    """Say at once what the device does not take, before the work on other formats; the step itself raises it."""
+    if not making.options.reaches("blob") or "blob" in making.not_made:
+        return
+    start = time.perf_counter()
+    try:
+        device_graph(making.folder / ONNX_FILE, device_inputs(making.interface))
+    except UnsupportedNetworkError as error:
+        making.listener.finished("device graph", time.perf_counter() - start, f"cannot be made: {error}", None)
+
+
+def _why_skipped(step: Step, making: Making) -> str | None:
+    """Why a step cannot be done on this machine."""
+    makes = step.makes or made_with(step, making.options).makes
+    return next((making.not_made[kind] for kind in makes if kind in making.not_made), None)
+
+
+def _do(step: Step, making: Making) -> None:
+    making.step(step.name, lambda: step.make(making))
+    judge = step.judge
+    if judge is not None and not (step.stage == ONNX_STAGE and making.origin.network is None):
+        making.judge(f"verify {step.name}", lambda: judge(making))
+
+
+def _settled(making: Making, ended: tuple[str, OakpointError] | None, out: Path) -> Outcome:
     """Write the manifest of what is kept, and say what that is."""
     reports = tuple(making.reports)
     failed = next((report for report in reports if report.verdict is Verdict.FAIL), None)
+    broken = ended[1] if ended is not None else None
     failure = broken
     if failure is None and failed is not None and not making.options.keep_failed:
         failure = VerificationError(f"verification failed at {failed.stage}: {failed.summary}")
@@ -129,7 +227,7 @@ def _settled(making: Making, broken: OakpointError | None, out: Path) -> Outcome
         return Outcome(Conversion(out, making.write_manifest(), reports), reports)
     everything = making.options.keep_failed
     making.leave_out(
-        left_out(() if everything else reports, making.options, None if broken is None else (making.stage, str(broken)))
+        left_out(() if everything else reports, making.options, None if ended is None else (ended[0], str(ended[1])))
     )
     kept = ", ".join(artifact.kind for artifact in making.artifacts)
     if not (kept if everything else something_verified(making.artifacts, reports)):

@@ -4,71 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 from oakpoint.bundle.folder import is_bundle
 from oakpoint.bundle.manifest import MANIFEST_FILE, read_manifest
-from oakpoint.bundle.records import Artifact, ArtifactKind, StageReport, Verdict
-from oakpoint.chain.options import ConversionOptions, Target
-from oakpoint.verify.superblob import SUPERBLOB_STAGE
-from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE
-
-Stage = Target | Literal["superblob"]
-
-STAGES: tuple[Stage, ...] = ("onnx", "ir", "blob", "archive", "superblob")
-"""In the order in which they are made."""
-
-_KINDS: dict[Stage, tuple[ArtifactKind, ...]] = {
-    "onnx": ("onnx",),
-    "ir": ("ir",),
-    "blob": ("blob", "oak_json"),
-    "archive": ("archive",),
-    "superblob": ("superblob",),
-}
-_JUDGED: dict[str, Stage] = {ONNX_STAGE: "onnx", IR_STAGE: "ir", BLOB_STAGE: "blob", SUPERBLOB_STAGE: "superblob"}
-_PARENT: dict[Stage, Stage] = {"ir": "onnx", "blob": "onnx", "archive": "blob", "superblob": "blob"}
-"""What a stage stands and falls with. The superblob is compiled anew, but of the network whose blob failed."""
+from oakpoint.bundle.records import Artifact, StageReport, Verdict
+from oakpoint.chain.options import ConversionOptions
+from oakpoint.chain.steps import STEPS, Step, made_with
 
 
 def left_out(
-    reports: Iterable[StageReport], options: ConversionOptions, broken: tuple[Stage, str] | None
+    reports: Iterable[StageReport], options: ConversionOptions, broken: tuple[str, str] | None
 ) -> dict[str, str]:
     """The artefacts that are not kept, and why.
 
     Args:
         reports: the verdicts.
         options: what was asked for.
-        broken: the stage that could not be made, and the reason; None where all were made.
+        broken: the step that could not be done, and the reason; None where all were.
 
     Returns:
-        Artefact kind → reason. What failed its verification is left out with all that was made from it; the stage that
-        could not be made, and those after it, are missing.
+        Artefact kind → reason. What failed its verification is left out with all that was made from it; the step that
+        could not be done, and those after it, are missing.
     """
-    why: dict[Stage, str] = {}
+    wanted = [step for step in STEPS if step.wanted(options)]
+    why: dict[str, str] = {}
     for report in reports:
         if report.verdict is Verdict.FAIL:
-            why[_JUDGED[report.stage]] = f"it failed its verification: {report.summary}"
+            why[_judged_by(report).name] = f"it failed its verification: {report.summary}"
     if broken is not None:
-        stage, reason = broken
-        why[stage] = reason
-        for later in STAGES[STAGES.index(stage) + 1 :]:
-            if _was_asked_for(later, options):
-                why.setdefault(later, f"not tried, since the {stage} could not be made")
-    for stage in STAGES:  # parents come first
-        parent = _PARENT.get(stage)
-        if parent in why and _was_asked_for(stage, options):
-            why.setdefault(stage, f"it is made from the {parent}, which is left out")
-    return {kind: reason for stage, reason in why.items() for kind in _KINDS[stage]}
+        name, reason = broken
+        why[name] = reason
+        after = wanted[[step.name for step in wanted].index(name) + 1 :]
+        for later in after:
+            why.setdefault(later.name, _after(name, reason, later, options))
+    for step in wanted:  # what it needs comes first
+        gone = next((needed for needed in step.needs if needed in why), None)
+        if gone is not None:
+            why.setdefault(step.name, f"it is made from the {gone}, which is left out")
+    return {kind: why[step.name] for step in STEPS if step.name in why for kind in step.makes}
 
 
-def _was_asked_for(stage: Stage, options: ConversionOptions) -> bool:
-    return options.superblob if stage == "superblob" else options.reaches(stage)
+def _after(broken: str, reason: str, later: Step, options: ConversionOptions) -> str:
+    """Why a step was not tried: a step that only prepares others leaves its own reason to the first of them."""
+    step = next(step for step in STEPS if step.name == broken)
+    if not step.makes and broken in later.needs:
+        return reason
+    shown = broken if step.makes else made_with(step, options).name
+    return f"not tried, since the {shown} could not be made"
+
+
+def _judged_by(report: StageReport) -> Step:
+    return next(step for step in STEPS if step.stage == report.stage)
 
 
 def something_verified(kept: Sequence[Artifact], reports: Iterable[StageReport]) -> bool:
     """Whether one of the artefacts passed a comparison."""
     kinds = {artifact.kind for artifact in kept}
-    return any(report.verdict is Verdict.PASS and _JUDGED[report.stage] in kinds for report in reports)
+    return any(report.verdict is Verdict.PASS and kinds.intersection(_judged_by(report).makes) for report in reports)
 
 
 def may_replace(out: Path, kept: Sequence[Artifact]) -> bool:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from oakpoint.bundle.records import HeadsName
 from oakpoint.errors import UsageError
+from oakpoint.models.base import ModelOptions
 from oakpoint.myriad.compiler import DEFAULT_SHAVES, check_shaves
-from oakpoint.tasks.keypoints.heads.registry import HEADS
+from oakpoint.tasks.base import AS_THEY_ARE
+from oakpoint.tasks.registry import ALL_HEADS
 
-Target = Literal["onnx", "ir", "blob", "archive"]
+Target = Literal["onnx", "onnx-archive", "ir", "blob", "archive"]
 TARGETS: tuple[Target, ...] = get_args(Target)
-"""The stages in their order."""
+"""The stages in their order; ``onnx-archive`` is an end of its own, which no later one passes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,8 @@ class ConversionOptions:
         images: folder of images to verify on; None takes the photographs in scikit-image's wheel.
         superblob: also compile the blob for 1 to 16 shaves, into one file.
         keep_failed: write the bundle even when a stage fails its verification.
+        said: what else was said of the model; weights and seed stand above.
+        parameters: of the network's task, such as its labels, by the names that ``Task.with_changes`` takes.
 
     Raises:
         UsageError: an unknown target or heads, shaves out of range, or a batch that a blob cannot have.
@@ -42,23 +46,27 @@ class ConversionOptions:
     seed: int | None = None
     size: tuple[int, int] | None = None
     to: Target = "archive"
-    heads: HeadsName = "dense"
+    heads: str = AS_THEY_ARE
     shaves: int = DEFAULT_SHAVES
     batch: int = 1
     images: Path | None = None
     superblob: bool = False
     keep_failed: bool = False
+    said: ModelOptions = field(default_factory=ModelOptions)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.to not in TARGETS:
             raise UsageError(f"target: expected one of {', '.join(TARGETS)}, got {self.to!r}")
-        if self.heads not in HEADS:
-            raise UsageError(f"heads: expected one of {', '.join(HEADS)}, got {self.heads!r}")
+        if self.heads not in ALL_HEADS:
+            raise UsageError(f"heads: expected one of {', '.join(ALL_HEADS)}, got {self.heads!r}")
         check_shaves(self.shaves)
         if self.superblob and not self.reaches("blob"):
             raise UsageError(f"superblob: needs --to blob or --to archive, got {self.to!r}")
         if self.batch < 1:
             raise UsageError(f"batch: expected 1 or more, got {self.batch}")
+        if self.batch > 1 and self.to == "onnx-archive":
+            raise UsageError(f"batch: an NN archive takes images one by one, got {self.batch}; leave out --batch")
         if self.batch > 1 and self.reaches("blob"):
             raise UsageError(
                 f"batch: a Myriad X blob has batch 1, got {self.batch}; take --batch 1, or stop before it (--to ir)"
@@ -66,4 +74,6 @@ class ConversionOptions:
 
     def reaches(self, target: Target) -> bool:
         """Whether the conversion goes as far as ``target``."""
+        if target == "onnx-archive":
+            return self.to == target
         return TARGETS.index(target) <= TARGETS.index(self.to)

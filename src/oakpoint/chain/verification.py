@@ -2,60 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from onnx import save
 
-from oakpoint.backends.base import Backend
-from oakpoint.backends.registry import INPUT, OUTPUTS, ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.base import Backend, Tensors
+from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import Bundle
-from oakpoint.bundle.records import HeadsName, StageReport, Verdict
-from oakpoint.convert.device_graph import device_graph, image_input
-from oakpoint.convert.ir_from_onnx import ir_input_shape
+from oakpoint.bundle.interface import Interface
+from oakpoint.bundle.records import DeviceRecord, StageReport, Verdict
+from oakpoint.convert.archive_from_onnx import MODEL_NAME, read_onnx_archive
+from oakpoint.convert.device_graph import DeviceGraph, device_graph, device_inputs, in_float32
+from oakpoint.convert.ir_from_onnx import ir_input_shapes
 from oakpoint.convert.onnx_intake import fixed_batch_of_file
 from oakpoint.errors import BlobError, ConversionError, MissingExtraError, UsageError
-from oakpoint.features.sampling import unit_norm
-from oakpoint.features.types import DecodeOptions, Outputs
-from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.superblob import blobs_from_superblob
-from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, reload_network
-from oakpoint.tasks.keypoints.heads.descriptor_basis import descriptor_basis
-from oakpoint.tasks.keypoints.heads.registry import Heads, KeypointHeads
-from oakpoint.threads import one_blas_thread
+from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, brings_own, reload_network, shipped_weights
+from oakpoint.tasks.base import AS_THEY_ARE, Task
+from oakpoint.tasks.registry import task_of_bundle
 from oakpoint.verify.blob_constants import ConstantsReport, compare_blob_constants
 from oakpoint.verify.constants import compare_ir_constants, share_equal_by_name
 from oakpoint.verify.stages import Images, verify_stage
 from oakpoint.verify.superblob import verify_shaves
-from oakpoint.verify.tolerances import BLOB_CLAIM, BLOB_STAGE, IR_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import (
+    BLOB_CLAIM,
+    BLOB_STAGE,
+    DEVICE_STAGE,
+    IR_STAGE,
+    ONNX_ARCHIVE_CLAIM,
+    ONNX_ARCHIVE_STAGE,
+    ONNX_STAGE,
+)
 
-UNIT_DESCRIPTORS: tuple[HeadsName, ...] = ("normalised", "packed")
-"""Heads whose descriptors have unit norm, where the network's own may have any."""
+TorchOutputs = Sequence[str] | Mapping[str, str] | None
+"""See ``networks.outputs.chosen_outputs``."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageVerifier:
-    """Judges stages on the same images, with the same preprocessing and decoding."""
+    """Judges stages on the same images, by the same interface and task.
+
+    Attributes:
+        images: real images by name.
+        interface: of the host's models.
+        task: what their outputs mean.
+    """
 
     images: Images
-    preprocess: Preprocess
-    decode: DecodeOptions
+    interface: Interface
+    task: Task[Any]
 
-    def onnx_of_torch(self, network: LoadedNetwork, onnx: Path) -> StageReport:
-        """Compare the ONNX, in ONNX Runtime, with the torch network that it was exported from."""
-        source = ModelSource(module=network.module, onnx=onnx)
+    def onnx_of_torch(self, network: LoadedNetwork, onnx: Path, outputs: TorchOutputs = None) -> StageReport:
+        """Compare the ONNX, in ONNX Runtime, with the torch network that it was exported from.
+
+        Args:
+            network: the network.
+            onnx: its export.
+            outputs: which of its outputs those of the ONNX are; None for those of their names, or in their order.
+        """
+        outputs = outputs or tuple(spec.name for spec in self.interface.outputs)
+        source = ModelSource(module=network.module, outputs=outputs, onnx=onnx)
         tensors = {name: tensor.detach().numpy() for name, tensor in network.module.state_dict().items()}
         norms = batch_norms_of(network)
         return verify_stage(
             ONNX_STAGE,
             lambda: self._open(source, "torch"),
             lambda: self._open(source, "onnxruntime"),
+            self.task.comparison(ONNX_STAGE),
             images=self.images,
-            preprocess=self.preprocess,
-            decode=self.decode,
+            feed=self.interface.feed,
             further={"weights bit for bit": lambda: share_equal_by_name(tensors, onnx, norms)},
         )
 
@@ -69,55 +92,119 @@ class StageVerifier:
             IR_STAGE,
             lambda: self._open(source, "onnxruntime", _batch_of_onnx(onnx)),
             lambda: self._open(source, "openvino", _batch_of_ir(ir)),
+            self.task.comparison(IR_STAGE),
             images=self.images,
-            preprocess=self.preprocess,
-            decode=self.decode,
+            feed=self.interface.feed,
             further={
                 "weights rounded to FP16": lambda: constants().share_equal,
                 "share of the weights compared": lambda: constants().share_compared,
             },
         )
 
-    def blob_of_onnx(self, source: ModelSource, heads: Heads) -> StageReport:
+    def device_graph_of_onnx(self, onnx: Path, graph: DeviceGraph, device: DeviceRecord) -> StageReport:
+        """Compare the device graph, in ONNX Runtime at float32, with the ONNX that it was rewritten from.
+
+        Args:
+            onnx: the host's model.
+            graph: the device graph.
+            device: its heads.
+        """
+        with tempfile.TemporaryDirectory(prefix="oakpoint-device-") as scratch:
+            path = Path(scratch) / "device.onnx"
+            save(in_float32(graph), path)
+            report = verify_stage(
+                DEVICE_STAGE,
+                lambda: self._open(ModelSource(onnx=onnx), "onnxruntime"),
+                lambda: self._open(ModelSource(onnx=path), "onnxruntime", on_device=True),
+                self.task.comparison(DEVICE_STAGE, device=device, onnx=onnx),
+                images=self.images,
+                feed=self.interface.feed,
+                candidate_feed=lambda image: _as_float32(self._baked(image)),
+            )
+            return replace(report, summary=report.summary.replace(str(path), "the device graph"))
+
+    def archive_of_onnx(self, onnx: Path, archive: Path, device: DeviceRecord) -> StageReport:
+        """Compare the ONNX in an archive, fed as the archive's config says, with the ONNX that was packed.
+
+        Args:
+            onnx: the host's model.
+            archive: with that model, or that model with heads.
+            device: its heads; what they leave of the network is compared as after the rewrites for a device.
+        """
+        limits = ONNX_ARCHIVE_STAGE if device.heads == AS_THEY_ARE else DEVICE_STAGE
+        with tempfile.TemporaryDirectory(prefix="oakpoint-archive-") as scratch:
+            path = Path(scratch) / MODEL_NAME
+            try:
+                model, interface = read_onnx_archive(archive, self.interface)
+            except ConversionError as error:
+                return StageReport(stage=ONNX_ARCHIVE_STAGE, verdict=Verdict.FAIL, summary=str(error))
+            path.write_bytes(model)
+            report = verify_stage(
+                ONNX_ARCHIVE_STAGE,
+                lambda: self._open(ModelSource(onnx=onnx), "onnxruntime"),
+                lambda: self._open(ModelSource(onnx=path), "onnxruntime"),
+                self.task.comparison(limits, device=device, onnx=onnx),
+                images=self.images,
+                feed=self.interface.feed,
+                candidate_feed=interface.feed,
+                claim=ONNX_ARCHIVE_CLAIM,
+            )
+            return replace(report, summary=report.summary.replace(str(path), f"{MODEL_NAME} in {archive.name}"))
+
+    def blob_of_onnx(self, source: ModelSource, device: DeviceRecord) -> StageReport:
         """Compare the blob, executed by the simulator, with the ONNX that it was compiled from.
 
         Args:
             source: the ONNX and the blob.
-            heads: what the blob puts out: where descriptors are normalised on the device, the reference's are too, and
-                where they were reduced, they are taken back to the reference's values.
+            device: what the blob puts out.
         """
         onnx, blob = source.onnx, source.blob
         assert onnx is not None
         assert blob is not None
-        constants = cache(lambda: self._constants_of_blob(onnx, blob, heads))
+        constants = cache(lambda: self._constants_of_blob(onnx, blob, device))
         return verify_stage(
             BLOB_STAGE,
             lambda: self._open(source, "onnxruntime"),
-            lambda: self._open(source, "myriad_simulator"),
+            lambda: self._open(source, "myriad_simulator", on_device=True),
+            self.task.comparison(BLOB_STAGE, device=device, onnx=onnx),
             images=self.images,
-            preprocess=self.preprocess,
-            candidate_preprocess=replace(self.preprocess, baked=True),
-            decode=self.decode,
+            feed=self.interface.feed,
+            candidate_feed=self._baked,
             further={
                 "constants as in the device graph": lambda: constants().share_equal,
                 "share of the constants compared": lambda: constants().share_compared,
             },
             claim=BLOB_CLAIM,
-            of_reference=_at_unit_norm if heads.name in UNIT_DESCRIPTORS else _as_it_is,
-            of_candidate=_lifting(onnx) if heads.name == "reduced" else _as_it_is,
         )
 
-    def _constants_of_blob(self, onnx: Path, blob: Path, heads: Heads) -> ConstantsReport:
+    def remade_device_graph(self, onnx: Path, device: DeviceRecord) -> DeviceGraph:
+        """The device graph of an ONNX, made again.
+
+        Raises:
+            ConversionError: it cannot be made.
+        """
+        heads = self.task.device_rewrites(device, self.interface)
+        return device_graph(onnx, device_inputs(self.interface), heads)
+
+    def _constants_of_blob(self, onnx: Path, blob: Path, device: DeviceRecord) -> ConstantsReport:
         """The blob's constants against the device graph's, made again; empty where one of the two cannot be had."""
         try:
-            appended = KeypointHeads(heads, self.preprocess.size)
-            graph = device_graph(onnx, [image_input(INPUT, self.preprocess)], [appended])
-            return compare_blob_constants(read_blob(blob), graph.model)
+            return compare_blob_constants(read_blob(blob), self.remade_device_graph(onnx, device).model)
         except (BlobError, ConversionError):  # opening the candidate says what is wrong with it
             return ConstantsReport()
 
-    def _open(self, source: ModelSource, backend: str, batch: int = 1) -> Backend:
-        return open_backend(source, RuntimeOptions(backend=backend), size=self.preprocess.size, batch=batch)
+    def _baked(self, image: NDArray[np.uint8]) -> Tensors:
+        return self.interface.on_device().feed(image)
+
+    def _open(self, source: ModelSource, backend: str, batch: int = 1, *, on_device: bool = False) -> Backend:
+        interface = self.interface.at(self.interface.image.size, batch=batch)
+        inputs = (interface.on_device() if on_device else interface).tensors
+        return open_backend(source, RuntimeOptions(backend=backend), inputs)
+
+
+def _as_float32(tensors: Tensors) -> Tensors:
+    """Grey levels and colours as a device graph takes them in float32."""
+    return {name: array.astype(np.float32) for name, array in tensors.items()}
 
 
 def _batch_of_onnx(path: Path) -> int:
@@ -131,29 +218,9 @@ def _batch_of_onnx(path: Path) -> int:
 def _batch_of_ir(xml: Path) -> int:
     """The batch for which an IR was made; 1 where that cannot be read, which opening it says."""
     try:
-        return ir_input_shape(xml)[0]
+        return ir_input_shapes(xml)[0][0]
     except ConversionError:
         return 1
-
-
-def _as_it_is(outputs: Outputs) -> Outputs:
-    return outputs
-
-
-def _at_unit_norm(outputs: Outputs) -> Outputs:
-    return replace(outputs, descriptors=unit_norm(outputs.descriptors))
-
-
-def _lifting(onnx: Path) -> Callable[[Outputs], Outputs]:
-    """Takes reduced descriptors back to the network's own values."""
-    basis = descriptor_basis(onnx, OUTPUTS[1]).astype(np.float32)
-
-    @one_blas_thread()
-    def lifted(outputs: Outputs) -> Outputs:
-        directions = basis[:, : len(outputs.descriptors)]
-        return replace(outputs, descriptors=np.tensordot(directions, outputs.descriptors, axes=1))
-
-    return lifted
 
 
 def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple[StageReport, ...]:
@@ -172,28 +239,44 @@ def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple
         BackendError: a reference cannot be run.
     """
     manifest = bundle.manifest
-    verifier = StageVerifier(images, manifest.preprocess, manifest.decode)
+    verifier = StageVerifier(images, manifest.interface, task_of_bundle(bundle))
     reports = []
     if ONNX_STAGE in manifest.verdicts:
         reports.append(_torch_stage(bundle, verifier, weights))
     if manifest.has("ir"):
         reports.append(verifier.ir_of_onnx(ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir"))))
+    if manifest.has("onnx_archive"):
+        archive = bundle.path("onnx_archive")
+        reports.append(verifier.archive_of_onnx(bundle.path("onnx"), archive, manifest.device))
     if manifest.has("blob"):
+        reports.append(_device_stage(bundle, verifier))
         source = ModelSource(onnx=bundle.path("onnx"), blob=bundle.path("blob"))
-        reports.append(verifier.blob_of_onnx(source, Heads.of(manifest)))
+        reports.append(verifier.blob_of_onnx(source, manifest.device))
     if manifest.has("superblob"):
         blobs = blobs_from_superblob(bundle.path("superblob").read_bytes())
-        reports.append(verify_shaves(blobs, next(iter(images.values())), replace(manifest.preprocess, baked=True)))
+        feed = manifest.artifact("superblob").interface.feed(next(iter(images.values())))
+        reports.append(verify_shaves(blobs, feed, verifier.task.values))
     return tuple(reports)
+
+
+def _device_stage(bundle: Bundle, verifier: StageVerifier) -> StageReport:
+    """The device graph is not kept: it is made again, as this version of the program makes it."""
+    manifest = bundle.manifest
+    try:
+        graph = verifier.remade_device_graph(bundle.path("onnx"), manifest.device)
+    except ConversionError as error:
+        return StageReport(stage=DEVICE_STAGE, verdict=Verdict.FAIL, summary=str(error))
+    return verifier.device_graph_of_onnx(bundle.path("onnx"), graph, manifest.device)
 
 
 def _torch_stage(bundle: Bundle, verifier: StageVerifier, weights: Path | None) -> StageReport:
     record = bundle.manifest.weights
-    if weights is None and record.seed is None:
+    needs_file = record.seed is None and not brings_own(record) and shipped_weights(bundle.manifest.network) is None
+    if weights is None and needs_file:
         summary = f"not compared: give the weights file with --weights ({record.file}, sha256 {record.sha256})"
         return StageReport(stage=ONNX_STAGE, verdict=Verdict.NOTHING_COMPARED, summary=summary)
     try:
-        network = reload_network(bundle.manifest.network, record, weights)
+        network = reload_network(bundle.manifest.network, record, weights, arguments=bundle.manifest.arguments)
     except (MissingExtraError, UsageError) as error:
         return StageReport(stage=ONNX_STAGE, verdict=Verdict.NOTHING_COMPARED, summary=f"not compared: {error}")
-    return verifier.onnx_of_torch(network, bundle.path("onnx"))
+    return verifier.onnx_of_torch(network, bundle.path("onnx"), bundle.manifest.torch_outputs)

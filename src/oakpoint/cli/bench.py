@@ -145,7 +145,9 @@ def _words(outcome: Outcome) -> str:
         case HostFramesSpeed():
             return f"{outcome.rate_fps:.1f} a second, {outcome.latency_ms_median:.1f} ms one at a time"
         case CameraFigures():
-            text = f"{outcome.frames} frames, {outcome.keypoints_mean:.0f} keypoints a frame"
+            text = f"{outcome.frames} frames"
+            if outcome.keypoints_mean is not None:
+                text += f", {outcome.keypoints_mean:.0f} keypoints a frame"
             return text if outcome.ended is None else f"{text}; {_end_words(reason_of(outcome.ended))}"
         case _:
             return verdict_text(outcome)

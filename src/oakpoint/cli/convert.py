@@ -9,15 +9,18 @@ from typing import Annotated, cast
 import typer
 from rich.status import Status
 
-from oakpoint.bundle.records import HeadsName, StageReport, Verdict
+from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.conversion import Conversion, Outcome, attempt
 from oakpoint.chain.options import TARGETS, ConversionOptions, Target
 from oakpoint.cli.console import err, out, print_error, print_json, print_warning, step_line, verdict_text
+from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import warn_of_rtabmap, warn_of_weights
-from oakpoint.cli.options import Images, Json, Weights, parse_size
+from oakpoint.cli.options import Images, Iou, Json, Labels, Threshold, Weights, parse_size
 from oakpoint.convert.one_size import one_size_of
+from oakpoint.models.base import ModelOptions
 from oakpoint.myriad.compiler import DEFAULT_SHAVES
-from oakpoint.tasks.keypoints.heads.registry import HEADS
+from oakpoint.tasks.labels import read_labels
+from oakpoint.tasks.registry import ALL_HEADS
 
 RANDOM_SEED = 0
 EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
@@ -49,22 +52,27 @@ class ProgressPrinter:
             self._status = None
 
 
+@with_model_options
 def convert_command(
     model: Annotated[
         str,
         typer.Argument(
             metavar="MODEL",
-            help="acorn, superpoint, a .onnx file, a bundle, or package.module:Class.",
+            help="A .onnx file, package.module:Class, a bundle, or acorn, superpoint, edgepoint2, alike.",
             show_default=False,
         ),
     ],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the bundle.", show_default=False)],
     size: Annotated[
-        str | None, typer.Option(help="WIDTHxHEIGHT in pixels, multiples of 8, such as 320x200.", show_default=False)
+        str | None,
+        typer.Option(
+            help="WIDTHxHEIGHT in pixels, such as 320x200. Default: the model's own, if it has one.",
+            show_default=False,
+        ),
     ] = None,
     weights: Weights = None,
     to: Annotated[str, typer.Option(help=f"Last stage: {', '.join(TARGETS)}.")] = "archive",
-    heads: Annotated[str, typer.Option(help=f"What the blob puts out: {', '.join(HEADS)}.")] = "dense",
+    heads: Annotated[str, typer.Option(help=f"What the blob puts out: {', '.join(ALL_HEADS)}.")] = "dense",
     shaves: Annotated[int, typer.Option(help="SHAVE cores of the blob, 1 to 16; CMX slices follow.")] = DEFAULT_SHAVES,
     batch: Annotated[int, typer.Option(help="Batch of the IR; a blob has batch 1.")] = 1,
     images: Images = None,
@@ -77,7 +85,12 @@ def convert_command(
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Write the bundle even when its verification fails.")
     ] = False,
+    labels: Labels = None,
+    threshold: Threshold = None,
+    iou: Iou = None,
     as_json: Json = False,
+    *,
+    said: ModelOptions,
 ) -> None:
     """Convert a network: PyTorch → ONNX → OpenVINO IR → Myriad X blob → NN archive, each stage verified."""
     options = ConversionOptions(
@@ -86,12 +99,18 @@ def convert_command(
         seed=RANDOM_SEED if random else None,
         size=parse_size(size),
         to=cast(Target, to),
-        heads=cast(HeadsName, heads),
+        heads=heads,
         shaves=shaves,
         batch=batch,
         images=images,
         superblob=superblob,
         keep_failed=keep_failed,
+        said=said,
+        parameters={
+            "labels": read_labels(labels) if labels is not None else None,
+            "threshold": threshold,
+            "iou_threshold": iou,
+        },
     )
     outcome = run_conversion(options, out_folder, to_stderr=as_json)
     if as_json:
@@ -157,7 +176,7 @@ def print_bundle(conversion: Conversion) -> None:
     for report in conversion.reports:
         if report.claim:
             out.print(f"[dim]{report.stage}: {report.claim}[/]")
-    out.print(f"bundle in [bold]{conversion.folder}[/]; next: oakpoint run {conversion.folder} VIDEO --save tracks.gif")
+    out.print(f"bundle in [bold]{conversion.folder}[/]; next: oakpoint run {conversion.folder} VIDEO --save seen.gif")
 
 
 def conversion_facts(outcome: Outcome) -> dict[str, object]:

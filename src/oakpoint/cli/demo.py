@@ -16,10 +16,10 @@ from oakpoint.cli.options import Weights
 from oakpoint.features.tracking import Tracker
 from oakpoint.images.moving_view import KnownFrame, moving_view
 from oakpoint.images.sources import Frame
-from oakpoint.loading import load
+from oakpoint.loading import load_extractor
 from oakpoint.result_folders import FolderKind, replacing_result
+from oakpoint.tasks.keypoints.track_score import TrackScore
 from oakpoint.verify.photographs import load_photographs
-from oakpoint.verify.track_score import TrackScore
 from oakpoint.view.picture import write_image
 from oakpoint.view.playback import picture_of, tracked_frames
 from oakpoint.view.recording import open_recording
@@ -64,7 +64,7 @@ def _track(folder: Path) -> str:
     score = TrackScore(tolerance_px=TOLERANCE_PX)
     tracker = Tracker(max_length=TRACK_LENGTH, max_distance=MATCH_DISTANCE)
     previous: KnownFrame | None = None
-    with load(folder / BUNDLE_FOLDER) as extractor, open_recording(folder / GIF_FILE, fps=FPS) as recording:
+    with load_extractor(folder / BUNDLE_FOLDER) as extractor, open_recording(folder / GIF_FILE, fps=FPS) as recording:
         frames = (Frame(known.image, index, GIF_FILE, index / FPS) for index, known in enumerate(view))
         for frame, truth in zip(tracked_frames(frames, extractor, tracker), view, strict=True):
             if previous is not None:

@@ -76,7 +76,7 @@ def eval_command(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare extractors on image pairs with known homographies: repeatability, homography and matching accuracy.
+    """Compare keypoint networks on image pairs with known homographies: repeatability, homography, matching accuracy.
 
     P1 runs at 320×240, P2 at 640×480 (ratio kept, the middle cut out), P3 at the original size.
     A host model runs at exactly that size, whatever its bundle's is; with @WIDTHxHEIGHT, every image is scaled to that.

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from oakpoint.cli.console import out, print_error, print_json, print_warning, progress_bar
+from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Backend,
@@ -27,13 +28,15 @@ from oakpoint.cli.options import (
     parse_size_or_native,
 )
 from oakpoint.extraction import Extracted, Outcome, extract_images, named_images
-from oakpoint.loading import load
+from oakpoint.loading import load_extractor
+from oakpoint.models.base import ModelOptions
 
 EXIT_SOME_LEFT_OUT = 1
 _NAMED = 3
 """Names of refused images that are said; ``--json`` has all of them."""
 
 
+@with_model_options
 def extract_command(
     model: Annotated[
         str,
@@ -73,14 +76,19 @@ def extract_command(
         ),
     ] = False,
     as_json: Json = False,
+    *,
+    said: ModelOptions,
 ) -> None:
-    """Write features of many images to one file; goes on where it was stopped. Exit 1: some images were left out.
+    """Write keypoints with descriptors of many images to one file. Exit 1: some images were left out.
+
+    One that was stopped goes on with the same command.
 
     An image that has changed since is replaced. One that has the name of another folder's image in the file is refused.
     """
-    extractor = load(
+    extractor = load_extractor(
         model,
         weights=weights,
+        said=said,
         size=parse_size_or_native(size),
         max_side=max_side,
         max_memory_gb=max_memory,

@@ -9,18 +9,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.folder import is_bundle, open_bundle
 from oakpoint.cli.console import err, out, print_json, print_warning
 from oakpoint.cli.options import Json
 from oakpoint.convert.blobs_by_shaves import ALL_SHAVES, compile_for_shaves
-from oakpoint.convert.device_graph import image_input
 from oakpoint.errors import BlobError
+from oakpoint.models.bundle_folder import device_graph_of
 from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.cost import ShaveAdvice, advise
 from oakpoint.myriad.summary import BlobSummary, summarize, summary_as_json
 from oakpoint.myriad.superblob import BASE_SHAVES, blobs_from_superblob
-from oakpoint.tasks.keypoints.heads.registry import Heads, KeypointHeads
 from oakpoint.view.timeline import save_timeline
 
 
@@ -89,12 +87,7 @@ def _advice(path: Path, blob: Blob) -> tuple[ShaveAdvice, ...]:
             done.append(shaves)
             status.update(f"compiled {len(done)} of {len(ALL_SHAVES)} …")
 
-        blobs = compile_for_shaves(
-            bundle.path("onnx"),
-            [image_input(INPUT, bundle.manifest.preprocess)],
-            [KeypointHeads(Heads.of(bundle.manifest), bundle.manifest.preprocess.size)],
-            compiled=compiled,
-        )
+        blobs = compile_for_shaves(device_graph_of(bundle), compiled=compiled)
     return advise(Blob.from_bytes(content) for content in blobs.values())
 
 

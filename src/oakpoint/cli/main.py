@@ -27,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Keypoint networks from PyTorch to the Myriad X in an OAK camera, verified at every step.",
+    help="Networks from PyTorch or ONNX to the Myriad X in an OAK camera, verified at every step.",
 )
 
 

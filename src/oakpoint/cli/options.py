@@ -22,8 +22,23 @@ Backend = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="OpenVINO's device: CPU, GPU, NPU or AUTO.")]
 Precision = Annotated[str, typer.Option(help="OpenVINO's arithmetic: f32, bf16 or f16.")]
-MaxKeypoints = Annotated[int | None, typer.Option(help="Keep the highest-scoring N. Default: the network's preset.")]
-Threshold = Annotated[float | None, typer.Option(help="Lowest keypoint probability. Default: the network's preset.")]
+MaxKeypoints = Annotated[
+    int | None, typer.Option(help="Keep the N keypoints of highest score. Default: the network's preset.")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(help="Lowest probability of a keypoint, a box or a pixel. Default: the network's preset."),
+]
+Iou = Annotated[
+    float | None,
+    typer.Option(help="Of two boxes that overlap by more, the better one stays. Default: the network's preset."),
+]
+MaxBoxes = Annotated[int | None, typer.Option(help="Keep the highest-scoring N boxes. Default: the network's preset.")]
+Top = Annotated[int | None, typer.Option(help="Tell the N most probable classes. Default: 5.")]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="Names of the classes: one a line, or JSON. Default: the bundle's, or numbers."),
+]
 NmsRadius = Annotated[int | None, typer.Option(help="NMS radius in pixels. Default: the network's preset.")]
 Subpixel = Annotated[
     str | None,
@@ -45,7 +60,7 @@ Upright = Annotated[
     bool,
     typer.Option(
         "--upright",
-        help="Turn photographs as their EXIF orientation says; keypoints are then in pixels of the upright image. "
+        help="Turn photographs as their EXIF orientation says; places are then in pixels of the upright image. "
         "Without it they are taken as stored. Videos are always turned.",
     ),
 ]

@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from oakpoint.cli.console import out, print_json, print_warning
+from oakpoint.cli.console import out, print_warning
 from oakpoint.cli.ending import exit_code_of, signal_of, words_for
+from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Device,
+    Iou,
     Json,
+    Labels,
+    MaxBoxes,
     MaxKeypoints,
     MaxMemory,
     MaxSide,
@@ -23,12 +28,14 @@ from oakpoint.cli.options import (
     Precision,
     Subpixel,
     Threshold,
+    Top,
     Upright,
     Weights,
     parse_size_or_native,
 )
 from oakpoint.cli.run_follow import FOLDER_FPS, Followed, Run, follow
 from oakpoint.cli.run_oak import live_line, run_camera, run_replay
+from oakpoint.cli.run_results import ResultsWriter
 from oakpoint.cli.run_routes import (
     OAK_SOURCE,
     Camera,
@@ -45,18 +52,23 @@ from oakpoint.cli.run_routes import (
     route_of,
 )
 from oakpoint.errors import ImageError, UsageError
-from oakpoint.extractor import Extractor
-from oakpoint.features.tracking import Tracker
 from oakpoint.images.sources import Frame, Source, open_source
 from oakpoint.loading import load
+from oakpoint.models.base import ModelOptions
 from oakpoint.oak.extractor import camera_extractor
 from oakpoint.oak.model import open_device_model
-from oakpoint.view.draw import draw_keypoints, with_status
+from oakpoint.predictor import Predictor
+from oakpoint.tasks.labels import read_labels
+from oakpoint.view.draw import with_status
 from oakpoint.view.picture import write_image
-from oakpoint.view.playback import tracked_frames
+from oakpoint.view.playback import RunSummary, TrackedFrame, tracked_frames
 from oakpoint.view.recording import STILL_SUFFIXES
+from oakpoint.view.results.base import FollowOptions
+from oakpoint.view.results.colours import drawable_text
+from oakpoint.view.results.registry import Following, view_of, words_of
 
 
+@with_model_options
 def run_command(
     model: Annotated[
         str,
@@ -93,6 +105,10 @@ def run_command(
     threshold: Threshold = None,
     nms_radius: NmsRadius = None,
     subpixel: Subpixel = None,
+    iou: Iou = None,
+    max_boxes: MaxBoxes = None,
+    top: Top = None,
+    labels: Labels = None,
     track_length: Annotated[int, typer.Option(help="Frames that a track is drawn back.")] = 20,
     match_distance: Annotated[float, typer.Option(help="Largest descriptor distance within a track.")] = 0.7,
     max_frames: Annotated[int | None, typer.Option(help="Stop after N frames.")] = None,
@@ -106,16 +122,22 @@ def run_command(
     reconnect: Reconnect = False,
     stand_in: StandIn = None,
     as_json: Json = False,
+    *,
+    said: ModelOptions,
 ) -> None:
-    """Find keypoints and follow them: on an image, a folder, a video, a webcam or an OAK camera."""
+    """Show what a network finds (keypoints, boxes, masks, classes): on images, a video, a webcam or an OAK camera."""
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max-frames: expected 1 or more, got {max_frames}")
-    tracker = Tracker(max_length=track_length, max_distance=match_distance)
-    decode_changes: dict[str, Any] = {
+    follower = Following(FollowOptions(max_length=track_length, max_distance=match_distance))
+    changes: dict[str, Any] = {
         "max_keypoints": max_keypoints,
         "threshold": threshold,
         "nms_radius_px": nms_radius,
         "subpixel": subpixel,
+        "iou_threshold": iou,
+        "max_boxes": max_boxes,
+        "top": top,
+        "labels": read_labels(labels) if labels is not None else None,
     }
     route = route_of(source, backend)
     asked = CameraRequest(
@@ -125,35 +147,53 @@ def run_command(
     asked.check(route)
     if route != "host":
         check_host_options(
-            weights=weights, size=size, max_side=max_side, max_memory=max_memory, device=device, precision=precision
+            weights=weights,
+            said=said,
+            size=size,
+            max_side=max_side,
+            max_memory=max_memory,
+            device=device,
+            precision=precision,
         )
     if route == "camera" and upright:
         raise UsageError(f"--upright: counts for image files, not for the source {OAK_SOURCE}")
     if save is not None and route != "camera":
         _check_not_source(source, save)
     notice = notice_for(model)
-    run = Run(tracker=tracker, save=save, notice=notice, max_frames=max_frames)
-    if route == "camera":
-        followed = run_camera(model, asked.options(), run, reconnect=reconnect, decode_changes=decode_changes)
-    elif route == "replay":
-        followed = run_replay(model, source, stand_in, run, upright=upright, decode_changes=decode_changes)
-    else:
-        if route == "chip":
-            extractor = camera_extractor(open_device_model(model, **decode_changes), asked.options())
+    with ResultsWriter() as results:
+        run = Run(
+            follower=follower,
+            save=save,
+            notice=notice,
+            max_frames=max_frames,
+            results=results.add if as_json else None,
+        )
+        if route == "camera":
+            followed = run_camera(model, asked.options(), run, reconnect=reconnect, changes=changes)
+        elif route == "replay":
+            followed = run_replay(model, source, stand_in, run, upright=upright, changes=changes)
         else:
-            extractor = load(
-                model,
-                weights=weights,
-                size=parse_size_or_native(size),
-                max_side=max_side,
-                max_memory_gb=max_memory,
-                backend=backend or "openvino",
-                device=device,
-                precision=precision,
-                **decode_changes,
-            )
-        followed = _run_on_host(source, extractor, run, upright=upright)
-    _print_facts(followed.facts | {"notice": notice}, as_json=as_json)
+            if route == "chip":
+                predictor = camera_extractor(open_device_model(model, **changes), asked.options())
+            else:
+                predictor = load(
+                    model,
+                    weights=weights,
+                    said=said,
+                    size=parse_size_or_native(size),
+                    max_side=max_side,
+                    max_memory_gb=max_memory,
+                    backend=backend or "openvino",
+                    device=device,
+                    precision=precision,
+                    **changes,
+                )
+            followed = _run_on_host(source, predictor, run, upright=upright)
+        facts = followed.facts | {"notice": notice}
+        if as_json:
+            results.finish(facts)
+    if not as_json:
+        _print_facts(facts)
     _end(followed)
 
 
@@ -173,20 +213,20 @@ def _check_not_source(source: str, save: Path) -> None:
         raise UsageError(f"{save}: is what is read, and would be lost; choose another --save")
 
 
-def _run_on_host(source: str, extractor: Extractor, run: Run, *, upright: bool) -> Followed:
-    """Run an extractor on images of this machine."""
-    with extractor, open_source(source, upright=upright) as frames:
+def _run_on_host(source: str, predictor: Predictor[Any], run: Run, *, upright: bool) -> Followed:
+    """Run a network on images of this machine."""
+    with predictor, open_source(source, upright=upright) as frames:
         if frames.kind == "image":
-            followed = _run_on_image(frames, extractor, run)
+            followed = _run_on_image(frames, predictor, run)
         else:
-            tracked = tracked_frames(_usable(frames, extractor), extractor, run.tracker)
+            tracked = tracked_frames(_usable(frames, predictor), predictor, run.follower)
             followed = follow(tracked, run, fps=frames.fps or FOLDER_FPS, live=frames.live, length=frames.length)
-        followed.facts["backend"] = extractor.description()
+        followed.facts["backend"] = predictor.description()
         followed.facts["unreadable"] = [f"{item.name}: {item.reason}" for item in frames.unreadable]
     return followed
 
 
-def _usable(frames: Source, extractor: Extractor) -> Iterator[Frame]:
+def _usable(frames: Source, predictor: Predictor[Any]) -> Iterator[Frame]:
     """The images that the network takes; in a folder, others are left out as long as there is one of them.
 
     Raises:
@@ -196,7 +236,7 @@ def _usable(frames: Source, extractor: Extractor) -> Iterator[Frame]:
     any_taken = False
     for frame in frames:
         try:
-            extractor.check(frame.image)
+            predictor.check(frame.image)
         except ImageError as error:
             if frames.kind != "folder":
                 raise
@@ -209,28 +249,32 @@ def _usable(frames: Source, extractor: Extractor) -> Iterator[Frame]:
         raise refused
 
 
-def _run_on_image(frames: Source, extractor: Extractor, run: Run) -> Followed:
+def _run_on_image(frames: Source, predictor: Predictor[Any], run: Run) -> Followed:
     save = run.save
     if save is not None and save.suffix.lower() not in STILL_SUFFIXES:
         raise UsageError(
             f"{save}: expected {', '.join(STILL_SUFFIXES)} for one image, got {save.suffix or 'no suffix'}"
         )
-    image = next(iter(frames)).image
-    extractor(image)  # the first run loads the model; the second one is timed
+    frame = next(iter(frames))
+    predictor(frame.image)  # the first run loads the model; the second one is timed
     start = time.perf_counter()
-    features = extractor(image)
-    milliseconds = 1e3 * (time.perf_counter() - start)
+    result = predictor(frame.image)
+    seconds = time.perf_counter() - start
+    view = view_of(result)
     if save is not None:
-        figures = [f"{len(features)} keypoints", f"{milliseconds:.1f} ms", *([run.notice] if run.notice else [])]
-        write_image(save, with_status(draw_keypoints(image, features), figures))
-    facts = {"frames": 1, "keypoints_mean": float(len(features)), "milliseconds_median": milliseconds}
+        shown = [*map(drawable_text, view.figures(result, None)), f"{1e3 * seconds:.1f} ms"]
+        write_image(save, with_status(view.still(frame.image, result), shown + ([run.notice] if run.notice else [])))
+    found = TrackedFrame(frame.image, result, None, seconds, None, name=frame.name)
+    if run.results is not None:
+        run.results(found.facts())
+    summary = RunSummary()
+    summary.add(found)
+    facts = summary.facts()
+    del facts["rate_fps"]
     return Followed(facts | {"saved": str(save) if save else None}, None)
 
 
-def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-        return
+def _print_facts(facts: dict[str, Any]) -> None:
     if "latency_ms_median" in facts:
         out.print(live_line(facts))
     else:
@@ -240,12 +284,11 @@ def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _print_host_line(facts: dict[str, Any]) -> None:
-    parts = [f"{facts['frames']} frames", f"{facts['keypoints_mean']:.0f} keypoints a frame"]
-    doing = "to extract"
-    if "tracks" in facts:
-        parts.append(f"{facts['tracks_mean_per_frame']:.0f} of them tracked")
-        doing = "to extract and track"
+    doing = {"keypoints": "to extract"}.get(facts["found"], "to find")
+    parts = [f"{facts['frames']} frames", *words_of(facts)]
+    if "rate_fps" in facts:
+        doing += " and track" if "tracks" in facts else ""
         if facts["rate_fps"] is not None:
             parts.append(f"{facts['rate_fps']:.1f} fps overall")
     parts.append(f"{facts['milliseconds_median']:.1f} ms a frame {doing} on {facts['backend']}")
-    out.print(", ".join(parts))
+    out.print(escape(", ".join(parts)))

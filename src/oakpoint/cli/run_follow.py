@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,12 @@ from typing import Any
 from oakpoint.cli.console import print_progress, print_warning, progress_bar
 from oakpoint.cli.ending import raise_if_heard
 from oakpoint.errors import OakpointError, first_line
-from oakpoint.features.tracking import Tracker
 from oakpoint.files import interrupts_held
 from oakpoint.view.pacing import PacedWriter
 from oakpoint.view.playback import RunSummary, TrackedFrame, picture_of, timing_of
 from oakpoint.view.recording import Recording, open_recording
+from oakpoint.view.results.base import Follower
+from oakpoint.view.results.registry import view_of
 
 FOLDER_FPS = 10.0
 """Playing rate of a recording whose source has none."""
@@ -32,19 +33,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What is to be done with frames and features as they come.
+    """What is to be done with frames and what is found in them as they come.
 
     Attributes:
-        tracker: follows the keypoints.
+        follower: follows it.
         save: where to record; None for nowhere.
         notice: stands on every picture.
         max_frames: stop after as many; None goes on until the end or Ctrl-C.
+        results: takes each frame's result as facts; None for nobody.
     """
 
-    tracker: Tracker
+    follower: Follower
     save: Path | None
     notice: str | None
     max_frames: int | None
+    results: Callable[[Mapping[str, Any]], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ def follow(
                 with interrupts_held():  # a frame is in the recording and in the figures, or in neither
                     _record(frame, recording, pace, run.notice)
                     summary.add(frame)
+                    if run.results is not None:
+                        run.results(frame.facts())
     except (OakpointError, KeyboardInterrupt) as error:
         ended = error
     except Exception as error:  # noqa: BLE001  # a fault of ours, or of a library, is no reason to lose a recording
@@ -149,4 +154,4 @@ def _shown(frames: Iterator[TrackedFrame], length: int | None, status: Callable[
 
 
 def _figures(frame: TrackedFrame) -> str:
-    return ", ".join([*timing_of(frame), f"{len(frame.features)} keypoints"])
+    return ", ".join([*timing_of(frame), view_of(frame.result).figures(frame.result, None)[0]])

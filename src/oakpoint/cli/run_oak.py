@@ -19,17 +19,16 @@ from oakpoint.oak.model import STAND_INS, open_device_model, open_stand_in
 from oakpoint.oak.options import OakOptions
 from oakpoint.oak.replay import open_replay
 from oakpoint.view.playback import tracked_live_frames
+from oakpoint.view.results.registry import words_of
 
 
-def run_camera(
-    bundle: str, options: OakOptions, run: Run, *, reconnect: bool, decode_changes: dict[str, Any]
-) -> Followed:
+def run_camera(bundle: str, options: OakOptions, run: Run, *, reconnect: bool, changes: dict[str, Any]) -> Followed:
     """Run on a camera until it is lost, ``max_frames`` are there, or Ctrl-C.
 
     Raises:
         OakpointError: nothing came of the run.
     """
-    model = open_device_model(bundle, **decode_changes)
+    model = open_device_model(bundle, **changes)
     statistics, opened = LiveStatistics(), _Opened()
     frames = ReconnectingFrames(
         same_camera(lambda chosen: open_camera(model, chosen), options),
@@ -46,10 +45,10 @@ def run_camera(
 
 
 def run_replay(
-    bundle: str, source: str, stand_in: str | None, run: Run, *, upright: bool, decode_changes: dict[str, Any]
+    bundle: str, source: str, stand_in: str | None, run: Run, *, upright: bool, changes: dict[str, Any]
 ) -> Followed:
     """Run on a source of this machine, through DepthAI's runtime on the host; see ``run_camera``."""
-    model, backend = open_stand_in(bundle, stand_in or STAND_INS[0], **decode_changes)
+    model, backend = open_stand_in(bundle, stand_in or STAND_INS[0], **changes)
     statistics, opened = LiveStatistics(), _Opened()
     with backend, open_source(source, upright=upright) as images:
         frames = ReconnectingFrames(
@@ -97,11 +96,11 @@ def _follow(
     live: bool,
     length: int | None = None,
 ) -> Followed:
-    tracked = tracked_live_frames(frames, run.tracker)
+    tracked = tracked_live_frames(frames, run.follower)
     with contextlib.closing(frames):  # gives the camera back, after the recording is finished
         followed = follow(tracked, run, fps=fps, live=live, length=length, status=lambda: _counts(statistics.counts()))
     facts = followed.facts | statistics.facts()
-    del facts["milliseconds_median"]  # of the host's extraction, which there is none of here
+    del facts["milliseconds_median"]  # of the host's network, which there is none of here
     facts |= {"device": opened.facts, "backend": opened.description, "notes": list(opened.notes)}
     return replace(followed, facts=facts)
 
@@ -124,8 +123,7 @@ def live_line(facts: dict[str, Any]) -> str:
     rate, delay = facts["rate_fps"], facts["latency_ms_median"]
     parts = [
         f"{facts['frames']} frames",
-        f"{facts['keypoints_mean']:.0f} keypoints a frame",
-        f"{facts['tracks_mean_per_frame']:.0f} of them tracked",
+        *words_of(facts),
         *([f"{rate:.1f} fps"] if rate is not None else []),
         *([f"latency {delay:.0f} ms (95 %: {facts['latency_ms_p95']:.0f})"] if delay is not None else []),
         _counts(facts),

@@ -12,6 +12,7 @@ import typer
 from oakpoint.backends.registry import BACKENDS
 from oakpoint.cli.options import parse_size
 from oakpoint.errors import UsageError
+from oakpoint.models.base import ModelOptions
 from oakpoint.oak.options import OakOptions
 
 OAK_SOURCE = "oak"
@@ -138,6 +139,7 @@ _WORDS: dict[Route, str] = {
 def check_host_options(
     *,
     weights: Path | None,
+    said: ModelOptions,
     size: str | None,
     max_side: int | None,
     max_memory: float | None,
@@ -151,6 +153,7 @@ def check_host_options(
     """
     given = {
         "weights": weights is not None,
+        "arg, output, shape, task or the image's options": said != ModelOptions(),
         "size": size is not None,
         "max-side": max_side is not None,
         "max-memory": max_memory is not None,

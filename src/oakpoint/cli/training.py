@@ -105,7 +105,7 @@ def distill_command(
     validate_every: ValidateEvery = 1000,
     as_json: Json = False,
 ) -> None:
-    """Train a network on your own images, from what a teacher finds in them. Continues where it was stopped."""
+    """Train a keypoint network on your own images, from what a teacher finds in them. Goes on where it was stopped."""
     _require_torch()
     from oakpoint.training.distillation import TeacherOptions
 
@@ -149,7 +149,7 @@ def train_command(
     validate_every: ValidateEvery = 1000,
     as_json: Json = False,
 ) -> None:
-    """Train a network with no teacher, on synthetic images whose corners are known. Continues where it was stopped.
+    """Train a keypoint network with no teacher, on drawn images whose corners are known. Goes on where it was stopped.
 
     What comes out can teach: distill --teacher acorn --teacher-weights FILE --init FILE --images DIR carries it over to
     photographs by homographic adaptation.

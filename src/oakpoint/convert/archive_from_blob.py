@@ -10,15 +10,20 @@ import io
 import json
 import lzma
 import tarfile
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from oakpoint.bundle.records import HeadsName, TensorSpec
-from oakpoint.features.types import CELL_PX, DecodeOptions
+from oakpoint.bundle.interface import Input, Interface
+from oakpoint.images.preprocess import Colour, Preprocess, Resize
 
 CONFIG_NAME = "config.json"
+
+IMAGE_TYPES: dict[Colour, str] = {"grey": "GRAY8", "bgr": "BGR888p", "rgb": "RGB888p"}
+"""``dai.ImgFrame.Type`` of U8 images, channels one after the other (p for planar), as the blob reads them."""
+
+RESIZE_MODES: dict[Resize, str] = {"stretch": "STRETCH", "crop": "CROP", "letterbox": "LETTERBOX"}
+"""``dai.ImgResizeMode`` of a camera that brings its image to the input; DepthAI crops where nothing is said."""
 
 
 def write_archive(
@@ -26,10 +31,8 @@ def write_archive(
     archive: Path,
     *,
     name: str,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    decode: DecodeOptions,
-    heads: HeadsName,
+    interface: Interface,
+    heads: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Pack a blob into an NN archive (``.tar.xz``); the same blob gives the same bytes.
 
@@ -37,58 +40,74 @@ def write_archive(
         blob: the compiled network.
         archive: the file to write.
         name: of the model, as DepthAI shows it.
-        inputs: the blob's inputs; U8 grey images with nothing left to scale.
-        outputs: the blob's outputs.
-        decode: written to the head's metadata for whoever decodes on the host.
-        heads: what the blob puts out; its name stands there too.
+        interface: of the blob: U8 images with nothing left to scale.
+        heads: what its outputs mean, as the schema has it.
 
     Returns:
         The tool that did it.
     """
-    config = archive_config(name, blob.name, inputs, outputs, decode, heads)
-    members = {CONFIG_NAME: json.dumps(config, indent=2).encode(), blob.name: blob.read_bytes()}
+    write_members(archive, archive_config(name, blob.name, interface, heads), {blob.name: blob.read_bytes()})
+    return "oakpoint"
+
+
+def write_members(archive: Path, config: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """Write an NN archive: its config and further files by name; the same content gives the same bytes."""
+    members = {CONFIG_NAME: json.dumps(config, indent=2).encode(), **files}
     with lzma.open(archive, "wb") as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for member, content in members.items():
             entry = tarfile.TarInfo(member)  # time, owner and mode stay at fixed values
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
-    return "oakpoint"
 
 
 def archive_config(
     name: str,
     path: str,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    decode: DecodeOptions,
-    heads: HeadsName,
+    interface: Interface,
+    heads: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The content of an archive's ``config.json``."""
     return {
         "config_version": "1.0",
         "model": {
             "metadata": {"name": name, "path": path},
-            "inputs": [
-                {
-                    "name": tensor.name,
-                    "dtype": tensor.dtype,
-                    "input_type": "image",
-                    "shape": list(tensor.shape),
-                    "layout": "NCHW",
-                    "preprocessing": {"mean": [0.0], "scale": [1.0], "reverse_channels": False, "dai_type": "GRAY8"},
-                }
-                for tensor in inputs
-            ],
+            "inputs": [input_facts(given) for given in interface.inputs],
             "outputs": [
-                {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)} for tensor in outputs
+                {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
+                for tensor in interface.outputs
             ],
-            "heads": [
-                {
-                    "name": "keypoints",
-                    "parser": "Keypoints",
-                    "outputs": [tensor.name for tensor in outputs],
-                    "metadata": {"heads": heads, "cell_size_px": CELL_PX, **asdict(decode)},
-                }
-            ],
+            "heads": [dict(head) for head in heads],
         },
     }
+
+
+def input_facts(given: Input) -> dict[str, Any]:
+    """An input for the config, an image's pixels being taken as they are.
+
+    Mean and scale of an image are 0 and 1: they lie within the blob. DepthAI takes them for a description, and reads
+    type, size and resizing alone from here when it asks a camera for frames.
+
+    Source: ``NeuralNetwork::getFrameCapability`` in depthai-core, src/pipeline/node/NeuralNetwork.cpp.
+    """
+    tensor, preprocess = given.tensor, given.preprocess
+    facts: dict[str, Any] = {"name": tensor.name, "dtype": tensor.dtype}
+    if preprocess is None:
+        layout = "NCDHWXYZ"[: len(tensor.shape)] if len(tensor.shape) != 4 else "NCHW"
+        return facts | {"input_type": "raw", "shape": list(tensor.shape), "layout": layout, "preprocessing": {}}
+    return facts | {
+        "input_type": "image",
+        "shape": list(tensor.shape),
+        "layout": preprocess.layout.upper(),
+        "preprocessing": _preprocessing(preprocess),
+    }
+
+
+def _preprocessing(preprocess: Preprocess) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "mean": [0.0] * preprocess.channels,
+        "scale": [1.0] * preprocess.channels,
+        "reverse_channels": preprocess.colour == "rgb",  # the schema: «if True input to the model is RGB else BGR»
+        "dai_type": IMAGE_TYPES[preprocess.colour],
+    }
+    mode = RESIZE_MODES.get(preprocess.resize)
+    return facts if mode is None else facts | {"resize_mode": mode}

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import onnx
 
-from oakpoint.bundle.records import Applied, TensorSpec
-from oakpoint.convert.device_graph import DeviceInput, device_graph, static_shape, tensor_spec
+from oakpoint.bundle.interface import TensorSpec
+from oakpoint.bundle.records import Applied
+from oakpoint.convert.device_graph import DeviceGraph, DeviceInput, device_graph, static_shape, tensor_spec
 from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import naming
 from oakpoint.myriad.compiler import COMPILER, compile_blob
@@ -58,16 +59,28 @@ def write_blob(
     Raises:
         ConversionError: the network cannot run on the device, or the compiler is not to be had (its two subclasses).
     """
-    made = device_graph(source, inputs, heads)
-    model = made.model
+    return compile_graph(device_graph(source, inputs, heads), blob, shaves=shaves, cache=cache)
+
+
+def compile_graph(graph: DeviceGraph, blob: Path, *, shaves: int, cache: Path | None = None) -> CompiledBlob:
+    """Compile a device graph; see ``write_blob``.
+
+    Raises:
+        ConversionError: the compiler refuses it, or is not to be had (its two subclasses).
+    """
     with tempfile.TemporaryDirectory(prefix="oakpoint-device-") as scratch:
         path = Path(scratch) / "device.onnx"
-        onnx.save(model, path)
+        onnx.save(graph.model, path)
         with naming(path, "the device graph"):
-            compile_blob(path, blob, shaves=shaves, cache=cache)
+            compile_blob(path, blob, shaves=shaves, images=graph.images, cache=cache)
     return CompiledBlob(
         tool=COMPILER,
-        inputs=tuple(TensorSpec(value.name, "uint8", static_shape(value)) for value in model.graph.input),
-        outputs=tuple(tensor_spec(value) for value in model.graph.output),
-        rewrites=made.rewrites,
+        inputs=tuple(_input_spec(value, graph.images) for value in graph.model.graph.input),
+        outputs=tuple(tensor_spec(value) for value in graph.model.graph.output),
+        rewrites=graph.rewrites,
     )
+
+
+def _input_spec(value: onnx.ValueInfoProto, images: Sequence[str] | None) -> TensorSpec:
+    is_image = images is None or value.name in images
+    return TensorSpec(value.name, "uint8" if is_image else "float16", static_shape(value))

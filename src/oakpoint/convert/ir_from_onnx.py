@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from oakpoint.errors import ConversionError, last_line
 from oakpoint.runtimes import import_openvino
 
+Shapes = Sequence[tuple[int, ...]]
 
-def write_ir(onnx: Path, xml: Path, *, input_shape: tuple[int, ...]) -> str:
+
+def write_ir(onnx: Path, xml: Path, *, input_shapes: Shapes) -> str:
     """Convert an ONNX file to IR: ``xml`` and, beside it, the ``.bin`` with FP16 weights.
 
     The shape is fixed, so that the sizes which follow from it fold away; a runtime may reshape the IR again.
@@ -21,7 +24,7 @@ def write_ir(onnx: Path, xml: Path, *, input_shape: tuple[int, ...]) -> str:
     Args:
         onnx: the model.
         xml: the file to write, with the suffix ``.xml``.
-        input_shape: (N, C, H, W).
+        input_shapes: of the inputs, in their order, all numbers.
 
     Returns:
         The tool that did it, with its version.
@@ -31,19 +34,19 @@ def write_ir(onnx: Path, xml: Path, *, input_shape: tuple[int, ...]) -> str:
     """
     openvino = import_openvino()
     try:
-        openvino.save_model(_folded(onnx, input_shape), xml, compress_to_fp16=True)
+        openvino.save_model(_folded(onnx, input_shapes), xml, compress_to_fp16=True)
     except RuntimeError as error:
         raise ConversionError(f"OpenVINO cannot convert {onnx.name}: {last_line(error)}") from error
     return f"openvino {openvino.__version__.split('-')[0]}"
 
 
-def _folded(onnx: Path, input_shape: tuple[int, ...]) -> Any:
+def _folded(onnx: Path, input_shapes: Shapes) -> Any:
     """The model as OpenVINO reads it, its shape fixed and its constants computed."""
     openvino = import_openvino()
     from openvino.passes import ConstantFolding, Manager
 
     model = openvino.Core().read_model(onnx)
-    model.reshape({model.input(0): list(input_shape)})
+    model.reshape({port: list(shape) for port, shape in zip(model.inputs, input_shapes, strict=True)})
     manager = Manager()
     manager.register_pass(ConstantFolding())
     manager.run_passes(model)
@@ -65,19 +68,19 @@ class GraphConstant:
     weighs: bool
 
 
-def folded_constants(onnx: Path, input_shape: tuple[int, ...]) -> list[GraphConstant]:
+def folded_constants(onnx: Path, input_shapes: Shapes) -> list[GraphConstant]:
     """The constants that an IR of an ONNX file is to hold, before any is rounded to FP16.
 
     Args:
         onnx: the model.
-        input_shape: (N, C, H, W) of the IR.
+        input_shapes: those of the IR, in order.
 
     Raises:
         ConversionError: OpenVINO cannot read or fold the model.
     """
     import_openvino()
     try:
-        return _constants(_folded(onnx, input_shape))
+        return _constants(_folded(onnx, input_shapes))
     except RuntimeError as error:
         raise ConversionError(f"OpenVINO cannot convert {onnx.name}: {last_line(error)}") from error
 
@@ -91,16 +94,17 @@ def ir_constants(xml: Path) -> list[GraphConstant]:
     return _constants(_read_ir(xml))
 
 
-def ir_input_shape(xml: Path) -> tuple[int, ...]:
-    """The shape (N, C, H, W) for which an IR was made.
+def ir_input_shapes(xml: Path) -> Shapes:
+    """The shapes for which an IR was made, in the order of its inputs.
 
     Raises:
-        ConversionError: OpenVINO cannot read the IR, or its shape is open.
+        ConversionError: OpenVINO cannot read the IR, or a shape is open.
     """
-    shape = _read_ir(xml).input(0).get_partial_shape()
-    if shape.is_dynamic:
-        raise ConversionError(f"{xml.name}: expected an input of one fixed shape, got {shape}")
-    return tuple(int(size.get_length()) for size in shape)
+    shapes = [port.get_partial_shape() for port in _read_ir(xml).inputs]
+    for shape in shapes:
+        if shape.is_dynamic:
+            raise ConversionError(f"{xml.name}: expected an input of one fixed shape, got {shape}")
+    return [tuple(int(size.get_length()) for size in shape) for shape in shapes]
 
 
 def is_of_this_openvino(xml: Path) -> bool:

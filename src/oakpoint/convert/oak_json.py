@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 
 _TYPES = {"float16": "f16", "int32": "i32"}
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import ConversionError, first_line
 from oakpoint.networks.foreign_output import logging_output_of
 from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 OPSET = 18
 """The lowest operator set that torch's exporter writes by itself; the device graph lowers it to 13."""
+
+_WRAPPED = "network."
+"""What ``calling.PlainNetwork`` puts before the names of a network's weights."""
 
 _exporting = threading.Lock()
 """One export at a time: filters of warnings, standard output and torch's tracing are the whole process's."""
@@ -33,16 +39,47 @@ def write_onnx(
     description: str = "",
     facts: Mapping[str, str] | None = None,
 ) -> str:
-    """Export a network to ONNX: float32 ``input`` (N, 1, H, W), the batch left open where the network allows it.
-
-    The file holds no stack traces or paths of the exporting machine, so that the same weights give the same bytes.
+    """``export_onnx`` for a network of one grey image, float32 (N, 1, H, W).
 
     Args:
-        module: the network, one image in, one tensor for each output name.
+        module: the network.
         path: the file to write.
         size: (W, H) in pixels.
         input_name: name of the input.
         output_names: names of the outputs, in the order in which the network returns them.
+        description: see ``export_onnx``.
+        facts: see ``export_onnx``.
+
+    Returns:
+        The tool that did it, with its version.
+
+    Raises:
+        OakpointError: see ``export_onnx``.
+    """
+    spec = TensorSpec(input_name, "float32", ("N", 1, size[1], size[0]))
+    return export_onnx(module, path, inputs=(spec,), outputs=output_names, description=description, facts=facts)
+
+
+def export_onnx(
+    module: nn.Module,
+    path: Path,
+    *,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[str] | Mapping[str, str] | None = None,
+    description: str = "",
+    facts: Mapping[str, str] | None = None,
+) -> str:
+    """Export a network to ONNX at the sizes of its inputs, with just the outputs that are wanted.
+
+    The network is run once before, on zeros. The file holds no stack traces or paths of the exporting machine, so that
+    the same weights give the same bytes.
+
+    Args:
+        module: the network; see ``networks.calling`` for how it may take its inputs.
+        path: the file to write.
+        inputs: its inputs, whose names the file has. All dimensions are numbers, but for the first one: a name there,
+            such as ``N``, leaves the batch open where the network allows it, and one where it does not.
+        outputs: names of the outputs, and from which of the network's; see ``outputs.chosen_outputs``. None for all.
         description: what the model says of itself, for whoever opens it in a viewer.
         facts: the same for programs: the model's metadata.
 
@@ -52,28 +89,29 @@ def write_onnx(
     Raises:
         MissingExtraError: torch or onnxscript is not installed.
         BackendError: one of them cannot be imported.
-        ConversionError: the network cannot be exported, or its output is no valid ONNX.
+        ConversionError: the network cannot be run or exported, has not the outputs that are wanted, or its export is no
+            valid ONNX.
     """
     with importing("torch", "onnxscript", extra="torch"):
         import onnx
         import onnxscript  # noqa: F401 - torch's exporter needs it and says so late
         import torch
-    try:
-        example = torch.zeros(1, 1, size[1], size[0])
-    except RuntimeError as error:
-        raise ConversionError(f"no memory for an image of {size[0]}x{size[1]} px: {first_line(error)}") from error
+    examples = _examples(inputs)
     with _exporting, logging_output_of("torch.onnx.export", errors=True), _no_warnings():
+        exported, names = _exportable(module, inputs, examples, outputs)
         try:
-            model = _export(module, example, input_name, output_names, open_batch=True)
+            model = _export(exported, inputs, examples, names, open_batch=_has_open_batch(inputs))
         except Exception as first:  # noqa: BLE001 - the exporter raises many kinds; a fixed batch may still work
             _pass_on_interrupt(first)
             try:
-                model = _export(module, example, input_name, output_names, open_batch=False)
+                model = _export(exported, inputs, examples, names, open_batch=False)
             except Exception as error:
                 _pass_on_interrupt(error)
                 raise ConversionError(
                     f"torch cannot export the network: {first_line(_root(error))} (all that torch says: oakpoint -v …)"
                 ) from error
+    if exported is not module:
+        _take_back_names(model)
     _strip_metadata(model)
     model.doc_string = description
     onnx.helper.set_model_props(model, dict(facts or {}))
@@ -85,19 +123,82 @@ def write_onnx(
     return f"torch {torch.__version__}"
 
 
-def _export(module: nn.Module, example: Any, input_name: str, output_names: Sequence[str], *, open_batch: bool) -> Any:
+def _examples(inputs: Sequence[TensorSpec]) -> tuple[torch.Tensor, ...]:
+    """Zeros of the inputs' shapes, an open batch as one."""
     import torch
 
+    try:
+        shapes = [[1 if isinstance(side, str) else side for side in spec.shape] for spec in inputs]
+        return tuple(
+            torch.zeros(shape, dtype=getattr(torch, spec.dtype)) for spec, shape in zip(inputs, shapes, strict=True)
+        )
+    except RuntimeError as error:
+        largest = max(inputs, key=lambda spec: math.prod(s for s in spec.shape if isinstance(s, int)))
+        what = f"an input of {largest.shape}"
+        if len(largest.shape) == 4:
+            what = f"an image of {largest.shape[3]}x{largest.shape[2]} px"
+        raise ConversionError(f"no memory for {what}: {first_line(error)}") from error
+
+
+def _has_open_batch(inputs: Sequence[TensorSpec]) -> bool:
+    return any(isinstance(side, str) for spec in inputs for side in spec.shape)
+
+
+def _exportable(
+    module: nn.Module,
+    inputs: Sequence[TensorSpec],
+    examples: tuple[torch.Tensor, ...],
+    outputs: Sequence[str] | Mapping[str, str] | None,
+) -> tuple[nn.Module, list[str]]:
+    """The network as the exporter takes it, tensors in and a tuple of tensors out, and the names of these."""
+    import torch
+
+    from oakpoint.networks.calling import PlainNetwork, is_plain, tried_call
+    from oakpoint.networks.outputs import OutputsError, chosen_outputs
+
+    try:
+        with torch.no_grad():
+            call, returned = tried_call(module, [spec.name for spec in inputs], examples)
+        chosen = chosen_outputs(returned, outputs)
+    except OutputsError as error:
+        raise ConversionError(f"the network {error}") from error
+    except Exception as error:
+        shapes = ", ".join(str(tuple(example.shape)) for example in examples)
+        raise ConversionError(
+            f"torch cannot export the network: it cannot be run on zeros of {shapes}: {first_line(error)}"
+        ) from error
+    plain = is_plain(call, returned, chosen)
+    return module if plain else PlainNetwork(module, call, outputs), list(chosen)
+
+
+def _export(
+    module: nn.Module,
+    inputs: Sequence[TensorSpec],
+    examples: tuple[torch.Tensor, ...],
+    output_names: Sequence[str],
+    *,
+    open_batch: bool,
+) -> Any:
+    import torch
+
+    from oakpoint.networks.calling import PlainNetwork
+
+    batch = torch.export.Dim("N")
+    open_sides: Any = tuple(
+        {index: batch for index, side in enumerate(spec.shape) if isinstance(side, str)} for spec in inputs
+    )
+    if isinstance(module, PlainNetwork):
+        open_sides = (open_sides,)  # of its one variadic argument
     program = torch.onnx.export(
         module,
-        (example,),
+        examples,
         None,
-        input_names=[input_name],
+        input_names=[spec.name for spec in inputs],
         output_names=list(output_names),
         opset_version=OPSET,
         dynamo=True,
         verbose=False,
-        dynamic_shapes=({0: torch.export.Dim("N")},) if open_batch else None,
+        dynamic_shapes=open_sides if open_batch else None,
     )
     if program is None:
         raise ConversionError("torch exported nothing")
@@ -119,6 +220,26 @@ def _strip_metadata(model: Any) -> None:
     for holder in (model, graph, *graph.node):
         holder.doc_string = ""
     del graph.value_info[:]
+
+
+def _take_back_names(model: Any) -> None:
+    """Give weights the names that they have in the network itself, without that of the module around it."""
+    graph = model.graph
+    if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
+        return  # graphs within speak of the same tensors
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    taken |= {value.name for value in (*graph.input, *graph.output)}
+    own = {
+        tensor.name: tensor.name.removeprefix(_WRAPPED)
+        for tensor in graph.initializer
+        if tensor.name.startswith(_WRAPPED) and tensor.name.removeprefix(_WRAPPED) not in taken
+    }
+    for tensor in graph.initializer:
+        tensor.name = own.get(tensor.name, tensor.name)
+    for node in graph.node:
+        node.input[:] = [own.get(name, name) for name in node.input]
+    for value in (*graph.output, *graph.value_info):
+        value.name = own.get(value.name, value.name)
 
 
 def _root(error: BaseException) -> BaseException:

@@ -2,44 +2,116 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
-from oakpoint.bundle.records import TensorSpec
-from oakpoint.errors import ConversionError, first_line
-from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
+from oakpoint.bundle.interface import OPEN_BATCH, TensorSpec
+from oakpoint.convert.graph_edit import FREE_CONSTANTS_IR, drop_unused, drop_weights_among_inputs
+from oakpoint.convert.interface import fixed
+from oakpoint.convert.rewrites.opset.opset import OLDEST_OPSET, opset_of
+from oakpoint.errors import ConversionError, OakpointError, first_line
+from oakpoint.external_data import external_files
+
+Shapes = Mapping[str, tuple[int | str, ...]]
+"""Input name → its shape; a name in place of a number is a dimension left open."""
 
 
-def read_network(path: Path) -> onnx.ModelProto:
-    """Read an ONNX keypoint network: one float32 input (N, 1, H, W), two outputs of which one has 65 channels.
+def open_onnx(path: Path) -> onnx.ModelProto:
+    """Read any ONNX network: IR version 3 on, opset 7 on, with its external data; weights are no inputs of it.
 
     Raises:
-        ConversionError: no such file, no valid ONNX, or a network of another kind; the message says what came.
+        ConversionError: no such file, no valid ONNX, one that is newer or older than what can be read, or external data
+            that is missing or lies outside the model's folder.
     """
     if not path.is_file():
         raise ConversionError(f"{path}: no such ONNX file")
     try:
+        external_files(path)
         model = onnx.load(path)
-        onnx.checker.check_model(model, full_check=True)
+    except OakpointError as error:
+        raise ConversionError(str(error)) from error
+    except Exception as error:  # protobuf's, of many kinds
+        raise ConversionError(f"{path}: not a valid ONNX model ({first_line(error)})") from error
+    with _naming(path):
+        _check_versions(model)
+    drop_weights_among_inputs(model.graph)
+    model.ir_version = max(model.ir_version, FREE_CONSTANTS_IR)
+    try:
+        check_onnx(model)
     except Exception as error:
-        reason = first_line(error)
-        raise ConversionError(f"{path}: not a valid ONNX model ({reason})") from error
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
-    if len(inputs) != 1 or len(model.graph.output) != 2:
-        raise ConversionError(
-            f"{path}: expected one input and two outputs (detector logits, descriptors), got {len(inputs)} and "
-            f"{len(model.graph.output)}"
-        )
-    kind, shape = inputs[0].type.tensor_type.elem_type, _shape(inputs[0])
-    if kind != TensorProto.FLOAT or len(shape) != 4 or shape[1] not in (1, None):
-        raise ConversionError(
-            f"{path}: expected a float32 input (N, 1, H, W), got {TensorProto.DataType.Name(kind)} {shape}"
-        )
+        raise ConversionError(f"{path}: not a valid ONNX model ({first_line(error)})") from error
     return model
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ConversionError as error:
+        raise ConversionError(f"{path}: {error}") from error
+
+
+def _check_versions(model: onnx.ModelProto) -> None:
+    if not model.graph.node:
+        raise ConversionError("not a valid ONNX model (it has no operators)")
+    opset = opset_of(model)
+    if opset < OLDEST_OPSET:
+        raise ConversionError(f"expected opset {OLDEST_OPSET} or later, got {opset}; export the network anew")
+    if opset > onnx.defs.onnx_opset_version() or model.ir_version > onnx.IR_VERSION:
+        raise ConversionError(
+            f"of opset {opset} and IR version {model.ir_version}; onnx {onnx.__version__}, which is installed, knows "
+            f"them up to {onnx.defs.onnx_opset_version()} and {onnx.IR_VERSION}: run  pip install --upgrade onnx, or "
+            "export the network at an earlier opset"
+        )
+
+
+def check_onnx(model: onnx.ModelProto) -> None:
+    """Check a model as ONNX's checker does; outputs may declare no shape, which it asks for, and runtimes do not.
+
+    Raises:
+        Exception: it is not valid; onnx's own, of several kinds.
+    """
+    if not all(output.type.tensor_type.HasField("shape") for output in model.graph.output):
+        model = onnx.shape_inference.infer_shapes(model)
+        for output in model.graph.output:
+            output.type.tensor_type.shape.SetInParent()  # of no dimensions where it could not be told
+    onnx.checker.check_model(model)
+
+
+def given_inputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
+    """The inputs of a model that are no weights; what is open has the file's own name, or ``N``."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return tuple(_spec(value) for value in model.graph.input if value.name not in weights)
+
+
+def given_outputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
+    """The outputs of a model."""
+    return tuple(map(_spec, model.graph.output))
+
+
+def sizes_are_known(model: onnx.ModelProto) -> bool:
+    """Whether all sizes of a model's outputs are, but for an open batch."""
+    if not all(value.type.tensor_type.HasField("shape") for value in model.graph.output):
+        return False
+    return not any(isinstance(side, str) for spec in given_outputs(model) for side in spec.shape[1:])
+
+
+def fix_shapes(model: onnx.ModelProto, shapes: Shapes) -> None:
+    """Give inputs their shapes, and everything that follows from them its own.
+
+    Args:
+        model: changed in place.
+        shapes: those of the inputs by name; an open batch stays open.
+
+    Raises:
+        ConversionError: the network does not take these shapes.
+    """
+    model.CopyFrom(fixed(model, shapes))
 
 
 def fixed_batch(model: onnx.ModelProto) -> int | None:
@@ -59,58 +131,33 @@ def fixed_batch_of_file(path: Path) -> int | None:
         raise ConversionError(f"{path}: not an ONNX file that can be read ({type(error).__name__})") from error
 
 
-def take_onnx(
-    model: onnx.ModelProto, path: Path, *, size: tuple[int, int], input_name: str, output_names: tuple[str, str]
-) -> None:
-    """Write a network that ``read_network`` took, at one image size and with the chain's names.
+def write_taken(model: onnx.ModelProto, path: Path, names: Mapping[str, str]) -> None:
+    """Write a network of the user's with the chain's names.
 
     Args:
-        model: changed in place.
+        model: changed in place; its shapes are fixed.
         path: the file to write.
-        size: (W, H) in pixels.
-        input_name: the input's new name.
-        output_names: new names of the output with 65 channels and of the other.
-
-    Raises:
-        ConversionError: the outputs are not those of a keypoint network at 1/8 of the image.
+        names: new names of its inputs and outputs by their own; where outputs have some, others are left out.
     """
-    graph = model.graph
-    batch = _shape(graph.input[0])[0]
-    shape = ["N" if batch is None else batch, 1, size[1], size[0]]
-    graph.input[0].CopyFrom(helper.make_tensor_value_info(graph.input[0].name, TensorProto.FLOAT, shape))
-    del graph.value_info[:]
-    for output in graph.output:
-        output.type.tensor_type.ClearField("shape")
-    try:
-        model.CopyFrom(onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True))
-    except onnx.shape_inference.InferenceError as error:
-        raise ConversionError(f"the network does not take images of {size[0]}×{size[1]} px ({error})") from error
-    shapes = {output.name: _shape(output) for output in model.graph.output}
-    grid = [size[1] // CELL_PX, size[0] // CELL_PX]
-    logits = [
-        name for name, dims in shapes.items() if len(dims) == 4 and dims[1] == LOGIT_CHANNELS and dims[2:] == grid
-    ]
-    others = [name for name, dims in shapes.items() if name not in logits and len(dims) == 4 and dims[2:] == grid]
-    if len(logits) != 1 or len(others) != 1:
-        raise ConversionError(
-            f"expected the outputs (N, {LOGIT_CHANNELS}, {grid[0]}, {grid[1]}) and (N, D, {grid[0]}, {grid[1]}), got "
-            + ", ".join(f"{name} {tuple(dims)}" for name, dims in shapes.items())
-        )
-    _rename(model.graph, {graph.input[0].name: input_name, logits[0]: output_names[0], others[0]: output_names[1]})
+    kept = [output for output in model.graph.output if output.name in names]
+    if kept and len(kept) < len(model.graph.output):
+        del model.graph.output[:]
+        model.graph.output.extend(kept)
+        drop_unused(model.graph)
+    _rename(model.graph, dict(names))
     del model.graph.value_info[:]
     onnx.save(model, path)
 
 
 def host_tensors(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """Inputs and outputs of a model of the chain with their sizes, the batch as ``N`` where it is open."""
-    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
-    return tuple(map(_spec, inputs)), tuple(map(_spec, graph.output))
+    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    return given_inputs(model), given_outputs(model)
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
-    return TensorSpec(value.name, "float32", tuple("N" if size is None else size for size in _shape(value)))
+    kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    return TensorSpec(value.name, kind.name, tuple(OPEN_BATCH if size is None else size for size in _shape(value)))
 
 
 def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
@@ -130,4 +177,4 @@ def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
 
 def _shape(value: onnx.ValueInfoProto) -> list[int | None]:
     dimensions = value.type.tensor_type.shape.dim
-    return [dimension.dim_value if dimension.HasField("dim_value") else None for dimension in dimensions]
+    return [dimension.dim_value if dimension.dim_value > 0 else None for dimension in dimensions]  # open ones may be -1

@@ -6,6 +6,9 @@ from typing import Any
 
 import onnx
 
+from oakpoint.convert.rewrites.base import name_of
+from oakpoint.errors import Finding
+
 _BY_VALUES = {"Compress", "NonMaxSuppression", "NonZero", "Unique"}
 """Operators that give as many elements as they find."""
 
@@ -19,8 +22,8 @@ _OF_SIZE_ALONE = {"Shape", "Size"}
 """Operators whose result does not depend on the values of their input."""
 
 
-def why_open(model: onnx.ModelProto) -> str | None:
-    """What leaves the size of an output open, in a sentence that names the layer; None where every size is a number.
+def why_open(model: onnx.ModelProto) -> Finding | None:
+    """What leaves the size of an output open: the first layer that does; None where every size is a number.
 
     Args:
         model: with the shapes of its tensors inferred.
@@ -28,25 +31,30 @@ def why_open(model: onnx.ModelProto) -> str | None:
     graph = model.graph
     static = {value.name for value in (*graph.input, *graph.value_info, *graph.output) if _is_static(value)}
     static |= {tensor.name for tensor in graph.initializer}
-    if all(output.name in static for output in graph.output):
+    opened = [output.name for output in graph.output if output.name not in static]
+    if not opened:
         return None
     variable = _dependent_on_values(graph)
     for node in graph.node:  # in the order of execution: the first one is the cause
         unknown = [name for name in node.output if name and name not in static]
         if unknown and all(name in static for name in node.input if name):
-            return _sentence(node, variable)
-    return f"output {graph.output[0].name}: its size is not known before the network runs; the device needs a fixed one"
+            return _finding(node, variable)
+    problem = "its size is not known before the network runs; the device needs a fixed one"
+    return Finding(layer=opened[0], operator="Output", problem=problem)
 
 
-def _sentence(node: onnx.NodeProto, variable: set[str]) -> str:
-    label = f"layer {node.name or node.output[0]!r} ({node.op_type})"
+def _finding(node: onnx.NodeProto, variable: set[str]) -> Finding:
     told = node.input[_SIZE_INPUTS[node.op_type] :] if node.op_type in _SIZE_INPUTS else ()
     if node.op_type in _BY_VALUES or variable.intersection(told):
-        return f"{label}: the size of what it gives depends on the image's values; the device needs a fixed one"
-    return (
-        f"{label}: the size of what it gives cannot be worked out before the network runs, although the image's is "
-        "known; the device needs a number: have the network compute it in Python, or write it down"
-    )
+        problem = "the size of what it gives depends on the image's values; the device needs a fixed one"
+        remedy = "leave this step to the host: cut the network before it"
+    else:
+        problem = (
+            "the size of what it gives cannot be worked out before the network runs, although the image is known; "
+            "the device needs a number"
+        )
+        remedy = "have the network compute it in Python, or write it down"
+    return Finding(layer=name_of(node), operator=node.op_type, problem=problem, remedy=remedy)
 
 
 def _dependent_on_values(graph: onnx.GraphProto) -> set[str]:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint import __version__
-from oakpoint.bundle.folder import is_bundle
 from oakpoint.errors import FeaturesError
 from oakpoint.evaluate.cache import FeatureCache, key_of
 from oakpoint.evaluate.pairs import Image
@@ -27,8 +26,8 @@ from oakpoint.extractor import Extractor
 from oakpoint.features.hdf5 import read_features, stored_names
 from oakpoint.features.types import Features
 from oakpoint.geometry import inside_image
-from oakpoint.loading import load
-from oakpoint.networks.registry import NETWORKS
+from oakpoint.loading import load_extractor
+from oakpoint.models.naming import model_of
 
 MAX_KEYPOINTS = 4096
 """Highest-scoring keypoints of an image that are kept for the protocols to choose from, which bounds memory and cache.
@@ -261,7 +260,7 @@ def open_candidate(specification: Specification, *, threads: int | None, cache: 
 
 def _loaded(specification: Specification, threads: int | None) -> Extractor:
     fixed = specification.backend == "myriad_simulator" or Path(specification.model).suffix == ".blob"
-    extractor = load(
+    extractor = load_extractor(
         specification.model,
         weights=specification.weights,
         size=specification.size or (None if fixed else "native"),
@@ -293,8 +292,7 @@ def _network_settings(
     extractor: Extractor, specification: Specification, threads: int | None
 ) -> dict[str, object] | None:
     """What decides on a network's features and time; None for a class of the user's own, whose code may change."""
-    by_class = not Path(specification.model).exists() and specification.model not in NETWORKS
-    if by_class and not is_bundle(Path(specification.model)):
+    if model_of(specification.model).changes_with_its_code:
         return None
     return {
         **extractor.identity(),

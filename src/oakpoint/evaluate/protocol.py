@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from oakpoint.errors import UsageError
 from oakpoint.evaluate.intervals import Figure
 from oakpoint.evaluate.pairs import Image
+from oakpoint.features.cells import require_cells
 from oakpoint.features.types import Features
 from oakpoint.geometry import PixelMap
 from oakpoint.images.preprocess import Preprocess, grey_from_image
@@ -121,7 +122,7 @@ class Protocol(ABC):
         original_size = (image.shape[1], image.shape[0])
         if self.size is None:
             return Prepared(grey_from_image(image), PixelMap((1.0, 1.0), (0.0, 0.0)), original_size)
-        preprocess = Preprocess(size=self.size, resize="crop", interpolation="area", baked=True)
+        preprocess = Preprocess(size=require_cells(self.size), resize="crop", interpolation="area", baked=True)
         tensor, original_from_prepared = preprocess.apply(image)
         return Prepared(np.asarray(tensor[0, 0], np.uint8), original_from_prepared.inverse(), original_size)
 

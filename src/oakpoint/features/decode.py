@@ -40,7 +40,7 @@ def decode(outputs: Outputs, options: DecodeOptions) -> Features:
     scores = heatmap[rows, columns]
     best = np.argsort(-scores, kind="stable")[: options.max_keypoints]
     keypoints = refined_keypoints(heatmap, np.stack([columns[best], rows[best]], axis=1), options.subpixel)
-    descriptors = sample_descriptors(outputs.descriptors, keypoints, options.sampling)
+    descriptors = sample_descriptors(outputs.descriptors, keypoints, options.sampling, outputs.stride_px)
     return Features(keypoints, scores[best], descriptors, outputs.image_size)
 
 

@@ -12,10 +12,10 @@ from oakpoint.features.types import CELL_PX, DescriptorSampling
 from oakpoint.geometry import PixelMap, Points, resized_from_original
 
 
-def cells_from_pixels(grid_size: tuple[int, int], sampling: DescriptorSampling) -> PixelMap:
+def cells_from_pixels(grid_size: tuple[int, int], sampling: DescriptorSampling, stride_px: int = CELL_PX) -> PixelMap:
     """Where on the grid of coarse descriptors a pixel of the tensor image lies, by one of three conventions.
 
-    With s = 8 px the side of a cell, Wc the number of columns, W = s · Wc, and likewise in y:
+    With s the side of a cell, 8 px for SuperPoint, Wc the number of columns, W = s · Wc, and likewise in y:
 
     ================ ================================================== ==============================================
     name             column of the grid                                 source
@@ -23,7 +23,7 @@ def cells_from_pixels(grid_size: tuple[int, int], sampling: DescriptorSampling) 
     ``original``     x / W · (Wc − 1)                                   demo_superpoint.py: grid x / (W/2) − 1, sampled
                                                                         as PyTorch did in 2018 (corners aligned)
     ``superglue``    (x − s/2 + 0.5) / (W − s/2 − 0.5) · (Wc − 1)       SuperGlue's models/superpoint.py, Transformers
-    ``cell_centres`` (x + 0.5) / s − 0.5 = (x − 3.5) / 8                a coarse descriptor lies at its cell's centre
+    ``cell_centres`` (x + 0.5) / s − 0.5                                 a coarse descriptor lies at its cell's centre
     ================ ================================================== ==============================================
 
     Against the cell centres ``original`` is 3.5 px off at the left edge and 4.5 px the other way at the right one,
@@ -33,6 +33,7 @@ def cells_from_pixels(grid_size: tuple[int, int], sampling: DescriptorSampling) 
     Args:
         grid_size: (Wc, Hc) in cells.
         sampling: the convention's name.
+        stride_px: s.
 
     Returns:
         The map ``cells_from_pixels``.
@@ -40,7 +41,7 @@ def cells_from_pixels(grid_size: tuple[int, int], sampling: DescriptorSampling) 
     Raises:
         UsageError: an unknown name.
     """
-    (columns, rows), s = grid_size, CELL_PX
+    (columns, rows), s = grid_size, stride_px
     if sampling == "original":
         return PixelMap(((columns - 1) / (s * columns), (rows - 1) / (s * rows)), (0.0, 0.0))
     if sampling == "superglue":
@@ -54,7 +55,7 @@ def cells_from_pixels(grid_size: tuple[int, int], sampling: DescriptorSampling) 
 
 
 def sample_descriptors(
-    descriptors: NDArray[np.float32], keypoints: Points, sampling: DescriptorSampling
+    descriptors: NDArray[np.float32], keypoints: Points, sampling: DescriptorSampling, stride_px: int = CELL_PX
 ) -> NDArray[np.float32]:
     """Descriptors at keypoints: each cell's to unit norm, bilinear between four cells, to unit norm again.
 
@@ -67,6 +68,7 @@ def sample_descriptors(
         descriptors: float32 (D, Hc, Wc), of any norm.
         keypoints: (N, 2), (x, y) in pixels of the tensor image.
         sampling: see ``cells_from_pixels``.
+        stride_px: pixels from one descriptor to the next.
 
     Returns:
         float32 (N, D), unit L2 norm; all zero where the four cells are zero, cancel out, or one of them is not finite.
@@ -82,7 +84,7 @@ def sample_descriptors(
     channels, rows, columns = descriptors.shape
     if not len(keypoints):
         return np.zeros((0, channels), np.float32)
-    cells = cells_from_pixels((columns, rows), sampling)(keypoints)
+    cells = cells_from_pixels((columns, rows), sampling, stride_px)(keypoints)
     index, weight = _bilinear(cells, rows, columns)
     corners = descriptors.reshape(channels, -1).T[index]
     with np.errstate(all="ignore"):

@@ -51,6 +51,11 @@ class DenseOutputs:
             )
 
     @property
+    def stride_px(self) -> int:
+        """Pixels of the tensor from one descriptor to the next."""
+        return CELL_PX
+
+    @property
     def image_size(self) -> tuple[int, int]:
         """(W, H) in pixels of the tensor that gave these outputs."""
         rows, columns = self.logits.shape[1:]
@@ -62,8 +67,8 @@ class HeatmapOutputs:
     """What a network puts out for one image when softmax and the spreading of cells are done inside the graph.
 
     Attributes:
-        heatmap: float32 (8·Hc, 8·Wc), the probability of a keypoint at each pixel of the tensor.
-        descriptors: float32 (D, Hc, Wc), coarse descriptors, one for each cell, of any norm.
+        heatmap: float32 (s·Hc, s·Wc), the probability of a keypoint at each pixel of the tensor; s is 8 for cells.
+        descriptors: float32 (D, Hc, Wc), one for each s×s pixels, of any norm.
 
     Raises:
         FeaturesError: a wrong rank or type, or sizes that do not belong together.
@@ -76,12 +81,17 @@ class HeatmapOutputs:
         for name, array, rank in (("heatmap", self.heatmap, 2), ("descriptors", self.descriptors, 3)):
             if array.ndim != rank or array.dtype != np.float32:
                 raise FeaturesError(f"{name}: expected float32 of rank {rank}, got {array.dtype} {array.shape}")
-        rows, columns = self.descriptors.shape[1:]
-        if self.heatmap.shape != (rows * CELL_PX, columns * CELL_PX):
+        (height, width), (rows, columns) = self.heatmap.shape, self.descriptors.shape[1:]
+        if not rows or not columns or (rows * self.stride_px, columns * self.stride_px) != (height, width):
             raise FeaturesError(
-                f"heatmap: expected {CELL_PX} times the descriptors' grid, {(rows * CELL_PX, columns * CELL_PX)}, "
-                f"got {self.heatmap.shape}"
+                f"heatmap: expected a whole multiple of the descriptors' grid {(rows, columns)}, the same along both "
+                f"axes, got {self.heatmap.shape}"
             )
+
+    @property
+    def stride_px(self) -> int:
+        """Pixels of the tensor from one descriptor to the next."""
+        return int(self.heatmap.shape[0] // self.descriptors.shape[1])
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -185,6 +195,19 @@ PRESETS = {
     # For whatever else distill and train make. The threshold is that of a run's validation and of a teacher's labels
     # (training.labels.LabelOptions).
     "distilled": replace(_OURS, threshold=0.005),
+    # Their authors' thresholds, NMS radii and borders (training.teachers.features has the rest of their decoding): a
+    # score of −5 before the sigmoid, 1/(1 + e^5); 0.2.
+    "edgepoint2": DecodeOptions(
+        threshold=0.006692850924284856,
+        nms_radius_px=2,
+        border_px=4,
+        max_keypoints=None,
+        nms="greedy",
+        sampling="cell_centres",
+    ),
+    "alike": DecodeOptions(
+        threshold=0.2, nms_radius_px=2, border_px=3, max_keypoints=None, nms="maxpool", sampling="cell_centres"
+    ),
     # What RTAB-Map's depthai driver does on the host: NMS radius 4, threshold 0.01.
     "rtabmap": DecodeOptions(
         threshold=0.01, nms_radius_px=4, border_px=4, max_keypoints=None, nms="greedy", sampling="original"
@@ -225,6 +248,14 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    def facts(self) -> dict[str, Any]:
+        """Keypoints in pixels of the original image and scores, as lists."""
+        return {"keypoints": self.keypoints.tolist(), "scores": self.scores.tolist()}
+
+    def figure(self) -> str:
+        """How many there are, in words."""
+        return f"{len(self)} keypoints"
 
     def subset(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Features:
         """Some of the keypoints, by index (in the order given) or mask (N,)."""

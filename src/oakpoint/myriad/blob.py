@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from oakpoint.errors import BlobError
+from oakpoint.myriad.decoding import parameters_from_bytes
 from oakpoint.myriad.format import (
     BLOB_MAGIC,
     CMX_SLICE_BYTES,
@@ -31,7 +32,7 @@ from oakpoint.myriad.format import (
     stage_name,
 )
 from oakpoint.myriad.nce import MIN_DESCRIPTOR_BYTES, NceDescriptor, read_descriptor
-from oakpoint.myriad.parameters import NoParameters, Parameters, parameters_from_bytes
+from oakpoint.myriad.parameters import NoParameters, Parameters
 from oakpoint.myriad.reader import Reader
 from oakpoint.myriad.roles import Roles, roles_of
 from oakpoint.myriad.tensors import Buffer, IoTensor, read_buffer, read_layout

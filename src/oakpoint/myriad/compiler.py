@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from oakpoint.errors import CompilerError, CompilerUnavailableError, UsageError
 from oakpoint.files import replacing_file
@@ -30,9 +32,16 @@ def check_shaves(shaves: int) -> None:
 
 
 def compile_blob(
-    onnx: Path, blob: Path, *, shaves: int, cache: Path | None = None, timeout_s: float = COMPILE_TIMEOUT_S
+    onnx: Path,
+    blob: Path,
+    *,
+    shaves: int,
+    input_type: Literal["U8", "FP16"] = "U8",
+    images: Sequence[str] | None = None,
+    cache: Path | None = None,
+    timeout_s: float = COMPILE_TIMEOUT_S,
 ) -> None:
-    """Compile an ONNX network to a Myriad X blob with U8 inputs; CMX slices follow the shaves.
+    """Compile an ONNX network to a Myriad X blob; CMX slices follow the shaves.
 
     The network is given as the device is to run it: opset ≤ 13, static shapes, batch 1, FP16 tensors (FP32 ones lose
     weights below the normal FP16 range, which the compiler flushes to zero), 1/255 inside (U8 inputs are not scaled).
@@ -41,6 +50,8 @@ def compile_blob(
         onnx: the device graph.
         blob: where the blob goes; written whole or not at all.
         shaves: SHAVE cores, 1 to 16.
+        input_type: of all inputs of the blob; U8 is an image's.
+        images: names of the inputs that are U8, where others are FP16; then ``input_type`` does not count.
         cache: the compiler's cache folder.
         timeout_s: after this the compiler is ended.
 
@@ -53,13 +64,27 @@ def compile_blob(
     tools = ensure_toolchain(cache)
     with tempfile.TemporaryDirectory(prefix="oakpoint-myriad-") as scratch, replacing_file(blob) as output:
         config = Path(scratch) / "config"
-        # The compiler plans for two networks side by side unless told otherwise: more than 8 shaves need one stream.
-        config.write_text("MYRIAD_THROUGHPUT_STREAMS 1\n" if shaves > MAX_SHAVES // 2 else "")
-        command = [str(tools / "myriad_compile"), "-m", str(onnx.resolve()), "-o", str(output.resolve()), "-ip", "U8"]
+        config.write_text(_config(shaves))
+        command = [str(tools / "myriad_compile"), "-m", str(onnx.resolve()), "-o", str(output.resolve())]
+        command += ["-ip", input_type if images is None else "FP16"]
+        if images:  # the other way round, U8 for all and FP16 by name, is ignored
+            command += ["-iop", ",".join(f"{name}:U8" for name in images)]
         command += ["-VPU_NUMBER_OF_SHAVES", str(shaves), "-VPU_NUMBER_OF_CMX_SLICES", str(shaves), "-c", str(config)]
         code, text = _run(command, tools, Path(scratch), timeout_s)
         if code != 0 or output.stat().st_size == 0:
             raise CompilerError(f"{COMPILER} refused the network: {reason_in(text)}")
+
+
+def _config(shaves: int) -> str:
+    """Settings that the compiler takes from a file only.
+
+    Unless told otherwise it takes the first dimension for a batch, be the tensor a (5, 3) matrix or the output of a
+    gather, compiles the network for one of it, and writes the number into the header all the same. Without detection
+    it keeps every dimension; blobs of networks whose first dimensions are 1 are the same to the byte. And it plans for
+    two networks side by side: more than 8 shaves need one stream.
+    """
+    streams = "MYRIAD_THROUGHPUT_STREAMS 1\n" if shaves > MAX_SHAVES // 2 else ""
+    return f"MYRIAD_DETECT_NETWORK_BATCH NO\n{streams}"
 
 
 def _run(command: list[str], tools: Path, folder: Path, timeout_s: float) -> tuple[int, str]:

@@ -131,6 +131,35 @@ class PadMode(enum.IntEnum):
     SYMMETRIC = 3
 
 
+class VolumePooling(enum.IntEnum):
+    """Pooling in three dimensions."""
+
+    MAX = 1
+    AVERAGE = 2
+
+
+class RoundMode(enum.IntEnum):
+    """Where a Round stage takes what lies half way between two numbers."""
+
+    HALF_TO_EVEN = 0
+    HALF_AWAY_FROM_ZERO = 1
+
+
+class RoiAlignMode(enum.IntEnum):
+    """What a RoiAlign stage makes of the samples of a cell."""
+
+    AVERAGE = 0
+    MAX = 1
+
+
+class RoiAlignStep(enum.IntEnum):
+    """The part of its work that a RoiAlign stage does: of wide tensors the channels are packed in one of its own."""
+
+    REPACKING = 0
+    OF_REPACKED = 1
+    WHOLE = 2
+
+
 class CoordinateMode(enum.IntEnum):
     """How a resized grid maps to the original one."""
 

@@ -1,7 +1,7 @@
 """Parameters of a stage: one frozen dataclass for each layout, decoded from the words of the blob.
 
-Every class names its layout in ``FORMAT`` (see :mod:`struct`; all words are 4 bytes, little endian), field by field. A
-stage type without an entry keeps its words as :class:`RawParameters`.
+Every class names its layout in ``FORMAT`` (see :mod:`struct`; all words are 4 bytes, little endian), field by field;
+:mod:`oakpoint.myriad.decoding` says which stage type has which.
 
 Source: ``serializeParamsImpl`` of each stage in ``graph_transformer/src/stages`` and ``src/middleend/passes``, OpenVINO
 tag 2021.3.
@@ -10,12 +10,8 @@ tag 2021.3.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-from oakpoint.errors import BlobError
-from oakpoint.myriad.format import ELEMENTWISE, StageType
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +76,18 @@ class PoolParameters(Parameters):
 
 
 @dataclass(frozen=True, slots=True)
+class PoolNdParameters(Parameters):
+    """Pooling in three dimensions: four lists (a 3, then x, y, z) of kernel, padding before, after, stride."""
+
+    FORMAT: ClassVar[str] = "16I4I"
+    lists: tuple[int, ...]
+    interleaved: int
+    method: int
+    rounding: int
+    exclude_pad: int
+
+
+@dataclass(frozen=True, slots=True)
 class AxisParameters(Parameters):
     """One axis, counted from the innermost one."""
 
@@ -94,6 +102,61 @@ class GatherElementsParameters(Parameters):
     FORMAT: ClassVar[str] = "2I"
     axis: int
     row_indices: int
+
+
+@dataclass(frozen=True, slots=True)
+class GatherNdParameters(Parameters):
+    """Picking by index vectors: how many of the outermost axes data and indices have in common."""
+
+    FORMAT: ClassVar[str] = "i"
+    batch_dims: int
+
+
+@dataclass(frozen=True, slots=True)
+class OneHotParameters(Parameters):
+    """The new axis, counted from the innermost of the output, its length, and the two values on it."""
+
+    FORMAT: ClassVar[str] = "iI2f"
+    axis: int
+    depth: int
+    on_value: float
+    off_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class StridedSliceParameters(Parameters):
+    """Bit k of a mask is about axis k from the outermost; the last three are for axes that come, go or are meant.
+
+    Compilers before 2021 write the first two words alone.
+    """
+
+    FORMAT: ClassVar[str] = "5I"
+    begin_mask: int
+    end_mask: int
+    new_axis_mask: int = 0
+    shrink_axis_mask: int = 0
+    ellipsis_mask: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoiAlignParameters(Parameters):
+    """Regions resampled to one size; mode and step as in :mod:`oakpoint.myriad.format`."""
+
+    FORMAT: ClassVar[str] = "3If2I"
+    width: int
+    height: int
+    sampling_ratio: int
+    spatial_scale: float
+    mode: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundParameters(Parameters):
+    """Rounding of halves; modes as in :mod:`oakpoint.myriad.format`."""
+
+    FORMAT: ClassVar[str] = "i"
+    mode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,52 +362,3 @@ class LrnParameters(Parameters):
     alpha: float
     beta: float
     padding: float
-
-
-_S = StageType
-_PARAMETERS: dict[int, type[Parameters]] = {
-    **dict.fromkeys((_S.CONV, _S.DEPTH_CONV, _S.REF_CONVOLUTION, _S.IM2COL_CONVOLUTION), ConvParameters),
-    **dict.fromkeys((_S.DECONVOLUTION, _S.DEPTH_DECONV), DeconvParameters),
-    **dict.fromkeys((_S.MAX_POOL, _S.AVG_POOL, _S.GLOBAL_MAX_POOL), PoolParameters),
-    **dict.fromkeys(ELEMENTWISE, ElementwiseParameters),
-    **dict.fromkeys((_S.RELU, _S.LEAKY_RELU, _S.BIAS_RELU, _S.BIAS_LEAKY_RELU), ReluParameters),
-    **dict.fromkeys((_S.SOFTMAX, _S.GATHER), AxisParameters),
-    **dict.fromkeys((_S.REDUCE_AND, _S.REDUCE_MIN, _S.REDUCE_MAX, _S.REDUCE_SUM, _S.REDUCE_MEAN), ReduceParameters),
-    **dict.fromkeys((_S.ELU, _S.SWISH), SlopeParameters),
-    **dict.fromkeys((_S.LRN, _S.INNER_LRN), LrnParameters),
-    _S.CLAMP: ClampParameters,
-    _S.POWER: PowerParameters,
-    _S.CONVERT: ConvertParameters,
-    _S.PERMUTE: PermuteParameters,
-    _S.PAD: PadParameters,
-    _S.NORMALIZE: NormalizeParameters,
-    _S.MVN: MvnParameters,
-    _S.TILE: TileParameters,
-    _S.TOP_K: TopKParameters,
-    _S.CONCAT: ConcatParameters,
-    _S.GATHER_ELEMENTS: GatherElementsParameters,
-    _S.GEMM: GemmParameters,
-    _S.INTERP: InterpParameters,
-    _S.RESAMPLE: ResampleParameters,
-    _S.UPSAMPLING: UpsamplingParameters,
-}
-_GATHERED: dict[type[Parameters], int] = {PermuteParameters: 8, PadParameters: 8}
-"""Classes whose first so many words make one tuple."""
-
-
-def parameters_from_bytes(stage_type: int, data: bytes) -> Parameters:
-    """Decode the parameters of a stage.
-
-    Raises:
-        BlobError: there are more or fewer bytes than the stage type takes.
-    """
-    kind = _PARAMETERS.get(stage_type)
-    if kind is None:
-        return RawParameters(data) if data else NoParameters()
-    layout = struct.Struct("<" + kind.FORMAT)
-    if layout.size != len(data):
-        raise BlobError(f"parameters of {len(data)} bytes, expected {layout.size}")
-    values: tuple[Any, ...] = layout.unpack(data)
-    gathered = _GATHERED.get(kind, 0)
-    build: Callable[..., Parameters] = kind
-    return build(values[:gathered], *values[gathered:]) if gathered else build(*values)

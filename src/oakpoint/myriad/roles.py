@@ -30,19 +30,22 @@ _WITH_WEIGHTS = frozenset(
 
 _INPUT_OUTPUT = frozenset({
     _S.COPY, _S.CONVERT, _S.PERMUTE, _S.SOFTMAX, _S.MVN, _S.INTERP, _S.RESAMPLE, _S.TILE, _S.PAD, _S.UPSAMPLING,
-    _S.MAX_POOL, _S.AVG_POOL, _S.GLOBAL_MAX_POOL, _S.LRN, _S.INNER_LRN, _S.GRN, _S.POWER, _S.CLAMP, _S.SIGMOID,
-    _S.TANH, _S.ELU, _S.LOG, _S.EXP, _S.FLOOR, _S.CEILING, _S.ROUND, _S.ERF, _S.MISH, _S.GELU, _S.SOFT_PLUS, _S.SWISH,
-    _S.H_SWISH, _S.ABS, _S.ONE_HOT, _S.SC_RELU, _S.REORG_YOLO, _S.REGION_YOLO,
+    _S.MAX_POOL, _S.AVG_POOL, _S.GLOBAL_MAX_POOL, _S.POOL_ND, _S.LRN, _S.INNER_LRN, _S.GRN, _S.POWER, _S.CLAMP,
+    _S.SIGMOID, _S.TANH, _S.ELU, _S.LOG, _S.EXP, _S.FLOOR, _S.CEILING, _S.ROUND, _S.ERF, _S.MISH, _S.GELU,
+    _S.SOFT_PLUS, _S.SWISH, _S.H_SWISH, _S.ABS, _S.ONE_HOT, _S.SC_RELU, _S.REORG_YOLO, _S.REGION_YOLO,
 })  # fmt: skip
 
 _OUTPUT_SECOND = frozenset({
     *ELEMENTWISE, _S.RELU, _S.LEAKY_RELU, _S.BIAS_RELU, _S.BIAS_LEAKY_RELU, _S.BIAS, _S.SCALE, _S.SCALE_SHIFT,
     _S.PRELU, _S.REDUCE_AND, _S.REDUCE_MIN, _S.REDUCE_MAX, _S.REDUCE_SUM, _S.REDUCE_MEAN, _S.GATHER,
-    _S.GATHER_ELEMENTS, _S.NORMALIZE,
+    _S.GATHER_ELEMENTS, _S.GATHER_ND, _S.NORMALIZE,
 })  # fmt: skip
 """The first input, the output, the other inputs."""
 
-_OUTPUT_LAST = frozenset({_S.CONCAT, _S.GEMM, _S.BROADCAST, _S.REVERSE_SEQUENCE, _S.STRIDED_SLICE})
+_SCATTERS = frozenset({_S.SCATTER_UPDATE, _S.SCATTER_ELEMENTS_UPDATE})
+"""Data, output, indices, updates, axis."""
+
+_OUTPUT_LAST = frozenset({_S.CONCAT, _S.GEMM, _S.BROADCAST, _S.REVERSE_SEQUENCE, _S.STRIDED_SLICE, _S.ROI_ALIGN})
 
 
 def roles_of(stage_type: int, parameters: Parameters, count: int, descriptors: tuple[NceDescriptor, ...]) -> Roles:
@@ -63,6 +66,9 @@ def roles_of(stage_type: int, parameters: Parameters, count: int, descriptors: t
     if stage_type in _OUTPUT_SECOND:
         _expect(count, 2, 4)
         return Roles((0, *every[2:]), (1,))
+    if stage_type in _SCATTERS:
+        _expect(count, 5, 5)
+        return Roles((0, 2, 3, 4), (1,))
     if stage_type in _OUTPUT_LAST:
         expected = _inputs_before_last(parameters, count) + 1
         _expect(count, max(expected, 2), expected)

@@ -14,7 +14,7 @@ from oakpoint.networks.header import LICENCE, RESTRICTION, header_of
 from oakpoint.networks.recognition import KNOWN_WEIGHTS, Array, KnownWeights, Recognised, recognise
 
 if TYPE_CHECKING:
-    from oakpoint.networks.weights import State
+    from oakpoint.networks.tensor_names import State
 
 UNKNOWN = "unknown"
 

@@ -18,7 +18,8 @@ from oakpoint.errors import UsageError, first_line
 from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS
 from oakpoint.networks.folding import unfold
 from oakpoint.networks.registry import build_network, network_class, own_preset
-from oakpoint.networks.weights import fitted, load_into, read_state
+from oakpoint.networks.tensor_names import fitted
+from oakpoint.networks.weights import load_into, read_state
 
 DISTILLED_PRESET = "distilled"
 """Decode options of networks that were trained here and do not name their own."""

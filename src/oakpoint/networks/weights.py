@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterable
-from itertools import takewhile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from torch import nn
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.errors import WeightsError
 from oakpoint.networks.checkpoints import kind_of, read_state_dict
-
-State = dict[str, torch.Tensor]
+from oakpoint.networks.licences import UNKNOWN, arrays_of, recognised_record
+from oakpoint.networks.tensor_names import COUNTER, State, fitted, groups_that_fit
 
 _NAMED = 3
 """Tensors that a message names before it counts the others."""
@@ -25,25 +25,26 @@ _log = logging.getLogger(__name__)
 
 
 def read_state(path: Path) -> State:
-    """Read a state dict (a pickle through torch's restricted unpickler, or safetensors) as float32 tensors.
+    """Read a state dict (a pickle through torch's restricted unpickler, or safetensors) as tensors on the CPU.
+
+    Floating-point tensors come as float32; whole numbers and truth values (positions, counters, masks) as they are.
 
     Of a checkpoint that holds more (epoch, optimiser) the network's state dict is taken; see ``STATE_KEYS``.
 
     Raises:
-        WeightsError: see ``read_state_dict``; and a tensor that is not of floating point or not finite.
+        WeightsError: see ``read_state_dict``; and a tensor that is complex, quantised, sparse or not finite.
     """
     return {name: _checked(path, name, tensor) for name, tensor in read_state_dict(path).items()}
 
 
 def _checked(path: Path, name: str, tensor: object) -> torch.Tensor:
+    """A tensor as it is taken: floating point as float32, whole numbers and truth values as they are."""
     if not isinstance(tensor, torch.Tensor):
         raise WeightsError(f"{path}: {name}: expected a tensor, got {kind_of(tensor)}")
-    if not tensor.is_floating_point():
-        if tensor.numel() == 1:  # batch-norm's count of batches
-            return tensor
-        raise WeightsError(f"{path}: {name}: expected floating point, got {tensor.dtype}")
+    if tensor.is_complex() or tensor.is_quantized:
+        raise WeightsError(f"{path}: {name}: expected floating point or whole numbers, got {tensor.dtype}")
     try:
-        tensor = tensor.detach().float()
+        tensor = tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
         finite = bool(torch.isfinite(tensor).all())
     except (RuntimeError, NotImplementedError) as error:
         raise WeightsError(
@@ -55,9 +56,9 @@ def _checked(path: Path, name: str, tensor: object) -> torch.Tensor:
 
 
 def load_into(module: nn.Module, state: State, path: Path) -> None:
-    """Put a state dict into a network; every tensor of both must match by name and shape.
+    """Put a state dict into a network; every tensor of both must match by name, shape and kind of number.
 
-    Names may differ as in ``fitted``; a note of that is logged.
+    Names may differ as in ``fitted``; what was left out of them, and what did not belong, is logged.
 
     Raises:
         WeightsError: naming the tensors that are missing, left over or misshapen, with what was expected and got.
@@ -65,48 +66,45 @@ def load_into(module: nn.Module, state: State, path: Path) -> None:
     expected = module.state_dict()
     own = fitted(module, state)
     if own is None:
+        if several := groups_that_fit(module, state):
+            raise WeightsError(
+                f"{path}: holds such a network several times, under {', '.join(several)}; save one of them alone"
+            )
         raise WeightsError(f"{path}: {_mismatch(set(expected), set(state), type(module).__name__)}")
     for name, tensor in expected.items():
         if own[name].shape != tensor.shape:
             raise WeightsError(
                 f"{path}: tensor {name!r}: expected shape {tuple(tensor.shape)}, got {tuple(own[name].shape)}"
             )
-    if set(own) != set(state):
-        given = next(iter(state))
-        taken = next(name for name, tensor in own.items() if tensor is state[given])
-        _log.warning("%s: tensors taken under the network's own names: %s as %s, and so on", path, given, taken)
-    module.load_state_dict(own)
+    _say_what_was_taken(own, state, path)
+    module.load_state_dict({name: _as_kind(path, name, own[name], tensor) for name, tensor in expected.items()})
 
 
-def fitted(module: nn.Module, state: State) -> State | None:
-    """A state dict under a network's own names, where it has the same tensors; None where it has not.
-
-    Its names may have one prefix more than the network's, or fewer, as ``DataParallel`` (``module.``),
-    ``torch.compile`` (``_orig_mod.``) and classes around a network leave them; or be those that the network's class
-    lists in ``other_names`` (other name → own).
-    """
-    expected = list(module.state_dict())
-    other_names: dict[str, str] = getattr(module, "other_names", {})
-    bare = without_prefix(state)
-    for named in (state, bare, {other_names.get(name, name): tensor for name, tensor in bare.items()}):
-        if named.keys() == set(expected):
-            return named
-        prefix = _common_prefix(expected)
-        if {prefix + name for name in named} == set(expected):
-            return {prefix + name: tensor for name, tensor in named.items()}
-    return None
+def _as_kind(path: Path, name: str, tensor: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """A tensor of the kind that the network has: floating point or not; one is never made of the other with a loss."""
+    if tensor.is_floating_point() == wanted.is_floating_point():
+        changed = tensor.to(wanted.dtype)
+        if tensor.is_floating_point() or torch.equal(changed.to(tensor.dtype), tensor):
+            return changed
+    elif tensor.is_floating_point() and torch.equal(tensor.to(wanted.dtype).to(tensor.dtype), tensor):
+        return tensor.to(wanted.dtype)  # of a state dict that was made half precision as a whole, counters and all
+    expected = "floating point" if wanted.is_floating_point() else str(wanted.dtype)
+    raise WeightsError(f"{path}: {name}: expected {expected}, got {tensor.dtype}")
 
 
-def without_prefix(state: State) -> State:
-    """The same tensors without the prefix that all their names have in common, up to a dot."""
-    prefix = _common_prefix(state)
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-
-
-def _common_prefix(names: Iterable[str]) -> str:
-    parts = [name.split(".")[:-1] for name in names]
-    common = [column[0] for column in takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False))]
-    return "".join(f"{part}." for part in common)
+def _say_what_was_taken(own: State, state: State, path: Path) -> None:
+    """Log how a file's names became the network's, and which of its tensors are not the network's."""
+    own_name = {id(tensor): name for name, tensor in own.items()}
+    taken = [(given, own_name[id(tensor)]) for given, tensor in state.items() if id(tensor) in own_name]
+    given, name = taken[0]
+    if any(given != name for given, name in taken):
+        _log.warning("%s: tensors taken under the network's own names: %s as %s, and so on", path, given, name)
+    left = sorted(set(state) - {given for given, _ in taken})
+    if left:
+        _log.warning("%s: left out, since the network has no such: %s", path, _some(left))
+    counters = len(own) - len(taken)
+    if counters:
+        _log.info("%s: without %d counters of batches (%s), on which nothing hangs", path, counters, COUNTER)
 
 
 def _mismatch(expected: set[str], given: set[str], network: str) -> str:
@@ -120,6 +118,8 @@ def _mismatch(expected: set[str], given: set[str], network: str) -> str:
 
 
 def _some(names: list[str]) -> str:
+    if not names:
+        return ""
     shown = ", ".join(map(repr, names[:_NAMED]))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"tensor{'s' if len(names) > 1 else ''} {shown}{more}"
@@ -140,10 +140,49 @@ def batch_norms(module: nn.Module) -> list[tuple[NDArray[np.float64], NDArray[np
     return norms
 
 
-def initialise_randomly(module: nn.Module, seed: int) -> WeightsRecord:
+def unlike(one: nn.Module, other: nn.Module) -> str:
+    """Which tensors of two networks are not the same bit for bit, in words; empty where all are."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    return _some([name for name, tensor in mine.items() if name not in theirs or not _same(tensor, theirs[name])])
+
+
+def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.dtype == other.dtype and one.shape == other.shape and torch.equal(_bytes_of(one), _bytes_of(other))
+
+
+def _bytes_of(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+
+
+def own_record(name: str, module: nn.Module) -> WeightsRecord:
+    """The record of weights that a network's class sets itself: known by a hash over its state dict.
+
+    Raises:
+        WeightsError: they are not finite.
+    """
+    sha256 = hashlib.sha256()
+    state = module.state_dict()
+    for tensor_name, tensor in sorted(state.items()):
+        if not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(f"{name}: {tensor_name}: holds values that are not finite")
+        sha256.update(f"{tensor_name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        sha256.update(_bytes_of(tensor).numpy().tobytes())
+    claimed = WeightsRecord(
+        file=None, sha256=sha256.hexdigest(), name=UNKNOWN, licence=UNKNOWN, origin="from the class itself"
+    )
+    record = recognised_record(claimed, arrays_of(state))
+    return record if record.name == UNKNOWN else replace(record, origin=f"{claimed.origin}; {record.origin}")
+
+
+def initialise_randomly(module: nn.Module, seed: int, finds: str = "what it finds means") -> WeightsRecord:
     """Fill every convolution with He-normal weights and zero biases from a seed, and say so in the record.
 
     Vectors other than biases (a batch norm's scales) keep the values that their layers start with.
+
+    Args:
+        module: changed in place.
+        seed: of the weights.
+        finds: what means nothing, with its verb, for the record.
 
     Source: He et al. 2015, arXiv 1502.01852, equation 10: keeps the activations' scale through ReLU layers.
     """
@@ -159,7 +198,7 @@ def initialise_randomly(module: nn.Module, seed: int) -> WeightsRecord:
         sha256=None,
         name="random initialisation",
         licence="none",
-        origin=f"drawn with seed {seed}; NOT TRAINED, its keypoints mean nothing",
+        origin=f"drawn with seed {seed}; NOT TRAINED, {finds} nothing",
         trained=False,
         seed=seed,
     )

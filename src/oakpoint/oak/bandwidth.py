@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 
 CARRIED_MB_PER_S = {"LOW": 0.1, "FULL": 1.0, "HIGH": 36.0, "SUPER": 350.0, "SUPER_PLUS": 700.0}
 """Payload in MB/s by DepthAI's name of the connection's speed.
@@ -19,10 +19,19 @@ less what protocols and hubs take; round figures to warn by, not measured with a
 NV12_BYTES_PER_PIXEL = 1.5
 
 
-def bytes_per_frame(outputs: Sequence[TensorSpec], shown_size: tuple[int, int], *, colour: bool) -> float:
-    """Bytes that one frame sends to the host: the network's outputs, and the frame to show (NV12, or grey)."""
+def bytes_per_frame(
+    outputs: Sequence[TensorSpec], shown_size: tuple[int, int], *, colour: bool, channels: int = 1
+) -> float:
+    """Bytes that one frame sends to the host: the network's outputs, and the frame to show.
+
+    Args:
+        outputs: of the network.
+        shown_size: (W, H) of the frame to show, in pixels.
+        colour: it is NV12; False: it is the network's own input.
+        channels: of the network's own input, of one byte each.
+    """
     tensors = sum(math.prod(int(side) for side in spec.shape) * np.dtype(spec.dtype).itemsize for spec in outputs)
-    return tensors + shown_size[0] * shown_size[1] * (NV12_BYTES_PER_PIXEL if colour else 1.0)
+    return tensors + shown_size[0] * shown_size[1] * (NV12_BYTES_PER_PIXEL if colour else channels)
 
 
 def bandwidth_note(frame_bytes: float, fps: float, speed: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The pipeline of a camera: sensor → network → keypoints, and frames to show."""
+"""The pipeline of a camera: sensor → network → results, and frames to show."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from oakpoint.convert.archive_from_blob import IMAGE_TYPES
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.oak.bandwidth import bandwidth_note, bytes_per_frame
 from oakpoint.oak.device import device_facts, open_device
@@ -24,11 +25,13 @@ INTERPOLATION_NOTE = (
     "the camera scales frames in its own way; the manifest's interpolation «{}» is that of images on the host"
 )
 
+BORDERS_NOTE = "the camera leaves the borders of its letterbox black; on the host they have the level {}"
+
 
 def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None) -> PipelineFeed:
-    """Open a camera and start finding keypoints.
+    """Open a camera and start its network.
 
-    The latest result wins: the network takes the newest frame, the host decodes and shows the newest result.
+    The latest result wins: the network takes the newest frame, the host reads and shows the newest result.
 
     Args:
         model: from ``open_device_model``.
@@ -42,7 +45,7 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
         BackendError: the blob cannot be read.
     """
     depthai = depthai or import_depthai()
-    from oakpoint.oak.node import KeypointsNode
+    from oakpoint.oak.node import ResultsNode
 
     resize = resize_mode(depthai, model)
     give_network = read_network(depthai, model, options)
@@ -51,8 +54,8 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
         network.input.setBlocking(False)
         network.input.setMaxSize(1)
         shown = _add_camera(depthai, pipeline, network, resize, model, options)
-        keypoints = pipeline.create(KeypointsNode).build(network.out, model)
-        results = keypoints.out.createOutputQueue(maxSize=1, blocking=False)
+        reader = pipeline.create(ResultsNode).build(network.out, model)
+        results = reader.out.createOutputQueue(maxSize=1, blocking=False)
         frames = shown.createOutputQueue(maxSize=FRAMES_WAITING, blocking=False)
         pipeline.start()
         facts = device_facts(depthai, device)
@@ -64,7 +67,7 @@ def open_camera(model: DeviceModel, options: OakOptions, *, depthai: Any = None)
         facts=facts,
         notes=_notes(model, options, str(facts["usb_speed"])),
         shows_input=options.preview is None,
-        guarded=(keypoints,),
+        guarded=(reader,),
         close=device.close,
     )
 
@@ -183,8 +186,9 @@ def resize_mode(depthai: Any, model: DeviceModel) -> Any:
 def _add_camera(depthai: Any, pipeline: Any, network: Any, resize: Any, model: DeviceModel, options: OakOptions) -> Any:
     """Add the sensor, link it to the network, and give the output that sends frames to show."""
     camera = pipeline.create(depthai.node.Camera).build(getattr(depthai.CameraBoardSocket, options.socket))
-    grey = camera.requestOutput(model.size, type=depthai.ImgFrame.Type.GRAY8, resizeMode=resize, fps=options.fps)
-    grey.link(network.input)
+    kind = getattr(depthai.ImgFrame.Type, IMAGE_TYPES[model.preprocess.colour])
+    given = camera.requestOutput(model.size, type=kind, resizeMode=resize, fps=options.fps)
+    given.link(network.input)
     if options.preview is None:
         return network.passthrough
     return camera.requestOutput(options.preview, type=depthai.ImgFrame.Type.NV12, resizeMode=resize, fps=options.fps)
@@ -197,6 +201,12 @@ def _description(facts: dict[str, object], options: OakOptions) -> str:
 
 def _notes(model: DeviceModel, options: OakOptions, speed: str) -> tuple[str, ...]:
     shown_size = options.preview or model.size
-    sent = bytes_per_frame(model.outputs, shown_size, colour=options.preview is not None)
+    preprocess = model.preprocess
+    sent = bytes_per_frame(model.outputs, shown_size, colour=options.preview is not None, channels=preprocess.channels)
     slow = bandwidth_note(sent, options.fps, speed)
-    return (INTERPOLATION_NOTE.format(model.preprocess.interpolation), *([slow] if slow else []))
+    borders = preprocess.resize == "letterbox" and preprocess.padding_value != 0
+    return (
+        INTERPOLATION_NOTE.format(preprocess.interpolation),
+        *([BORDERS_NOTE.format(preprocess.padding_value)] if borders else []),
+        *([slow] if slow else []),
+    )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from oakpoint.backends.base import Backend
 from oakpoint.errors import UsageError
-from oakpoint.extractor import Extractor
+from oakpoint.extractor import predictor_for
 from oakpoint.oak.host_frames import open_host_frames
 from oakpoint.oak.model import DeviceModel
 from oakpoint.oak.options import OakOptions
+from oakpoint.predictor import Predictor
 
 
-def camera_extractor(model: DeviceModel, options: OakOptions) -> Extractor:
-    """An extractor whose network runs on the camera; the camera is opened with the first image.
+def camera_extractor(model: DeviceModel, options: OakOptions) -> Predictor[Any]:
+    """A predictor whose network runs on the camera; the camera is opened with the first image.
 
     Args:
         model: from ``open_device_model``.
@@ -25,4 +28,4 @@ def camera_extractor(model: DeviceModel, options: OakOptions) -> Extractor:
             )
         return open_host_frames(model, options)
 
-    return Extractor(open_at, preprocess=model.preprocess, decode=model.decode, runtime="depthai")
+    return predictor_for(open_at, interface=model.interface, task=model.task, runtime="depthai")

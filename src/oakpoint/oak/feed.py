@@ -6,11 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from oakpoint.features.types import Features
 
 Image = NDArray[np.uint8]
 
@@ -36,14 +35,14 @@ class Result:
 
     Attributes:
         sequence: the frame's number.
-        features_in: gives the features in pixels of a frame's picture.
-        latency_s: seconds from the capture to the end of decoding.
-        serial: 0, 1, 2, … in the order in which results were decoded; a gap was left out for a later one.
-        dropped: results left out before decoding, so far.
+        result_in: gives what the task reads, in pixels of a frame's picture.
+        latency_s: seconds from the capture to the end of reading.
+        serial: 0, 1, 2, … in the order in which results were read; a gap was left out for a later one.
+        dropped: results left out before reading, so far.
     """
 
     sequence: int
-    features_in: Callable[[ShownFrame], Features]
+    result_in: Callable[[ShownFrame], Any]
     latency_s: float
     serial: int
     dropped: int

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oakpoint.convert.archive_from_blob import IMAGE_TYPES
 from oakpoint.errors import BackendError
 from oakpoint.geometry import PixelMap, corner_matrix_from_map, map_from_corner_matrix
+from oakpoint.images.preprocess import Colour
 from oakpoint.oak.runtime import import_depthai
 
 IDENTITY = PixelMap((1.0, 1.0), (0.0, 0.0))
@@ -27,6 +29,22 @@ def frame_from_image(image: NDArray[np.uint8]) -> Any:
     kind = depthai.ImgFrame.Type.GRAY8 if image.ndim == 2 else depthai.ImgFrame.Type.BGR888i
     frame.setCvFrame(np.ascontiguousarray(image), kind)
     frame.setTransformation(depthai.ImgTransformation(image.shape[1], image.shape[0]))
+    return frame
+
+
+def frame_of_network(levels: NDArray[np.uint8], colour: Colour) -> Any:
+    """An ``ImgFrame`` of a network's input, of the type that its archive asks for, that is its own source.
+
+    Args:
+        levels: uint8 (1, C, H, W), as ``Preprocess`` makes it.
+        colour: of its channels.
+    """
+    depthai = import_depthai()
+    planes = levels[0] if colour != "rgb" else levels[0, ::-1]
+    frame = depthai.ImgFrame()
+    image = np.ascontiguousarray(planes[0] if colour == "grey" else planes.transpose(1, 2, 0))
+    frame.setCvFrame(image, getattr(depthai.ImgFrame.Type, IMAGE_TYPES[colour]))
+    frame.setTransformation(depthai.ImgTransformation(levels.shape[3], levels.shape[2]))
     return frame
 
 

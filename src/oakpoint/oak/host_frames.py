@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
-from oakpoint.backends.registry import INPUT
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import DeviceError, UsageError
 from oakpoint.oak.camera import add_network, begun_pipeline, read_network
 from oakpoint.oak.device import device_facts
 from oakpoint.oak.faults import running_fault, stalled_fault
-from oakpoint.oak.frames import frame_from_image
+from oakpoint.oak.frames import frame_of_network
 from oakpoint.oak.model import DeviceModel
 from oakpoint.oak.options import OakOptions
 from oakpoint.oak.replay import host_pipeline
@@ -32,7 +31,7 @@ TIMEOUT_S = 15.0
 
 @final
 class HostFramesBackend(Backend):
-    """A started pipeline that takes a grey tensor, uint8 (1, 1, H, W), and gives the network's outputs.
+    """A started pipeline that takes a tensor of levels, uint8 (1, C, H, W), and gives the network's outputs.
 
     Attributes:
         facts: what is known of the camera or its stand-in.
@@ -66,8 +65,8 @@ class HostFramesBackend(Backend):
         """
         self.description = description
         self.facts = facts
-        width, height = model.size
-        self.inputs = (TensorSpec(INPUT, "uint8", (1, 1, height, width)),)
+        self.inputs = (TensorSpec(model.input_name, "uint8", model.preprocess.tensor_shape),)
+        self._colour = model.preprocess.colour
         self.outputs = model.outputs
         self._pipeline = pipeline
         self._frames = frames
@@ -125,7 +124,7 @@ class HostFramesBackend(Backend):
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
         self._drop_left()
-        self._send(tensors[INPUT])
+        self._send(tensors[self.inputs[0].name])
         return self._receive()
 
     def _drop_left(self) -> None:
@@ -134,7 +133,7 @@ class HostFramesBackend(Backend):
             self._receive()
 
     def _send(self, tensor: NDArray[np.uint8]) -> None:
-        frame = frame_from_image(tensor[0, 0])
+        frame = frame_of_network(tensor, self._colour)
         frame.setSequenceNum(self._sent)
         frame.setTimestamp(import_depthai().Clock.now())
         self._sent += 1

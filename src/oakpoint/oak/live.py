@@ -1,4 +1,4 @@
-"""Frames with their features from a feed: paired, counted, timed, reconnected when asked. Knows nothing of depthai."""
+"""Frames with what was found in them: paired, counted, timed, reconnected when asked. Knows nothing of depthai."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +35,23 @@ class LiveFrame:
 
     Attributes:
         image: uint8 (H, W) or (H, W, 3) BGR.
-        features: keypoints in pixels of ``image``.
+        result: what the network's task reads, in pixels of ``image``.
         sequence: the frame's number.
-        latency_s: seconds from the capture to the end of decoding.
+        latency_s: seconds from the capture to the end of reading.
         time_s: when it came, by the run's clock.
     """
 
     image: NDArray[np.uint8]
-    features: Features
+    result: Any
     sequence: int
     latency_s: float
     time_s: float
+
+    @property
+    def features(self) -> Features:
+        """The result, of a network with keypoints."""
+        assert isinstance(self.result, Features), "asked for where keypoints are wanted"
+        return self.result
 
 
 @dataclass(slots=True)
@@ -139,7 +145,7 @@ def live_frames(feed: Feed, statistics: LiveStatistics, timing: Timing) -> Itera
             if timing.stall_s is not None and timing.clock() - last_paired > timing.stall_s:
                 raise unpaired_fault(timing.stall_s)
             continue
-        frame = LiveFrame(shown.image(), result.features_in(shown), result.sequence, result.latency_s, last_heard)
+        frame = LiveFrame(shown.image(), result.result_in(shown), result.sequence, result.latency_s, last_heard)
         statistics.frames += 1
         statistics.latencies_s.append(result.latency_s)
         if last_frame is not None:

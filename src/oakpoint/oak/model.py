@@ -13,15 +13,17 @@ import onnx
 from oakpoint.backends.base import Backend
 from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 from oakpoint.backends.openvino import OpenVinoBackend
-from oakpoint.backends.registry import INPUT
 from oakpoint.bundle.folder import Bundle, bundle_near, is_bundle, open_bundle
-from oakpoint.bundle.records import ArtifactKind, TensorSpec
-from oakpoint.convert.device_graph import host_graph_with_heads, image_input
+from oakpoint.bundle.interface import Interface, TensorSpec
+from oakpoint.bundle.records import ArtifactKind
 from oakpoint.errors import BackendError, BlobError, BundleError, UsageError, naming
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
+from oakpoint.models.bundle_folder import host_graph_of
 from oakpoint.myriad.blob import Blob, read_blob
-from oakpoint.tasks.keypoints.heads.registry import Heads, KeypointHeads
+from oakpoint.tasks.base import AS_THEY_ARE, Task
+from oakpoint.tasks.keypoints.task import Keypoints
+from oakpoint.tasks.registry import task_of_bundle
 
 STAND_INS = ("openvino", "myriad_simulator")
 """What can take the place of the camera's network: the bundle's own on the CPU, with the blob's heads; or the blob,
@@ -34,15 +36,35 @@ class DeviceModel:
 
     Attributes:
         bundle: the opened bundle.
-        preprocess: how a frame becomes the network's grey input, uint8 (H, W): what is left of it is within the graph.
-        outputs: the tensors that the network gives.
-        decode: how they become keypoints.
+        interface: what the network takes and gives: how a frame becomes its uint8 input, what is left being within the
+            graph.
+        task: what its outputs mean.
     """
 
     bundle: Bundle
-    preprocess: Preprocess
-    outputs: tuple[TensorSpec, ...]
-    decode: DecodeOptions
+    interface: Interface
+    task: Task[Any]
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How a frame becomes the network's input, levels from 0 to 255."""
+        return self.interface.image
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that the network gives."""
+        return self.interface.outputs
+
+    @property
+    def decode(self) -> DecodeOptions:
+        """How they become keypoints, of a network with keypoints."""
+        assert isinstance(self.task, Keypoints), "asked for where keypoints are wanted"
+        return self.task.decode
+
+    @property
+    def input_name(self) -> str:
+        """Name of the network's input."""
+        return self.interface.inputs[0].tensor.name
 
     @property
     def size(self) -> tuple[int, int]:
@@ -50,12 +72,12 @@ class DeviceModel:
         return self.preprocess.size
 
 
-def open_device_model(path: str | Path, **decode_changes: Any) -> DeviceModel:
+def open_device_model(path: str | Path, **changes: Any) -> DeviceModel:
     """Open a bundle for the camera, its blob checked against its manifest.
 
     Args:
         path: the bundle's folder.
-        **decode_changes: fields of ``DecodeOptions`` that differ from the bundle's.
+        **changes: parameters of the task that differ from the bundle's.
 
     Raises:
         UsageError: not a bundle.
@@ -68,22 +90,18 @@ def open_device_model(path: str | Path, **decode_changes: Any) -> DeviceModel:
         blob = read_blob(bundle.path("blob"))
     except BlobError as error:
         raise BackendError(str(error)) from error
-    _check_blob(blob, artifact.preprocess.size, artifact.outputs, str(bundle.path("blob")))
-    return DeviceModel(
-        bundle=bundle,
-        preprocess=artifact.preprocess,
-        outputs=artifact.outputs,
-        decode=bundle.manifest.decode.with_changes(**decode_changes),
-    )
+    interface = artifact.interface
+    _check_blob(blob, interface, str(bundle.path("blob")))
+    return DeviceModel(bundle=bundle, interface=interface, task=task_of_bundle(bundle).with_changes(**changes))
 
 
-def open_stand_in(path: str | Path, stand_in: str, **decode_changes: Any) -> tuple[DeviceModel, Backend]:
+def open_stand_in(path: str | Path, stand_in: str, **changes: Any) -> tuple[DeviceModel, Backend]:
     """Open a bundle for a pipeline with no camera: the model, and what takes the place of the camera's network.
 
     Args:
         path: the bundle's folder.
         stand_in: one of ``STAND_INS``; ``openvino`` needs no blob.
-        **decode_changes: fields of ``DecodeOptions`` that differ from the bundle's.
+        **changes: parameters of the task that differ from the bundle's.
 
     Raises:
         UsageError: not a bundle, or an unknown stand-in.
@@ -92,35 +110,29 @@ def open_stand_in(path: str | Path, stand_in: str, **decode_changes: Any) -> tup
     if stand_in not in STAND_INS:
         raise UsageError(f"stand-in: expected one of {', '.join(STAND_INS)}, got {stand_in!r}")
     if stand_in == "myriad_simulator":
-        model = open_device_model(path, **decode_changes)
-        return model, MyriadSimulatorBackend(model.bundle.path("blob"), size=model.size)
+        model = open_device_model(path, **changes)
+        shapes = {spec.name: spec.shape for spec in model.interface.tensors}
+        return model, MyriadSimulatorBackend(model.bundle.path("blob"), shapes=shapes)
     bundle = _bundle(path)
-    preprocess, backend = _on_cpu(bundle)
-    model = DeviceModel(
-        bundle=bundle,
-        preprocess=replace(preprocess, baked=True),
-        outputs=backend.outputs,
-        decode=bundle.manifest.decode.with_changes(**decode_changes),
-    )
-    return model, backend
+    interface, backend = _on_cpu(bundle)
+    interface = replace(interface.on_device(), outputs=backend.outputs)
+    return DeviceModel(bundle=bundle, interface=interface, task=task_of_bundle(bundle).with_changes(**changes)), backend
 
 
-def _on_cpu(bundle: Bundle) -> tuple[Preprocess, OpenVinoBackend]:
+def _on_cpu(bundle: Bundle) -> tuple[Interface, OpenVinoBackend]:
     """The bundle's network in OpenVINO, with the outputs of its blob; the network's own where there is no blob."""
     manifest = bundle.manifest
-    if manifest.has("blob") and manifest.heads != "dense":
-        preprocess = manifest.artifact("onnx").preprocess
-        heads = KeypointHeads(Heads.of(manifest), preprocess.size)
-        model = host_graph_with_heads(bundle.path("onnx"), [image_input(INPUT, preprocess)], [heads])
+    if manifest.has("blob") and manifest.device.heads != AS_THEY_ARE:
+        model = host_graph_of(bundle)
         with tempfile.TemporaryDirectory(prefix="oakpoint-stand-in-") as folder:
             path = Path(folder) / "model.onnx"
             onnx.save(model, path)
-            with naming(path, f"{bundle.path('onnx')} with the heads {manifest.heads}"):
-                return preprocess, OpenVinoBackend(path)
+            with naming(path, f"{bundle.path('onnx')} with the heads {manifest.device.heads}"):
+                return manifest.interface, OpenVinoBackend(path)
     kind: ArtifactKind = "ir" if manifest.has("ir") else "onnx"
-    preprocess = manifest.artifact(kind).preprocess
-    width, height = preprocess.size
-    return preprocess, OpenVinoBackend(bundle.path(kind), input_shape=(1, 1, height, width))
+    interface = manifest.artifact(kind).interface
+    shapes = {spec.name: spec.shape for spec in interface.at(interface.image.size).tensors}
+    return interface, OpenVinoBackend(bundle.path(kind), shapes=shapes)
 
 
 def _bundle(path: str | Path) -> Bundle:
@@ -130,21 +142,21 @@ def _bundle(path: str | Path) -> Bundle:
     return open_bundle(Path(path))
 
 
-def _check_blob(blob: Blob, size: tuple[int, int], outputs: tuple[TensorSpec, ...], name: str) -> None:
-    """The blob takes grey frames of the manifest's size and gives the manifest's tensors."""
+def _check_blob(blob: Blob, interface: Interface, name: str) -> None:
+    """The blob takes frames of the manifest's size and colours and gives the manifest's tensors."""
     taken = [(np.dtype(tensor.dtype.numpy).name, tuple(tensor.shape)) for tensor in blob.inputs]
-    expected = [("uint8", (1, 1, size[1], size[0]))]
+    expected = [("uint8", interface.image.tensor_shape)]
     if taken != expected:
         raise BackendError(f"{name}: expected one input, {expected[0]}, got {taken}; convert again")
     given = {tensor.name: tuple(tensor.shape) for tensor in blob.outputs}
-    declared = {spec.name: spec.shape for spec in outputs}
+    declared = {spec.name: spec.shape for spec in interface.outputs}
     if given != declared:
         raise BackendError(f"{name}: expected the outputs {declared}, got {given}; convert again")
 
 
 def has_own_blob(model: DeviceModel, shaves: int | None) -> bool:
     """Whether the bundle's blob is the one for so many SHAVE cores (None: for any); otherwise its superblob has it."""
-    return shaves in (None, model.bundle.manifest.shaves)
+    return shaves in (None, model.bundle.manifest.device.shaves)
 
 
 def superblob_of(model: DeviceModel) -> Path:
@@ -156,7 +168,7 @@ def superblob_of(model: DeviceModel) -> Path:
     try:
         return model.bundle.path("superblob")
     except BundleError as error:
-        compiled = model.bundle.manifest.shaves
+        compiled = model.bundle.manifest.device.shaves
         raise UsageError(
             f"shaves: this bundle's blob is compiled for {compiled}; for other numbers make one with  "
             "oakpoint convert … --superblob  or  --shaves N"

@@ -1,4 +1,4 @@
-"""The one host node for cameras and for pipelines without one: ``NNData`` in, keypoints, scores and descriptors out.
+"""The one host node for cameras and for pipelines without one: ``NNData`` in, what the task reads of it out.
 
 >>> network = pipeline.create(dai.node.NeuralNetwork).build(camera_output, dai.NNArchive(archive))  # doctest: +SKIP
 >>> keypoints = pipeline.create(KeypointsNode).build(network.out, open_device_model("bundle"))  # doctest: +SKIP
@@ -14,24 +14,27 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import OakpointError
-from oakpoint.extractor import dense_outputs
-from oakpoint.features.decode import decode, in_frame
 from oakpoint.features.types import Features
-from oakpoint.oak.frames import shown_from_network
+from oakpoint.oak.frames import IDENTITY, shown_from_network
 from oakpoint.oak.model import DeviceModel
 from oakpoint.oak.runtime import import_depthai
 from oakpoint.oak.tensors import tensors_from_nn_data
+from oakpoint.tasks.base import Task
+from oakpoint.tasks.keypoints.task import require_keypoints
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 dai = import_depthai()
 
 WAITING = 16
-"""Results that wait while the host decodes; see ``KeypointsNode.build``."""
+"""Results that wait while the host reads them; see ``ResultsNode.build``."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,25 +72,50 @@ class GuardedNode(dai.node.ThreadedHostNode):  # type: ignore[misc, name-defined
         """Take messages and send others while ``self.mainLoop()`` holds."""
 
 
-@final
-class KeypointsMessage(dai.Buffer):  # type: ignore[misc, name-defined]
+class ResultMessage(dai.Buffer):  # type: ignore[misc, name-defined]
     """What was found in one frame; sequence number and timestamps are the frame's.
 
     Attributes:
-        features: keypoints in pixels of the network's input, scores and descriptors; see ``Features``.
+        result: what the task reads, in pixels of the network's input: ``Boxes``, ``Mask``, ``Classes``, ``Features``.
         transformation: how the network's input came about from the sensor's frame; None where depthai did not say.
         serial: 0, 1, 2, … in the order in which the node sent them; a gap is what a queue threw away.
         dropped: results that the node left out so far because a later one had come.
         latency_s: seconds from the capture to the end of decoding.
     """
 
-    def __init__(self, features: Features, transformation: Any, serial: int, dropped: int, latency_s: float) -> None:
+    def __init__(
+        self, task: Task[Any], result: Any, transformation: Any, serial: int, dropped: int, latency_s: float
+    ) -> None:
         super().__init__(0)
-        self.features = features
+        self._task = task
+        self.result = result
         self.transformation = transformation
         self.serial = serial
         self.dropped = dropped
         self.latency_s = latency_s
+
+    def result_in(self, frame: Any) -> Any:
+        """The same result in pixels of another ``ImgFrame`` of the same sensor, such as a larger one to draw on.
+
+        Raises:
+            BackendError: depthai did not record how one of the two was scaled, or they are of two sensors.
+        """
+        place = shown_from_network(frame.getTransformation(), self.transformation)
+        return self._task.in_frame(self.result, place, (frame.getWidth(), frame.getHeight()))
+
+    def result_in_input(self, size: tuple[int, int]) -> Any:
+        """The same result in pixels of the network's input of (W, H), to draw on it."""
+        return self._task.in_frame(self.result, IDENTITY, size)
+
+
+@final
+class KeypointsMessage(ResultMessage):
+    """What was found in one frame by a network with keypoints; see ``ResultMessage``."""
+
+    @property
+    def features(self) -> Features:
+        """Keypoints in pixels of the network's input, scores and descriptors; see ``Features``."""
+        return self.result  # type: ignore[no-any-return]
 
     @property
     def keypoints(self) -> NDArray[np.float32]:
@@ -105,23 +133,19 @@ class KeypointsMessage(dai.Buffer):  # type: ignore[misc, name-defined]
         return self.features.descriptors
 
     def features_in(self, frame: Any) -> Features:
-        """The same features in pixels of another ``ImgFrame`` of the same sensor, such as a larger one to draw on.
-
-        Raises:
-            BackendError: depthai did not record how one of the two was scaled, or they are of two sensors.
-        """
-        place = shown_from_network(frame.getTransformation(), self.transformation)
-        return in_frame(self.features, place, (frame.getWidth(), frame.getHeight()))
+        """See ``result_in``."""
+        return self.result_in(frame)  # type: ignore[no-any-return]
 
 
-@final
-class KeypointsNode(GuardedNode):
-    """Decodes what a ``NeuralNetwork`` node, or its stand-in, puts out.
+class ResultsNode(GuardedNode):
+    """Reads what a ``NeuralNetwork`` node, or its stand-in, puts out, as the network's task does.
 
     Attributes:
         input: takes ``NNData``.
-        out: sends ``KeypointsMessage``.
+        out: sends ``ResultMessage``.
     """
+
+    _message_type: type[ResultMessage] = ResultMessage
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,14 +154,14 @@ class KeypointsNode(GuardedNode):
         self._model: DeviceModel | None = None
         self._latest_only = True
 
-    def build(self, network_out: Any, model: DeviceModel, *, latest_only: bool = True) -> KeypointsNode:
+    def build(self, network_out: Any, model: DeviceModel, *, latest_only: bool = True) -> Self:
         """Link and configure; returns the node.
 
         Args:
             network_out: the output ``out`` of a ``NeuralNetwork`` node.
             model: from ``open_device_model``.
-            latest_only: when the host is slower than the camera, decode the latest result and count the others in
-                ``dropped``; False decodes every one, and lets the network wait.
+            latest_only: when the host is slower than the camera, read the latest result and count the others in
+                ``dropped``; False reads every one, and lets the network wait.
         """
         self._model, self._latest_only = model, latest_only
         self.input.setBlocking(not latest_only)
@@ -146,7 +170,7 @@ class KeypointsNode(GuardedNode):
         return self
 
     def work(self) -> None:
-        """Decode result by result."""
+        """Read result by result."""
         serial = dropped = 0
         while self.mainLoop():
             results = self.input.getAll() if self._latest_only else [self.input.get()]
@@ -154,13 +178,29 @@ class KeypointsNode(GuardedNode):
             self.out.send(self._message(results[-1], serial, dropped))
             serial += 1
 
-    def _message(self, data: Any, serial: int, dropped: int) -> KeypointsMessage:
+    def _message(self, data: Any, serial: int, dropped: int) -> ResultMessage:
         assert self._model is not None, "build comes before start"
-        outputs = dense_outputs(tensors_from_nn_data(data, self._model.outputs))
-        features = decode(outputs, self._model.decode)
+        task = self._model.task
+        result = task.read(tensors_from_nn_data(data, self._model.outputs))
         latency_s = (dai.Clock.now() - data.getTimestamp()).total_seconds()
-        message = KeypointsMessage(features, data.getTransformation(), serial, dropped, latency_s)
+        message = self._message_type(task, result, data.getTransformation(), serial, dropped, latency_s)
         message.setSequenceNum(data.getSequenceNum())
         message.setTimestamp(data.getTimestamp())
         message.setTimestampDevice(data.getTimestampDevice())
         return message
+
+
+@final
+class KeypointsNode(ResultsNode):
+    """As ``ResultsNode``, for networks with keypoints: sends ``KeypointsMessage``."""
+
+    _message_type = KeypointsMessage
+
+    def build(self, network_out: Any, model: DeviceModel, *, latest_only: bool = True) -> Self:
+        """See ``ResultsNode.build``.
+
+        Raises:
+            UsageError: the network has no keypoints.
+        """
+        require_keypoints(model.task, str(model.bundle.folder), "ResultsNode sends what it finds")
+        return super().build(network_out, model, latest_only=latest_only)

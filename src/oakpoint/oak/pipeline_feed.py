@@ -19,7 +19,7 @@ FRAMES_WAITING = 32
 
 @final
 class PipelineFeed(Feed):
-    """Takes messages of ``KeypointsNode`` and the frames that belong to them from their queues."""
+    """Takes messages of ``ResultsNode`` and the frames that belong to them from their queues."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class PipelineFeed(Feed):
 
         Args:
             pipeline: the ``depthai.Pipeline``.
-            results: queue of ``KeypointsMessage``.
+            results: queue of ``ResultMessage``.
             frames: queue of ``ImgFrame``.
             description: camera or stand-in, for people.
             facts: what is known of the camera.
             notes: what the user is to be told once.
-            shows_input: the frames are what the network saw: keypoints stay where they are. False: they go to the
+            shows_input: the frames are what the network saw: results stay where they are. False: they go to the
                 frames by depthai's record of how both were scaled.
             guarded: nodes whose ``failure`` is raised here.
             expected: how many results there will be in all; None while nobody knows.
@@ -70,11 +70,18 @@ class PipelineFeed(Feed):
         self._taken += 1
         return Result(
             message.getSequenceNum(),
-            lambda shown: message.features if self._shows_input else message.features_in(shown.origin),
+            lambda shown: self._placed(message, shown),
             message.latency_s,
             message.serial,
             message.dropped,
         )
+
+    def _placed(self, message: Any, shown: ShownFrame) -> Any:
+        """What a message found, in pixels of the shown frame."""
+        frame: Any = shown.origin
+        if self._shows_input:
+            return message.result_in_input((frame.getWidth(), frame.getHeight()))
+        return message.result_in(frame)
 
     def new_frames(self, timeout_s: float) -> list[ShownFrame]:
         """See ``Feed``."""

@@ -60,14 +60,14 @@ def start_replay(
         expected: how many frames there will be in all; None while nobody knows.
         guarded: further nodes whose failure is to be raised.
     """
-    from oakpoint.oak.node import KeypointsNode
+    from oakpoint.oak.node import ResultsNode
     from oakpoint.oak.stand_in import CameraStandIn, NetworkStandIn
 
     camera = pipeline.create(CameraStandIn).build(frames, model.preprocess)
     network = pipeline.create(NetworkStandIn).build(backend, model.preprocess)
     camera.network.link(network.input)
-    keypoints = pipeline.create(KeypointsNode).build(network.out, model, latest_only=False)
-    results = keypoints.out.createOutputQueue(maxSize=RESULTS_WAITING, blocking=True)
+    reader = pipeline.create(ResultsNode).build(network.out, model, latest_only=False)
+    results = reader.out.createOutputQueue(maxSize=RESULTS_WAITING, blocking=True)
     shown = camera.shown.createOutputQueue(maxSize=FRAMES_WAITING, blocking=True)
     pipeline.start()
     depthai = import_depthai()
@@ -77,7 +77,7 @@ def start_replay(
         shown,
         description=f"depthai {depthai.__version__} on the host, network: {backend.description}",
         facts={"camera": "stand-in", "depthai": depthai.__version__},
-        guarded=(*guarded, camera, network, keypoints),
+        guarded=(*guarded, camera, network, reader),
         expected=expected,
     )
 

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend
-from oakpoint.backends.registry import INPUT
 from oakpoint.images.preprocess import Preprocess
-from oakpoint.oak.frames import frame_from_image, image_from_frame, transformed
+from oakpoint.oak.frames import frame_from_image, frame_of_network, image_from_frame, transformed
 from oakpoint.oak.node import GuardedNode
 from oakpoint.oak.runtime import import_depthai
 from oakpoint.oak.tensors import nn_data_from_tensors
@@ -59,12 +58,12 @@ class ImagesNode(GuardedNode):
 
 @final
 class CameraStandIn(GuardedNode):
-    """Prepares frames as the camera does: for the network a grey one of its size, by the manifest's preprocessing.
+    """Prepares frames as the camera does: for the network one of its size and colours, by the manifest's preprocessing.
 
     Attributes:
         input: takes ``ImgFrame``.
         shown: sends the frame as it came.
-        network: sends the network's input, GRAY8, with its transformation.
+        network: sends the network's input with its transformation.
     """
 
     def __init__(self) -> None:
@@ -81,7 +80,7 @@ class CameraStandIn(GuardedNode):
             frames: the output.
             preprocess: of the device's artefact: ``baked``.
         """
-        assert preprocess.baked, "the camera's input is grey levels"
+        assert preprocess.baked, "the camera's input is levels from 0 to 255"
         self._preprocess = preprocess
         frames.link(self.input)
         return self
@@ -96,19 +95,19 @@ class CameraStandIn(GuardedNode):
     def _network_input(self, frame: Any) -> Any:
         assert self._preprocess is not None, "build comes before start"
         tensor, original_from_tensor = self._preprocess.apply(image_from_frame(frame))
-        grey = frame_from_image(np.asarray(tensor[0, 0], np.uint8))
+        given = frame_of_network(np.asarray(tensor, np.uint8), self._preprocess.colour)
         tensor_from_original = original_from_tensor.inverse()
-        grey.setTransformation(transformed(frame.getTransformation(), tensor_from_original, self._preprocess.size))
-        _copy_origin(frame, grey)
-        return grey
+        given.setTransformation(transformed(frame.getTransformation(), tensor_from_original, self._preprocess.size))
+        _copy_origin(frame, given)
+        return given
 
 
 @final
 class NetworkStandIn(GuardedNode):
-    """Runs a backend on GRAY8 frames and puts out ``NNData`` with FP16 or S32 tensors, as ``NeuralNetwork`` does.
+    """Runs a backend on the network's frames; puts out ``NNData`` with FP16 or S32 tensors, as ``NeuralNetwork`` does.
 
     Attributes:
-        input: takes ``ImgFrame``, GRAY8, of the network's size.
+        input: takes ``ImgFrame`` of the network's size and colours.
         out: sends ``NNData`` with the frame's number, timestamps and transformation.
         passthrough: sends the frame that the result belongs to.
     """
@@ -125,11 +124,13 @@ class NetworkStandIn(GuardedNode):
         """Configure; returns the node.
 
         Args:
-            backend: what runs; where it takes float32, grey levels are scaled as its network wants them.
+            backend: what runs; where it takes float32, levels are normalised as its network wants them.
             preprocess: of the model; a frame of the network's size is not resized any more.
         """
         self._backend = backend
-        self._preprocess = replace(preprocess, baked=backend.inputs[0].dtype == "uint8")
+        prepared = replace(preprocess, baked=backend.inputs[0].dtype == "uint8", layout="nchw")
+        channels_last = tuple(backend.inputs[0].shape) == replace(prepared, layout="nhwc").tensor_shape
+        self._preprocess = replace(prepared, layout="nhwc" if channels_last else "nchw")
         return self
 
     def work(self) -> None:
@@ -139,7 +140,7 @@ class NetworkStandIn(GuardedNode):
         while self.mainLoop():
             frame = self.input.get()
             tensor, _ = self._preprocess.apply(image_from_frame(frame))
-            data = nn_data_from_tensors(self._backend.run({INPUT: tensor}))
+            data = nn_data_from_tensors(self._backend.run({self._backend.inputs[0].name: tensor}))
             _copy_origin(frame, data)
             data.setTransformation(frame.getTransformation())
             self.out.send(data)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import BackendError
 from oakpoint.oak.runtime import import_depthai
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError
+from oakpoint.features.cells import require_cells
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.images.sources import open_source
 
@@ -44,7 +45,7 @@ def gather_images(
     gathered = []
     for image in (image for place in places for image in _images_of(place)):
         size = size or default_size((image.shape[1], image.shape[0]))
-        preprocess = Preprocess(size=size, resize="crop", interpolation="area", baked=True)
+        preprocess = Preprocess(size=require_cells(size), resize="crop", interpolation="area", baked=True)
         gathered.append(preprocess.apply(image)[0][0, 0].astype(np.uint8))
         told(len(gathered))
     if not gathered:

@@ -297,13 +297,13 @@ def _finite(values: NDArray[np.float16]) -> Array:
 
 def _exponents(weights: Weights, values: Array, expected: Array) -> set[int]:
     """Powers of two by which the blob's weights may have been multiplied: by their size, and by their scales."""
-    both = (values != 0) & (expected != 0)
-    exponents = set()
-    if both.any():
-        exponents.add(round(float(np.median(np.log2(np.abs(values[both] / expected[both]))))))
+    both = (values != 0) & (expected != 0) & np.isfinite(expected)
     scales = np.empty(0, np.float32) if weights.scale is None else _finite(weights.scale.values)
-    if (scales > 0).any():
-        exponents.add(-round(float(np.median(np.log2(scales[scales > 0] * weights.factor)))))
+    exponents = {
+        sign * round(float(np.median(np.log2(factors))))
+        for sign, ratios in ((1, np.abs(values[both] / expected[both])), (-1, scales * weights.factor))
+        if len(factors := ratios[(ratios > 0) & np.isfinite(ratios)])  # what overflows FP16 tells no exponent
+    }
     return exponents or {0}
 
 

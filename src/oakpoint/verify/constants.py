@@ -24,7 +24,7 @@ from oakpoint.convert.ir_from_onnx import (
     GraphConstant,
     folded_constants,
     ir_constants,
-    ir_input_shape,
+    ir_input_shapes,
     is_of_this_openvino,
 )
 from oakpoint.errors import ConversionError
@@ -220,7 +220,7 @@ def compare_ir_constants(onnx_path: Path, xml: Path) -> IrConstants:
     """
     own = _used_as_they_are(_read(onnx_path).graph)
     weights = [GraphConstant(name, array, weighs=False) for name, array in own.items()]
-    read = folded_constants(onnx_path, ir_input_shape(xml))
+    read = folded_constants(onnx_path, ir_input_shapes(xml))
     taken = compare_constants(weights, read, lambda array: (array,))
     stored = compare_constants(read, ir_constants(xml), _stored_forms, same_tool=is_of_this_openvino(xml))
     altered = len(taken.altered) + len(stored.altered)

@@ -4,6 +4,10 @@ Rounding is everywhere: an error that comes of it has a size that most values sh
 some times that size. A fault is somewhere: it stands out. So the largest error is held against the *usual* one, which
 the images themselves tell, as well as against a limit of its own; and the usual one against a limit, since a fault that
 is everywhere stands out nowhere.
+
+How large rounding's errors are hangs on the value, too: behind a sigmoid or a softmax they vanish where it says 0 or 1,
+and in a map of text, say, that is nearly everywhere. So an error is held against what is usual for values like the one
+that was expected there.
 """
 
 from __future__ import annotations
@@ -12,9 +16,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-
-from oakpoint.features.types import DecodeOptions
-from oakpoint.verify.certainty import Certainty, certainty_of
 
 USUAL_QUANTILE = 0.99
 """The usual error is that which one value in a hundred exceeds.
@@ -26,11 +27,14 @@ seen are not a fault for being larger.
 STANDS_OUT = 8.0
 """An error this many times the usual one is not of rounding."""
 
-MEASURED_FROM = 1 / 2
-"""Scores from this share of the threshold on tell the usual error: the others decide nothing."""
+BINS = 32
+"""Values that lie within as many equal parts of a tensor's range are alike."""
 
-KEPT_FROM = 1 / 8
-"""Scores below this share of the threshold are forgotten, and no error is taken to be larger than that distance."""
+ENOUGH = 256
+"""Parts of the range with fewer places are taken together with neighbours that have few as well."""
+
+SINGLE = 3
+"""As many places may be wrong by a single fault: what they show does not make an error usual, however few there are."""
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class ErrorSizes:
     """
 
     _errors: list[NDArray[np.float32]] = field(default_factory=list)
+    _values: list[NDArray[np.float32]] = field(default_factory=list)
     _squares: float = 0.0
     _expected_squares: float = 0.0
     _largest_expected: float = 0.0
@@ -54,7 +59,10 @@ class ErrorSizes:
         with np.errstate(invalid="ignore"):
             error = np.where(known, np.nan_to_num(np.abs(expected - got), nan=np.inf, posinf=np.inf), 0.0)
         expected = np.where(known, expected, np.float32(0))
-        self._errors.append(error.reshape(len(error), -1).max(axis=0).astype(np.float32))
+        error, by_place = error.reshape(len(error), -1).astype(np.float32), expected.reshape(len(expected), -1)
+        worst = error.argmax(axis=0)[np.newaxis]
+        self._errors.append(np.take_along_axis(error, worst, axis=0)[0])
+        self._values.append(np.take_along_axis(by_place, worst, axis=0)[0])
         self._squares += float(np.square(error, dtype=np.float64).sum())
         self._expected_squares += float(np.square(expected, dtype=np.float64).sum())
         self._largest_expected = max(self._largest_expected, float(np.abs(expected).max(initial=0.0)))
@@ -64,86 +72,87 @@ class ErrorSizes:
         """The largest error, in the tensor's own unit; NaN without any image."""
         return max((float(errors.max(initial=0.0)) for errors in self._errors), default=float("nan"))
 
-    def relative(self) -> dict[str, float]:
+    @property
+    def usual(self) -> float:
+        """The usual error, in the tensor's own unit; NaN without any image."""
+        if not self._errors:
+            return float("nan")
+        return _usual(np.concatenate(self._errors))
+
+    def alike(self) -> tuple[tuple[float, float], ...]:
+        """The largest and the usual error among places of which like values were expected, all places in such groups.
+
+        What is usual for all is so for each.
+        """
+        if not self._errors:
+            return ()
+        errors, values = np.concatenate(self._errors), np.concatenate(self._values)
+        low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+        bins = np.minimum(((values - low) * (BINS / ((high - low) or 1.0))).astype(np.int64), BINS - 1)
+        order = np.argsort(bins, kind="stable")
+        groups = [errors[order[start:end]] for start, end in _spans(np.bincount(bins, minlength=BINS))]
+        usual = self.usual
+        return tuple((float(group.max(initial=0.0)), max(usual, _usual_of_group(group))) for group in groups)
+
+    def standing_out(self, limit: float) -> tuple[float, float]:
+        """The largest error and the usual one of those places where the largest goes farthest beyond what may be.
+
+        Args:
+            limit: what it may be, however small the usual error.
+
+        Returns:
+            Both in the tensor's own unit; NaN without any image.
+        """
+        unknown = float("nan"), float("nan")
+        return max(self.alike(), key=lambda pair: pair[0] - max(limit, STANDS_OUT * pair[1]), default=unknown)
+
+    @property
+    def largest_expected(self) -> float:
+        """The largest value expected, without its sign; 0 without any image."""
+        return self._largest_expected
+
+    def relative(self, limit: float | None = None) -> dict[str, float]:
         """The largest and the usual error as shares of the largest value expected, and the root mean square of all.
+
+        Args:
+            limit: what the largest error may be, as such a share, however small the usual one. With it, both are those
+                of ``standing_out``.
 
         0 where nothing differs, infinite where only zeros were expected and something came, NaN without any image.
         """
         if not self._errors:
             return dict.fromkeys(("largest", "usual", "root mean square"), float("nan"))
-        usual = float(np.quantile(np.concatenate(self._errors), USUAL_QUANTILE, method="lower"))
+        largest, usual = (
+            (self.largest, self.usual) if limit is None else self.standing_out(limit * self._largest_expected)
+        )
         return {
-            "largest": _share(self.largest, self._largest_expected),
+            "largest": _share(largest, self._largest_expected),
             "usual": _share(usual, self._largest_expected),
             "root mean square": _share(self._squares**0.5, self._expected_squares**0.5),
         }
+
+
+def _usual(errors: NDArray[np.float32]) -> float:
+    return float(np.quantile(errors, USUAL_QUANTILE, method="lower")) if len(errors) else 0.0
+
+
+def _usual_of_group(errors: NDArray[np.float32]) -> float:
+    beyond = max(int(len(errors) * (1 - USUAL_QUANTILE)), SINGLE)
+    return float(np.partition(errors, -beyond - 1)[-beyond - 1]) if len(errors) > beyond else 0.0
+
+
+def _spans(counts: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Begin and end of groups of consecutive bins: large ones by themselves, small ones until they hold enough."""
+    spans, start, end = [], 0, 0
+    for count in counts.tolist():
+        if end > start and (end - start >= ENOUGH or count >= ENOUGH):
+            spans.append((start, end))
+            start = end
+        end += count
+    return [*spans, (start, end)]
 
 
 def _share(part: float, whole: float) -> float:
     if part == 0:
         return 0.0
     return part / whole if whole > 0 else float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class _Scores:
-    """The scores of one image that may become keypoints, on both sides: flat indices and values."""
-
-    shape: tuple[int, int]
-    places: NDArray[np.int64]
-    expected: NDArray[np.float32]
-    got: NDArray[np.float32]
-
-
-@dataclass(slots=True)
-class ScoreErrors:
-    """Errors of the scores, gathered over images; and what they explain.
-
-    Attributes:
-        decode: threshold, NMS and border.
-        floor: no smaller error of a score's logarithm is taken for its rounding.
-    """
-
-    decode: DecodeOptions
-    floor: float
-    _images: list[_Scores] = field(default_factory=list)
-
-    def add(self, expected: NDArray[np.float32], got: NDArray[np.float32]) -> None:
-        """Take one image's heat maps (H, W)."""
-        places = np.flatnonzero(np.maximum(expected, got) >= self.decode.threshold * KEPT_FROM)
-        shape = expected.shape[0], expected.shape[1]
-        self._images.append(_Scores(shape, places, expected.ravel()[places], got.ravel()[places]))
-
-    def sizes(self) -> tuple[float, float]:
-        """The largest and the usual error of a score's natural logarithm, of those scores that count; 0 without any.
-
-        A score that is 0 on one side alone is infinitely off.
-        """
-        errors = np.concatenate([np.zeros(0), *map(self._logarithmic, self._images)])
-        if not len(errors):
-            return 0.0, 0.0
-        return float(errors.max()), float(np.quantile(errors, USUAL_QUANTILE, method="lower"))
-
-    def explained(self) -> float:
-        """The largest error of a score's natural logarithm that there is and that rounding explains."""
-        largest, usual = self.sizes()
-        allowed = max(STANDS_OUT * usual, self.floor)
-        return float(min(largest * (1 + 1e-6), allowed, -np.log(KEPT_FROM)))  # so that the largest is within itself
-
-    def certainties(self) -> list[Certainty]:
-        """For each image in its turn, which keypoints of the expected heat map are certain and which are possible."""
-        error = self.explained()
-        return [certainty_of(_expected_heatmap(image), error, self.decode) for image in self._images]
-
-    def _logarithmic(self, image: _Scores) -> NDArray[np.float64]:
-        larger = np.maximum(image.expected, image.got)
-        counted = (larger >= self.decode.threshold * MEASURED_FROM) & (larger > 0)
-        with np.errstate(divide="ignore"):
-            expected, got = (np.log(side[counted], dtype=np.float64) for side in (image.expected, image.got))
-        return np.asarray(np.abs(expected - got), np.float64)
-
-
-def _expected_heatmap(image: _Scores) -> NDArray[np.float32]:
-    heatmap = np.zeros(image.shape, np.float32)
-    heatmap.ravel()[image.places] = image.expected
-    return heatmap

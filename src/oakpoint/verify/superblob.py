@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from oakpoint.backends.base import Tensors
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.errors import BlobError, NotModelledError
-from oakpoint.features.packed import unpacked
-from oakpoint.images.preprocess import Preprocess
 from oakpoint.myriad.blob import Blob
 from oakpoint.myriad.simulator import Simulator
 from oakpoint.myriad.superblob import BASE_SHAVES
@@ -27,7 +26,9 @@ FP16, relative 2^-11, by itself. Measured on SuperPoint v1: 1.2e-3.
 """
 
 
-def verify_shaves(blobs: Mapping[int, bytes], image: NDArray[np.uint8], preprocess: Preprocess) -> StageReport:
+def verify_shaves(
+    blobs: Mapping[int, bytes], feed: Tensors, values: Callable[[Tensors], Tensors] = lambda tensors: tensors
+) -> StageReport:
     """Execute every blob on one image and compare its outputs with those of the blob for 8 SHAVEs.
 
     Outputs are equal bit for bit, except of blobs that run convolutions on the SHAVEs: see ``SOFTWARE_TOLERANCE``. A
@@ -35,12 +36,11 @@ def verify_shaves(blobs: Mapping[int, bytes], image: NDArray[np.uint8], preproce
 
     Args:
         blobs: content by number of SHAVEs, 8 among them.
-        image: a real image, uint8 (H, W) or (H, W, 3) BGR.
-        preprocess: of the blobs, with the scale inside the graph.
+        feed: the blobs' inputs for a real image.
+        values: makes numbers of the outputs whose differences mean something, see ``Task.values``.
     """
-    tensor = preprocess.apply(image)[0]
     try:
-        base = _outputs(blobs[BASE_SHAVES], tensor)
+        base = _outputs(blobs[BASE_SHAVES], feed, values)
     except NotModelledError as reason:
         return not_executed(SUPERBLOB_STAGE, str(reason))
     except BlobError as reason:
@@ -49,7 +49,7 @@ def verify_shaves(blobs: Mapping[int, bytes], image: NDArray[np.uint8], preproce
     not_modelled: dict[int, str] = {}
     for shaves, content in blobs.items():
         try:
-            error = _largest_error(base, _outputs(content, tensor))
+            error = _largest_error(base, _outputs(content, feed, values))
         except NotModelledError as reason:
             not_modelled[shaves] = str(reason)
             continue
@@ -75,15 +75,9 @@ def _report(verdict: Verdict, summary: str) -> StageReport:
     return StageReport(stage=SUPERBLOB_STAGE, verdict=verdict, summary=summary, images=1)
 
 
-def _outputs(content: bytes, tensor: NDArray[np.generic]) -> dict[str, NDArray[np.float32]]:
-    blob = Blob.from_bytes(content)
-    outputs = Simulator(blob).run({blob.inputs[0].name: tensor})
-    return {name: _values(array) for name, array in outputs.items()}
-
-
-def _values(array: NDArray[np.generic]) -> NDArray[np.float32]:
-    """An output as float32; of int32, the four values that each holds."""
-    return np.asarray(unpacked(array[0]) if array.dtype == np.int32 else array, np.float32)
+def _outputs(content: bytes, feed: Tensors, values: Callable[[Tensors], Tensors]) -> dict[str, NDArray[np.float32]]:
+    outputs = Simulator(Blob.from_bytes(content)).run(feed)
+    return {name: np.asarray(array, np.float32) for name, array in values(outputs).items()}
 
 
 def _largest_error(base: dict[str, NDArray[np.float32]], outputs: dict[str, NDArray[np.float32]]) -> float:

@@ -1,4 +1,4 @@
-"""Frames through an extractor and a tracker, one after the other, with the time that each took."""
+"""Frames through a network and what follows its results, one after the other, with the time that each took."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.extractor import Extractor
-from oakpoint.features.tracking import Tracker, Tracks
-from oakpoint.features.types import Features
 from oakpoint.images.sources import Frame
 from oakpoint.oak.live import LiveFrame
-from oakpoint.view.draw import draw_tracks, with_status
+from oakpoint.view.draw import with_status
+from oakpoint.view.results.base import Follower, Summary
+from oakpoint.view.results.colours import drawable_text
+from oakpoint.view.results.registry import view_of
 
 RATE_WINDOW = 15
 """The frame rate that is shown is that of as many last frames."""
@@ -28,37 +29,46 @@ class TrackedFrame:
 
     Attributes:
         image: the frame.
-        features: its keypoints.
-        tracks: which earlier keypoints they continue, row for row.
-        seconds: what extraction and tracking took.
+        result: what the network's task reads, in pixels of ``image``.
+        tracks: what the follower knows of it; None where there is nothing to follow.
+        seconds: what finding and following took.
         rate_fps: frames per second over the last ``RATE_WINDOW`` frames, overall: as fast as they came out, with
             reading, drawing and recording; of an OAK camera the rate at which its frames come. None for the first one.
-        latency_s: of an OAK camera, seconds from the capture to the features; None for other frames.
+        latency_s: of an OAK camera, seconds from the capture to the result; None for other frames.
         time_s: when the frame came, or was to be shown; see ``Frame.time_s`` and ``LiveFrame.time_s``.
+        index: its number in the source; of a camera the frame's own.
+        name: of its file; None where it has none.
     """
 
     image: NDArray[np.uint8]
-    features: Features
-    tracks: Tracks
+    result: Any
+    tracks: Any
     seconds: float
     rate_fps: float | None
     latency_s: float | None = None
     time_s: float | None = None
+    index: int = 0
+    name: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Which frame it is, and what was found in it, for machines."""
+        where = {"frame": self.index, "name": self.name, "time_s": self.time_s}
+        return where | view_of(self.result).facts(self.result, self.tracks)
 
 
 def tracked_frames(
     frames: Iterable[Frame],
-    extractor: Extractor,
-    tracker: Tracker,
+    predictor: Callable[[NDArray[np.uint8]], Any],
+    follower: Follower,
     *,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[TrackedFrame, None, None]:
-    """Extract and track frame by frame.
+    """Find and follow frame by frame.
 
     Args:
         frames: of any source.
-        extractor: finds the keypoints.
-        tracker: follows them.
+        predictor: finds something in an image.
+        follower: follows it.
         clock: seconds, monotonic.
 
     Raises:
@@ -67,14 +77,23 @@ def tracked_frames(
     recent: deque[float] = deque(maxlen=RATE_WINDOW + 1)
     for frame in frames:
         start = clock()
-        features = extractor(frame.image)
-        tracks = tracker.update(features)
+        result = predictor(frame.image)
+        tracks = follower.update(result)
         recent.append(clock())
-        yield TrackedFrame(frame.image, features, tracks, recent[-1] - start, _rate_fps(recent), time_s=frame.time_s)
+        yield TrackedFrame(
+            frame.image,
+            result,
+            tracks,
+            recent[-1] - start,
+            _rate_fps(recent),
+            time_s=frame.time_s,
+            index=frame.index,
+            name=frame.name,
+        )
 
 
-def tracked_live_frames(frames: Iterable[LiveFrame], tracker: Tracker) -> Generator[TrackedFrame, None, None]:
-    """Track what a camera found, frame by frame.
+def tracked_live_frames(frames: Iterable[LiveFrame], follower: Follower) -> Generator[TrackedFrame, None, None]:
+    """Follow what a camera found, frame by frame.
 
     Raises:
         OakpointError: from the camera.
@@ -83,10 +102,18 @@ def tracked_live_frames(frames: Iterable[LiveFrame], tracker: Tracker) -> Genera
     for frame in frames:
         recent.append(frame.time_s)
         start = time.perf_counter()
-        tracks = tracker.update(frame.features)
+        tracks = follower.update(frame.result)
         seconds = time.perf_counter() - start
-        rate_fps = _rate_fps(recent)
-        yield TrackedFrame(frame.image, frame.features, tracks, seconds, rate_fps, frame.latency_s, frame.time_s)
+        yield TrackedFrame(
+            frame.image,
+            frame.result,
+            tracks,
+            seconds,
+            _rate_fps(recent),
+            frame.latency_s,
+            frame.time_s,
+            index=frame.sequence,
+        )
 
 
 def _rate_fps(times_s: Sequence[float]) -> float | None:
@@ -100,19 +127,19 @@ def timing_of(frame: TrackedFrame) -> list[str]:
     rate = [] if frame.rate_fps is None else [f"{frame.rate_fps:.1f} fps overall"]
     if frame.latency_s is not None:
         return [*rate, f"{1e3 * frame.latency_s:.0f} ms latency"]
-    return [*rate, f"{1e3 * frame.seconds:.1f} ms extract+track"]
+    return [*rate, f"{1e3 * frame.seconds:.1f} ms {view_of(frame.result).doing}"]
 
 
 def picture_of(frame: TrackedFrame, *, notice: str | None = None) -> NDArray[np.uint8]:
-    """The frame with its tracks, and below it ``timing_of`` it and counts; uint8 (H + strip, W, 3) BGR.
+    """The frame with what was found in it, and below it ``timing_of`` it and figures; uint8 (H + strip, W, 3) BGR.
 
     Args:
         frame: what to draw.
         notice: a further short text in ASCII for the strip.
     """
-    continued = int((frame.tracks.ages > 1).sum())
-    figures = [*timing_of(frame), f"{len(frame.features)} keypoints", f"{continued} tracks"]
-    canvas = draw_tracks(frame.image, frame.tracks.positions, frame.tracks.ages)
+    view = view_of(frame.result)
+    figures = [*timing_of(frame), *map(drawable_text, view.figures(frame.result, frame.tracks))]
+    canvas = view.moving(frame.image, frame.result, frame.tracks)
     return with_status(canvas, figures + ([notice] if notice else []))
 
 
@@ -122,31 +149,32 @@ class RunSummary:
 
     Attributes:
         clock: seconds, monotonic.
+        found: figures of what was found; None before the first frame.
+        kind: the name of what was found, likewise.
     """
 
     clock: Callable[[], float] = time.perf_counter
     frames: int = 0
-    keypoints: int = 0
-    tracked: int = 0
-    tracks: int = 0
-    oldest: int = 0
+    found: Summary[Any] | None = None
     seconds: array[float] = field(default_factory=lambda: array("d"))
     first_s: float = 0.0
     last_s: float = 0.0
+
+    kind: str | None = None
 
     def add(self, frame: TrackedFrame) -> None:
         """Count one frame, when all that is done with it is done."""
         self.last_s = self.clock()
         self.first_s = self.first_s if self.frames else self.last_s
         self.frames += 1
-        self.keypoints += len(frame.features)
-        self.tracked += int((frame.tracks.ages > 1).sum())
-        self.tracks += int((frame.tracks.ages == 2).sum())
-        self.oldest = max(self.oldest, int(frame.tracks.ages.max(initial=0)))
+        if self.found is None:
+            view = view_of(frame.result)
+            self.found, self.kind = view.summary(), view.name
+        self.found.add(frame.result, frame.tracks)
         self.seconds.append(frame.seconds)
 
-    def facts(self) -> dict[str, float | None]:
-        """Means over frames, the rate overall, and the median time to extract and track.
+    def facts(self) -> dict[str, Any]:
+        """What was found, the rate overall, and the median time to find and follow.
 
         The first frame, which loads the model, counts with neither of the two.
         """
@@ -154,10 +182,8 @@ class RunSummary:
         span_s = self.last_s - self.first_s
         return {
             "frames": self.frames,
-            "keypoints_mean": self.keypoints / max(self.frames, 1),
-            "tracks": self.tracks,
-            "tracks_mean_per_frame": self.tracked / max(self.frames - 1, 1),
-            "oldest_track_frames": self.oldest,
+            "found": self.kind,
+            **(self.found.facts(self.frames) if self.found is not None else {}),
             "rate_fps": (self.frames - 1) / span_s if span_s > 0 else None,
             "milliseconds_median": 1e3 * float(np.median(timed)) if timed else None,
         }

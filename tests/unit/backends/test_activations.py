@@ -11,9 +11,12 @@ from torch import nn
 from oakpoint.backends.activations import memory_bytes, onnx_memory_bytes
 from oakpoint.backends.registry import ModelSource, RuntimeOptions
 from oakpoint.backends.torch import peak_bytes
+from oakpoint.bundle.interface import Input, Interface, TensorSpec, image_interface
+from oakpoint.images.preprocess import Preprocess
 
-SHAPE = (1, 1, 64, 96)
+SHAPES = {"x": (1, 1, 64, 96)}
 PIXELS = 64 * 96
+GREY = image_interface("input", Preprocess(size=(96, 64), resize="stretch", interpolation="area"))
 
 
 def written(path: Path, nodes: list[onnx.NodeProto], outputs: list[str], constants: dict[str, tuple[int, ...]]) -> Path:
@@ -47,25 +50,26 @@ def test_the_tensors_alive_at_once_are_counted(tmp_path):
     weights = {"w1": (8, 1, 3, 3), "w2": (4, 8, 3, 3), "w3": (16, 4, 3, 3), "w4": (4, 16, 3, 3)}
     path = written(tmp_path / "a.onnx", nodes, ["y"], weights)
     floats = (4 + 16 + 4) + 3 * (1 + 4)  # b, c and d at once; input and output three times
-    assert onnx_memory_bytes(path, SHAPE) == 4 * PIXELS * floats
+    assert onnx_memory_bytes(path, SHAPES) == 4 * PIXELS * floats
 
 
 def test_the_stride_counts_and_weights_do_not(tmp_path):
     path = written(tmp_path / "a.onnx", [conv("x", "w", "y", stride=2)], ["y"], {"w": (32, 1, 3, 3)})
-    assert onnx_memory_bytes(path, SHAPE) == 4 * PIXELS * (1 + 8 + 3 * (1 + 8))
+    assert onnx_memory_bytes(path, SHAPES) == 4 * PIXELS * (1 + 8 + 3 * (1 + 8))
 
 
 def test_it_grows_with_the_image(small_onnx):
     source = ModelSource(onnx=small_onnx)
-    sizes = [memory_bytes(source, RuntimeOptions(backend="onnxruntime"), size) for size in ((80, 64), (800, 640))]
+    runtime = RuntimeOptions(backend="onnxruntime")
+    sizes = [memory_bytes(source, runtime, GREY, size) for size in ((80, 64), (800, 640))]
     assert None not in sizes
     assert sizes[1] == pytest.approx(100 * sizes[0], rel=0.01)
 
 
 def test_a_file_that_is_none_is_left_to_the_runtime(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"no model")
-    assert onnx_memory_bytes(tmp_path / "a.onnx", SHAPE) is None
-    assert onnx_memory_bytes(tmp_path / "nosuch.onnx", SHAPE) is None
+    assert onnx_memory_bytes(tmp_path / "a.onnx", SHAPES) is None
+    assert onnx_memory_bytes(tmp_path / "nosuch.onnx", SHAPES) is None
 
 
 class Branches(nn.Module):
@@ -87,15 +91,38 @@ class Branches(nn.Module):
 
 def test_of_a_module_the_tensors_alive_at_once_are_counted():
     floats = (1 + 4 + 16 + 4) + 4  # the caller holds the input as well; the output is copied
-    assert peak_bytes(Branches(), SHAPE) == 4 * PIXELS * floats
+    assert peak_bytes(Branches(), SHAPES) == 4 * PIXELS * floats
     source = ModelSource(module=Branches())
-    assert memory_bytes(source, RuntimeOptions(backend="torch"), (640, 480)) == 4 * 640 * 480 * floats
+    assert memory_bytes(source, RuntimeOptions(backend="torch"), GREY, (640, 480)) == 4 * 640 * 480 * floats
 
 
 def test_a_module_that_fails_is_left_to_the_run():
-    assert peak_bytes(nn.Conv2d(3, 8, 3), SHAPE) is None
+    assert peak_bytes(nn.Conv2d(3, 8, 3), SHAPES) is None
 
 
 @pytest.mark.parametrize("options", [RuntimeOptions(device="GPU"), RuntimeOptions(backend="myriad_simulator")])
 def test_where_memory_is_not_this_machine_s_nothing_is_estimated(small_onnx, options):
-    assert memory_bytes(ModelSource(onnx=small_onnx, blob=small_onnx), options, (640, 480)) is None
+    assert memory_bytes(ModelSource(onnx=small_onnx, blob=small_onnx), options, GREY, (640, 480)) is None
+
+
+class WithState(nn.Module):
+    """An image, and a row that is added to each of its rows."""
+
+    def forward(self, image: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        return image + state
+
+
+def test_every_input_counts(tmp_path):
+    state = Input(tensor=TensorSpec("state", "float32", (1, 1, 1, 1)))
+    interface = Interface(inputs=(*GREY.inputs, state))
+    source = ModelSource(module=WithState())
+    floats = 96 * 64 * 3  # the image, the sum and its copy, beside one number
+    found = memory_bytes(source, RuntimeOptions(backend="torch"), interface, (96, 64))
+    assert found == pytest.approx(4 * floats, rel=0.01)
+    path = written(tmp_path / "a.onnx", [helper.make_node("Add", ["x", "s"], ["y"])], ["y"], {})
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info("s", TensorProto.FLOAT, [1, "c", "h", "w"]))
+    onnx.save(model, path)
+    one = onnx_memory_bytes(path, SHAPES | {"s": (1, 1, 1, 1)})
+    assert one == 4 * (2 * PIXELS + 1 + 3 * (2 * PIXELS + 1))
+    assert onnx_memory_bytes(path, SHAPES | {"s": (1, 1, 64, 96)}) == 4 * PIXELS * (3 + 3 * 3)

@@ -80,6 +80,14 @@ def test_external_data_outside_the_folder_is_not_opened(tmp_path: Path, location
         sha256_of_model(model_file(tmp_path / "in" / "m.onnx", location))
 
 
+def test_a_link_that_leaves_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "w.bin").write_bytes(bytes(16))
+    (tmp_path / "in" / "w.bin").symlink_to(tmp_path / "w.bin")
+    with pytest.raises(BackendError, match=r"a link to .*/w.bin; copy the file there"):
+        sha256_of_model(model_file(tmp_path / "in" / "m.onnx", "w.bin"))
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"external data 'w.bin' is not there"):
         sha256_of_model(model_file(tmp_path / "m.onnx", "w.bin"))
@@ -148,6 +156,12 @@ def test_the_makers_version_is_no_part_of_a_graph(tmp_path: Path, small_network:
     assert identity_of_network(small_network, None) != identity_of_network(other, None)
 
 
+def test_arguments_belong_to_a_network(small_network: Any) -> None:
+    """They change what the same code makes of the same weights."""
+    others = [replace(small_network, arguments=arguments) for arguments in ({"norm": True}, {"norm": False})]
+    assert len({identity_of_network(network, None) for network in (small_network, *others)}) == 3
+
+
 def with_blob(bundle: Path, content: bytes) -> Path:
     """A bundle with a blob that nobody opens."""
     manifest = read_manifest(bundle / MANIFEST_FILE)
@@ -182,7 +196,7 @@ def test_preprocessing_decoding_and_runtime_belong_to_the_identity(small_bundle:
 
 def test_a_camera_has_none() -> None:
     class Model:
-        preprocess = decode = None
+        interface = task = None
 
     extractor = camera_extractor(Model(), None)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="nothing can be kept"):

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bench.camera import compare_with_simulator
-from oakpoint.bundle.records import TensorSpec, Verdict
+from oakpoint.bundle.interface import TensorSpec, image_interface
+from oakpoint.bundle.records import Verdict
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.oak.host_frames import HostFramesBackend
 from oakpoint.oak.model import DeviceModel
+from oakpoint.tasks.keypoints.task import Keypoints
 
 SIZE, GRID = (96, 64), (8, 12)
 TOP = 255
@@ -49,9 +51,10 @@ def packed(levels: NDArray[Any]) -> NDArray[np.int32]:
 
 def judged(top: int) -> Verdict:
     rng = np.random.default_rng(3)
+    preprocess = Preprocess(size=SIZE, resize="stretch", interpolation="area")
     model = SimpleNamespace(
-        preprocess=Preprocess(size=SIZE, resize="stretch", interpolation="area", baked=True),
-        decode=DecodeOptions.preset("superpoint"),
+        interface=image_interface("input", preprocess).on_device(),
+        task=Keypoints(decode=DecodeOptions.preset("superpoint")),
     )
     return compare_with_simulator(
         cast(DeviceModel, model),

@@ -29,7 +29,7 @@ class Bundle:
     """A bundle compiled for 6 SHAVEs, with a superblob or without."""
 
     def __init__(self, superblob: Path | None) -> None:
-        self.manifest = SimpleNamespace(shaves=6)
+        self.manifest = SimpleNamespace(device=SimpleNamespace(shaves=6))
         self._superblob = superblob
 
     def path(self, kind: str) -> Path:

@@ -8,19 +8,33 @@ from typing import Any
 
 import pytest
 
+from oakpoint.bundle.interface import Input, Interface, TensorSpec
 from oakpoint.bundle.manifest import SCHEMA_VERSION, Manifest, manifest_json, read_manifest, report_json
-from oakpoint.bundle.records import Artifact, Check, StageReport, TensorSpec, Verdict, WeightsRecord
+from oakpoint.bundle.records import (
+    Applied,
+    Artifact,
+    Check,
+    DeviceRecord,
+    StageReport,
+    TaskRecord,
+    Verdict,
+    WeightsRecord,
+)
 from oakpoint.errors import BundleError
-from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
 
 PREPROCESS = Preprocess(size=(320, 200), resize="stretch", interpolation="area")
+INTERFACE = Interface(
+    inputs=(
+        Input(tensor=TensorSpec("input", "float32", ("N", 1, 200, 320)), preprocess=PREPROCESS),
+        Input(tensor=TensorSpec("state", "int32", (1, 4))),
+    ),
+    outputs=(TensorSpec("semi", "float32", ("N", 65, 25, 40)),),
+)
 ONNX = Artifact(
     kind="onnx",
     files={"model.onnx": "ab" * 32},
-    inputs=(TensorSpec("input", "float32", ("N", 1, 200, 320)),),
-    outputs=(TensorSpec("semi", "float32", ("N", 65, 25, 40)),),
-    preprocess=PREPROCESS,
+    interface=INTERFACE,
     parents=("cd" * 32,),
     tool="torch 2",
     command="torch.onnx.export",
@@ -29,11 +43,14 @@ MANIFEST = Manifest(
     oakpoint_version="0.1.0",
     network="superpoint",
     weights=WeightsRecord(file="w.pth", sha256="cd" * 32, name="unknown", licence="unknown", origin="unknown"),
-    preprocess=PREPROCESS,
-    decode=DecodeOptions.preset("superpoint"),
-    descriptor_dim=256,
-    heads="dense",
-    shaves=6,
+    task=TaskRecord(name="keypoints", parameters={"decode": {"threshold": 0.015}, "descriptor_dim": 256}),
+    interface=INTERFACE,
+    device=DeviceRecord(
+        heads="normalised",
+        measured={"descriptor_scale": 0.125, "descriptor_values": 64},
+        shaves=6,
+        rewrites=(Applied(rewrite="input scale", layers=("stem",)),),
+    ),
     artifacts=(ONNX,),
     verdicts={"torch → onnx": Verdict.PASS, "onnx → blob": Verdict.NOTHING_COMPARED},
     not_made={"blob": "no compiler"},
@@ -54,24 +71,32 @@ def test_round_trip(tmp_path: Path) -> None:
     assert manifest_json(read_manifest(written(tmp_path))) == manifest_json(MANIFEST)
 
 
-def test_why_a_conversion_failed_stands_in_its_manifest_and_in_no_other(tmp_path: Path) -> None:
-    assert "failure" not in json.loads(manifest_json(MANIFEST)), "earlier versions refuse keys that they do not know"
+def test_the_hosts_preprocessing_is_that_of_the_interface() -> None:
+    assert MANIFEST.preprocess == PREPROCESS
+
+
+def test_why_a_conversion_failed_stands_in_its_manifest(tmp_path: Path) -> None:
     failed = replace(MANIFEST, failure="refused")
     (tmp_path / "manifest.json").write_text(manifest_json(failed))
     assert read_manifest(tmp_path / "manifest.json") == failed
 
 
-def test_a_manifest_from_before_refinement_means_none(tmp_path: Path) -> None:
-    assert read_manifest(written(tmp_path, lambda content: content["decode"].pop("subpixel"))) == MANIFEST
-    refined = replace(MANIFEST, decode=MANIFEST.decode.with_changes(subpixel="quadratic"))
-    path = tmp_path / "refined.json"
-    path.write_text(manifest_json(refined))
-    assert read_manifest(path) == refined
-
-
 @pytest.mark.parametrize(
     "place",
-    [(), ("weights",), ("preprocess",), ("decode",), ("artifacts", 0), ("artifacts", 0, "inputs", 0)],
+    [
+        (),
+        ("weights",),
+        ("task",),
+        ("interface",),
+        ("interface", "inputs", 0),
+        ("interface", "inputs", 0, "tensor"),
+        ("interface", "inputs", 0, "preprocess"),
+        ("interface", "outputs", 0),
+        ("device",),
+        ("device", "rewrites", 0),
+        ("artifacts", 0),
+        ("artifacts", 0, "interface", "inputs", 1, "tensor"),
+    ],
     ids=lambda place: ".".join(map(str, place)) or "manifest",
 )
 def test_a_key_too_many_is_refused(tmp_path: Path, place: tuple[Any, ...]) -> None:
@@ -88,13 +113,15 @@ def test_a_key_too_many_is_refused(tmp_path: Path, place: tuple[Any, ...]) -> No
     ("change", "problem"),
     [
         (lambda c: c.pop("network"), "network: "),
-        (lambda c: c.update(heads="other"), "heads: "),
-        (lambda c: c.update(descriptor_dim="many"), "descriptor_dim: "),
+        (lambda c: c["task"].pop("parameters"), "task.parameters: "),
+        (lambda c: c["device"].update(heads=3), "device.heads: "),
+        (lambda c: c["device"]["measured"].update(descriptor_scale="large"), "device.measured.descriptor_scale"),
+        (lambda c: c["device"].update(shaves="all"), "device.shaves: "),
+        (lambda c: c["interface"].pop("inputs"), "interface.inputs: "),
+        (lambda c: c["interface"]["inputs"][0]["tensor"].update(shape=[1, [2]]), "tensor.shape"),
         (lambda c: c["verdicts"].update({"onnx → ir": "maybe"}), "verdicts"),
-        (lambda c: c["preprocess"].update(size=[321, 200]), "size: expected positive multiples of 8"),
-        (lambda c: c["preprocess"].update(resize="squeeze"), "resize: "),
-        (lambda c: c["decode"].update(threshold=7.0), "threshold: expected a probability"),
-        (lambda c: c["decode"].update(subpixel="cubic"), "subpixel: "),
+        (lambda c: c["interface"]["inputs"][0]["preprocess"].update(size=[0, 200]), "size: expected a positive number"),
+        (lambda c: c["interface"]["inputs"][0]["preprocess"].update(resize="squeeze"), "resize: "),
         (lambda c: c["artifacts"][0].update(files={}), "files: "),
         (lambda c: c["artifacts"][0].update(kind="tflite"), "artifacts.0.kind: "),
     ],
@@ -107,7 +134,14 @@ def test_a_wrong_value_is_named(tmp_path: Path, change: Callable[[dict[str, Any]
 @pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1])
 def test_another_schema_version(tmp_path: Path, version: int) -> None:
     path = written(tmp_path, lambda content: content.update(schema_version=version))
-    with pytest.raises(BundleError, match=f"expected schema version {SCHEMA_VERSION}, got {version}; convert again"):
+    with pytest.raises(BundleError, match=f"expected schema version {SCHEMA_VERSION} or 1, got {version}; convert ag"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("version", ["2", "3", "new", 2.5, None, [2]])
+def test_a_schema_version_that_is_no_number(tmp_path: Path, version: object) -> None:
+    path = written(tmp_path, lambda content: content.update(schema_version=version))
+    with pytest.raises(BundleError, match="not a valid manifest: schema_version: "):
         read_manifest(path)
 
 

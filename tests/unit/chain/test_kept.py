@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from oakpoint.bundle.interface import image_interface
 from oakpoint.bundle.records import Artifact, StageReport, Verdict
-from oakpoint.chain.kept import STAGES, left_out, something_verified
-from oakpoint.chain.options import ConversionOptions
-from oakpoint.images.preprocess import Preprocess
+from oakpoint.chain.kept import left_out, something_verified
+from oakpoint.chain.options import TARGETS, ConversionOptions
+from oakpoint.chain.steps import STEPS, Step
+from oakpoint.tasks.keypoints.task import superpoint_preprocess
 from oakpoint.verify.superblob import SUPERBLOB_STAGE
-from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_ARCHIVE_STAGE, ONNX_STAGE
 
 EVERYTHING = {"onnx", "ir", "blob", "oak_json", "archive", "superblob"}
 
@@ -21,7 +23,7 @@ def report(stage: str, verdict: Verdict) -> StageReport:
 
 
 def reports(*failed: str) -> list[StageReport]:
-    stages = (ONNX_STAGE, IR_STAGE, BLOB_STAGE, SUPERBLOB_STAGE)
+    stages = (ONNX_STAGE, IR_STAGE, DEVICE_STAGE, BLOB_STAGE, SUPERBLOB_STAGE)
     return [report(stage, Verdict.FAIL if stage in failed else Verdict.PASS) for stage in stages]
 
 
@@ -30,10 +32,8 @@ def asked_for(**changes: Any) -> ConversionOptions:
 
 
 def artifact(kind: Any) -> Artifact:
-    preprocess = Preprocess(size=(96, 64), resize="stretch", interpolation="area", colour="grey", scale=1 / 255)
-    return Artifact(
-        kind=kind, files={kind: "0"}, inputs=(), outputs=(), preprocess=preprocess, parents=(), tool="t", command="c"
-    )
+    interface = image_interface("input", superpoint_preprocess((96, 64)))
+    return Artifact(kind=kind, files={kind: "0"}, interface=interface, parents=(), tool="t", command="c")
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,7 @@ def artifact(kind: Any) -> Artifact:
         ([], set()),
         ([ONNX_STAGE], EVERYTHING),
         ([IR_STAGE], {"ir"}),
+        ([DEVICE_STAGE], {"blob", "oak_json", "archive", "superblob"}),
         ([BLOB_STAGE], {"blob", "oak_json", "archive", "superblob"}),
         ([SUPERBLOB_STAGE], {"superblob"}),
         ([IR_STAGE, SUPERBLOB_STAGE], {"ir", "superblob"}),
@@ -54,28 +55,81 @@ def test_what_failed_goes_with_what_was_made_from_it(failed: list[str], missing:
     if failed == [BLOB_STAGE]:
         assert why["blob"] == "it failed its verification: onnx → blob was judged"
         assert why["archive"] == "it is made from the blob, which is left out"
+    if failed == [DEVICE_STAGE]:
+        assert why["blob"] == "it is made from the device graph, which is left out"
 
 
 @pytest.mark.parametrize(
-    ("broken", "missing"),
+    ("broken", "missing", "reasons"),
     [
-        ("onnx", EVERYTHING),
-        ("ir", EVERYTHING - {"onnx"}),
-        ("blob", {"blob", "oak_json", "archive", "superblob"}),
-        ("archive", {"archive", "superblob"}),
-        ("superblob", {"superblob"}),
+        ("onnx", EVERYTHING, {"not tried, since the onnx could not be made"}),
+        ("ir", EVERYTHING - {"onnx"}, {"not tried, since the ir could not be made"}),
+        ("heads", {"blob", "oak_json", "archive", "superblob"}, {"not tried, since the blob could not be made"}),
+        ("onnx archive", {"onnx_archive"}, set()),
+        ("device graph", {"blob", "oak_json", "archive", "superblob"}, {"not tried, since the blob could not be made"}),
+        ("blob", {"blob", "oak_json", "archive", "superblob"}, {"not tried, since the blob could not be made"}),
+        ("archive", {"archive", "superblob"}, {"not tried, since the archive could not be made"}),
+        ("superblob", {"superblob"}, set()),
     ],
 )
-def test_what_could_not_be_made_goes_with_what_comes_after_it(broken: Any, missing: set[str]) -> None:
-    why = left_out([], asked_for(), (broken, "refused"))
+def test_what_could_not_be_made_goes_with_what_comes_after_it(
+    broken: str, missing: set[str], reasons: set[str]
+) -> None:
+    options = asked_for(to="onnx-archive", superblob=False) if broken == "onnx archive" else asked_for()
+    why = left_out([], options, (broken, "refused"))
     assert set(why) == missing
-    assert why[broken] == "refused"
-    assert set(why.values()) <= {"refused", f"not tried, since the {broken} could not be made"}
+    first = "blob" if broken in ("heads", "device graph") else broken.replace(" ", "_")
+    assert why[first] == "refused"
+    assert set(why.values()) == {"refused", *reasons}
+
+
+def test_every_step_is_in_that_table() -> None:
+    marks = test_what_could_not_be_made_goes_with_what_comes_after_it.pytestmark  # type: ignore[attr-defined]
+    assert [row[0] for row in marks[0].args[1]] == [step.name for step in STEPS]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+@pytest.mark.parametrize("superblob", [False, True])
+@pytest.mark.parametrize("to", TARGETS)
+def test_whatever_breaks_nothing_is_kept_that_stands_on_it(step: Step, to: str, superblob: bool) -> None:
+    if superblob and to in ("onnx", "ir", "onnx-archive"):
+        return
+    options = asked_for(to=to, superblob=superblob)
+    if not step.wanted(options):
+        return
+    wanted = [later for later in STEPS if later.wanted(options)]
+    gone = left_out([], options, (step.name, "refused"))
+    made = [earlier for earlier in wanted[: wanted.index(step)] if earlier.makes]
+    kept = {kind for earlier in made for kind in earlier.makes}
+    assert set(gone) == {kind for one in wanted for kind in one.makes} - kept
+    failing = [report(step.stage, Verdict.FAIL)] if step.stage else []
+    fallen = left_out(failing, options, None)
+    assert set(fallen) == _standing_on(step, wanted) if failing else not fallen
+
+
+def _standing_on(step: Step, wanted: list[Step]) -> set[str]:
+    """What a step makes, and whatever needs that, however far."""
+    gone = {step.name}
+    for later in wanted:
+        if gone.intersection(later.needs):
+            gone.add(later.name)
+    return {kind for one in wanted if one.name in gone for kind in one.makes}
 
 
 def test_only_what_was_asked_for_is_missing() -> None:
     assert set(left_out([], asked_for(to="ir", superblob=False), ("ir", "refused"))) == {"ir"}
     assert set(left_out(reports(BLOB_STAGE), asked_for(to="blob", superblob=False), None)) == {"blob", "oak_json"}
+
+
+def test_heads_that_cannot_be_had_are_missed_where_they_were_wanted() -> None:
+    options = asked_for(to="onnx-archive", superblob=False)
+    assert left_out([], options, ("heads", "refused")) == {"onnx_archive": "refused"}
+
+
+def test_an_archive_that_fails_takes_no_onnx_with_it() -> None:
+    options = asked_for(to="onnx-archive", superblob=False)
+    assert set(left_out([report(ONNX_ARCHIVE_STAGE, Verdict.FAIL)], options, None)) == {"onnx_archive"}
+    assert set(left_out([report(ONNX_STAGE, Verdict.FAIL)], options, None)) == {"onnx", "onnx_archive"}
 
 
 def test_a_failure_and_a_refusal_are_both_said() -> None:
@@ -97,8 +151,3 @@ def test_a_failure_and_a_refusal_are_both_said() -> None:
 )
 def test_something_that_is_kept_was_verified(kinds: list[str], judged: list[StageReport], expected: bool) -> None:
     assert something_verified([artifact(kind) for kind in kinds], judged) is expected
-
-
-def test_stages_stand_in_the_order_of_making() -> None:
-    assert STAGES[0] == "onnx"
-    assert STAGES.index("archive") < STAGES.index("superblob"), "a superblob that fails takes no archive with it"

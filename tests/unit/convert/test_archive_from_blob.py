@@ -8,13 +8,21 @@ from typing import Any
 import depthai
 import pytest
 
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec, image_interface
 from oakpoint.convert.archive_from_blob import archive_config, write_archive
-from oakpoint.features.types import DecodeOptions
+from oakpoint.images.preprocess import Preprocess
 
-INPUTS = (TensorSpec("input", "uint8", (1, 1, 200, 320)),)
 OUTPUTS = (TensorSpec("semi", "float16", (1, 65, 25, 40)), TensorSpec("desc", "float16", (1, 256, 25, 40)))
-DECODE = DecodeOptions.preset("superpoint")
+GREY = Preprocess(size=(320, 200), resize="stretch", interpolation="area")
+INTERFACE = image_interface("input", GREY, OUTPUTS).on_device()
+HEADS = [
+    {
+        "name": "keypoints",
+        "parser": "Keypoints",
+        "outputs": ["semi", "desc"],
+        "metadata": {"heads": "dense", "cell_size_px": 8, "nms_radius_px": 4, "threshold": 0.015},
+    }
+]
 
 # The schema of luxonis-ml (config version 1.0) forbids other keys than these; heads' metadata takes any.
 ALLOWED = {
@@ -48,21 +56,19 @@ def written(folder: Path, name: str = "superpoint", content: bytes = bytes(range
     blob = folder / "model.blob"
     blob.write_bytes(content)
     path = folder / "model.rvc2.tar.xz"
-    write_archive(blob, path, name=name, inputs=INPUTS, outputs=OUTPUTS, decode=DECODE, heads="dense")
+    write_archive(blob, path, name=name, interface=INTERFACE, heads=HEADS)
     return path
 
 
 def test_the_config_has_only_keys_that_the_schema_knows() -> None:
-    found = keys(archive_config("superpoint", "model.blob", INPUTS, OUTPUTS, DECODE, "dense"))
+    found = keys(archive_config("superpoint", "model.blob", INTERFACE, HEADS))
     assert set(found) == set(ALLOWED)
     for place, names in found.items():
         assert names <= ALLOWED[place], place
 
 
-def test_the_head_says_how_keypoints_are_refined() -> None:
-    for decode in (DECODE, DECODE.with_changes(subpixel="soft_argmax")):
-        head = archive_config("superpoint", "model.blob", INPUTS, OUTPUTS, decode, "dense")["model"]["heads"][0]
-        assert head["metadata"]["subpixel"] == decode.subpixel
+def test_a_network_of_which_nothing_is_known_has_no_heads() -> None:
+    assert archive_config("mine", "model.blob", INTERFACE)["model"]["heads"] == []
 
 
 @pytest.fixture(scope="module")

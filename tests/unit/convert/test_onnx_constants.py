@@ -121,13 +121,13 @@ def test_nothing_is_left_out_and_nothing_made_up(acorn: dict[str, Array], tmp_pa
 
 def test_known_weights_are_recognised_in_an_ir(tmp_path: Path, acorn: dict[str, Array]) -> None:
     """Whatever reads an IR gets its constants as arrays."""
-    from oakpoint.backends.registry import INPUT, OUTPUTS
     from oakpoint.convert.onnx_from_torch import write_onnx
     from oakpoint.networks.registry import load_network
+    from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS
 
     module = load_network("acorn", None).module
     write_onnx(module, tmp_path / "m.onnx", size=(64, 64), input_name=INPUT, output_names=OUTPUTS)
-    write_ir(tmp_path / "m.onnx", tmp_path / "m.xml", input_shape=(1, 1, 64, 64))
+    write_ir(tmp_path / "m.onnx", tmp_path / "m.xml", input_shapes=[(1, 1, 64, 64)])
     assert [
         match.known.name for match in recognise(constant.values for constant in ir_constants(tmp_path / "m.xml"))
     ] == ["acorn"]

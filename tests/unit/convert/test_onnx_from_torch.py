@@ -4,15 +4,20 @@ import logging
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
-from oakpoint.convert.onnx_from_torch import write_onnx
+from oakpoint.backends.torch import TorchBackend
+from oakpoint.bundle.interface import TensorSpec
+from oakpoint.convert.onnx_from_torch import export_onnx, write_onnx
 from oakpoint.errors import ConversionError
 
 NAMES = {"input_name": "input", "output_names": ("semi", "desc")}
@@ -78,3 +83,102 @@ def test_exports_side_by_side_leave_the_process_as_it_was(tmp_path: Path, small_
             pass
     assert (sys.stdout, list(warnings.filters), logging.getLogger("torch.onnx").level) == before
     assert len({path.read_bytes() for path in paths}) == 1
+
+
+@dataclass
+class Found:
+    scores: torch.Tensor
+    levels: list[torch.Tensor]
+    loss: float | None = None
+
+
+class Structured(nn.Module):
+    """An image in a dict to a dataclass with a list, and whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 2, 3, padding=1)
+
+    def forward(self, data: dict[str, torch.Tensor]) -> Found:
+        x = self.convolution(data["image"])
+        return Found(x, [x.relu(), x.argmax(1)])
+
+
+class TwoInputs(nn.Module):
+    def forward(self, image: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"sum": image.sum((2, 3)) + index, "image": image * 2}
+
+
+class Constants(nn.Module):
+    """Gives its input, one tensor twice, and one that does not hang on the input."""
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        twice = image * 2
+        return image, twice, twice, torch.arange(3.0)
+
+
+def in_onnxruntime(path: Path, inputs: dict[str, Any]) -> dict[str, Any]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+IMAGE = TensorSpec("image", "float32", ("N", 3, 8, 16))
+
+
+@pytest.mark.parametrize(
+    ("module", "inputs", "outputs", "expected"),
+    [
+        (Structured(), [IMAGE], None, {"scores": (2, 8, 16), "levels_0": (2, 8, 16), "levels_1": (8, 16)}),
+        (Structured(), [IMAGE], {"classes": "levels_1", "semi": "scores"}, {"classes": (8, 16), "semi": (2, 8, 16)}),
+        (TwoInputs(), [IMAGE, TensorSpec("index", "int64", ("N", 3))], ("sum",), {"sum": (3,)}),
+        (TwoInputs(), [TensorSpec("index", "int64", ("N", 3)), IMAGE], ("sum",), {"sum": (3,)}),
+        (Constants(), [IMAGE], ("a", "b", "c", "d"), {"a": (3, 8, 16), "b": (3, 8, 16), "c": (3, 8, 16)}),
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_any_inputs_and_outputs(module, inputs, outputs, expected, batch: int, tmp_path: Path) -> None:
+    export_onnx(module.eval(), tmp_path / "m.onnx", inputs=inputs, outputs=outputs)
+    model = onnx.load(tmp_path / "m.onnx")
+    assert [value.name for value in model.graph.input] == [spec.name for spec in inputs]
+    names = {tensor.name for tensor in model.graph.initializer}
+    assert names >= module.state_dict().keys(), "verification compares weights by name"
+    rng = np.random.default_rng(0)
+    given = {spec.name: (10 * rng.random((batch, *spec.shape[1:]))).astype(spec.dtype) for spec in inputs}
+    found = in_onnxruntime(tmp_path / "m.onnx", given)
+    assert {name: array.shape for name, array in found.items() if name != "d"} == {
+        name: (batch, *shape) for name, shape in expected.items()
+    }
+    specs = [replace(spec, shape=(batch, *spec.shape[1:])) for spec in inputs]
+    theirs = TorchBackend(module, inputs=specs, outputs=outputs).run(given)
+    assert list(theirs) == list(found)
+    for name, array in theirs.items():
+        assert array.dtype == found[name].dtype
+        np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_wanted_of_a_tuple_leaves_the_rest_out(tmp_path: Path) -> None:
+    inputs = [replace(IMAGE, shape=(1, 1, 8, 16))]
+    export_onnx(FixedBatch(), tmp_path / "m.onnx", inputs=inputs, outputs={"b": "output_1"})
+    assert [value.name for value in onnx.load(tmp_path / "m.onnx").graph.output] == ["b"]
+    message = r"^the network returned no output_2; it gives output_0 \(1, 1, 8, 16\), output_1 \(1, 1, 8, 16\)$"
+    with pytest.raises(ConversionError, match=message):
+        export_onnx(FixedBatch(), tmp_path / "n.onnx", inputs=inputs, outputs={"b": "output_2"})
+    assert not (tmp_path / "n.onnx").exists()
+
+
+def test_channels_that_do_not_fit_are_said_before_the_export(tmp_path: Path) -> None:
+    message = r"^torch cannot export the network: it cannot be run on zeros of \(1, 1, 8, 16\): .*to have 3 channels"
+    with pytest.raises(ConversionError, match=message):
+        write_onnx(nn.Conv2d(3, 2, 1), tmp_path / "m.onnx", size=(16, 8), input_name="input", output_names=("a",))
+
+
+def test_a_plain_network_is_exported_as_it_is(tmp_path: Path, small_network: Any) -> None:
+    spec = TensorSpec("input", "float32", ("N", 1, 64, 96))
+    names = []
+    for number, wanted in enumerate([("semi", "desc"), {"semi": "output_0", "desc": "output_1"}, None]):
+        export_onnx(small_network.module, tmp_path / f"{number}.onnx", inputs=[spec], outputs=wanted)
+        names.append([tensor.name for tensor in onnx.load(tmp_path / f"{number}.onnx").graph.initializer])
+    assert (tmp_path / "0.onnx").read_bytes() == (tmp_path / "1.onnx").read_bytes()
+    assert names[0] == names[2]
+    assert all(name in small_network.module.state_dict() for name in names[0])

@@ -13,6 +13,7 @@ from device_form import device_form
 from onnx import numpy_helper
 
 from oakpoint.convert.device_graph import device_graph
+from oakpoint.convert.open_sizes import why_open
 from oakpoint.errors import ConversionError
 
 NETWORK = """
@@ -49,10 +50,10 @@ BY_VALUES = """
 mean = ReduceMean <keepdims = 0> (x)
 whole = Cast <to = 7> (mean)
 wanted = Add (whole, added)
-y = Resize <mode = "nearest"> (x, , , wanted)
+y = Reshape (x, wanted)
 """
 
-NOT_FOLLOWED = """
+BY_ARITHMETIC = """
 shape = Shape (x)
 numbers = Cast <to = 1> (shape)
 halves = Mul (numbers, half)
@@ -78,10 +79,11 @@ def graph(path: Path) -> onnx.ModelProto:
     return device_graph(path, *device_form(path, (24, 16))).model
 
 
-def test_a_size_that_follows_from_the_images_is_worked_out(tmp_path: Path) -> None:
-    model = graph(saved(tmp_path / "m.onnx", FOLLOWS))
+@pytest.mark.parametrize(("body", "grid"), [(FOLLOWS, [4, 6]), (BY_ARITHMETIC, [1, 1])])
+def test_a_size_that_follows_from_the_images_is_worked_out(tmp_path: Path, body: str, grid: list[int]) -> None:
+    model = graph(saved(tmp_path / "m.onnx", body))
     shapes = {o.name: [d.dim_value for d in o.type.tensor_type.shape.dim] for o in model.graph.output}
-    assert shapes == {"semi": [1, 65, 4, 6], "desc": [1, 4, 4, 6]}
+    assert shapes == {"semi": [1, 65, *grid], "desc": [1, 4, *grid]}
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
     semi = session.run(["semi"], {"image": np.zeros((1, 1, 16, 24), np.float32)})[0]
     assert list(semi.shape) == shapes["semi"]
@@ -90,11 +92,19 @@ def test_a_size_that_follows_from_the_images_is_worked_out(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (BY_COUNT, r"layer 'Compress_4' \(Compress\): .* depends on the image's values; the device needs a fixed one"),
-        (BY_VALUES, r"layer 'Resize_4' \(Resize\): .* depends on the image's values; the device needs a fixed one"),
-        (NOT_FOLLOWED, r"layer 'Resize_6' \(Resize\): .* cannot be worked out before the network runs, although"),
+        (BY_COUNT, r"layer 'Compress_4' \(Compress\): gives as many elements as values decide"),
+        (BY_VALUES, r"layer 'Reshape_4' \(Reshape\): .* depends on the image's values; the device needs a fixed one"),
     ],
 )
 def test_the_true_reason_why_a_size_is_open(tmp_path: Path, body: str, reason: str) -> None:
     with pytest.raises(ConversionError, match=f"^{reason}"):
         graph(saved(tmp_path / "m.onnx", body))
+
+
+def test_a_size_that_is_not_worked_out(tmp_path: Path) -> None:
+    """Shape inference alone does not follow a detour through floating point."""
+    model = onnx.load(saved(tmp_path / "m.onnx", BY_ARITHMETIC))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    finding = why_open(onnx.shape_inference.infer_shapes(model, data_prop=True))
+    assert (finding.layer, finding.operator) == ("Resize_6", "Resize")
+    assert "cannot be worked out before the network runs, although" in finding.problem

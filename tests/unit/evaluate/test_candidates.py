@@ -5,7 +5,6 @@ import numpy as np
 import onnx
 import pytest
 
-from oakpoint.backends.registry import INPUT, OUTPUTS
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import FeaturesError, UsageError
 from oakpoint.evaluate.cache import FeatureCache, key_of
@@ -16,6 +15,7 @@ from oakpoint.evaluate.timing import Timed
 from oakpoint.features.hdf5 import write_features
 from oakpoint.features.matching import match
 from oakpoint.features.types import Features
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS
 
 P1, P2, P3 = protocols_by_name(["p1", "p2", "p3"], "published")
 

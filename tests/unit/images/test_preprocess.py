@@ -6,6 +6,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from oakpoint.errors import ImageError, UsageError
@@ -142,14 +145,22 @@ def test_what_is_no_image_is_named(image, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": (321, 200)}, "positive multiples of 8, got 321x200; the nearest is 320x200"),
-        ({"size": (3, -5)}, "the nearest is 8x8"),
+        ({"size": (3, -5)}, "positive number of pixels on both sides, got 3x-5"),
+        ({"size": (0, 8)}, "positive number of pixels on both sides, got 0x8"),
         ({"size": (32.0, 24)}, "whole pixels"),
         ({"size": (32,)}, "whole pixels"),
         ({"size": (True, 8)}, "whole pixels"),
         ({"resize": "fill"}, "resize: expected one of stretch, crop, letterbox, cut, got 'fill'"),
         ({"interpolation": "cubic"}, "interpolation: expected one of area, linear"),
-        ({"colour": "bgr"}, "colour: expected one of grey"),
+        ({"colour": "yuv"}, "colour: expected one of grey, bgr, rgb"),
+        ({"layout": "chw"}, "layout: expected one of nchw, nhwc"),
+        ({"mean": (1.0,)}, r"mean: expected one number \(colour grey\), got \(1.0,\)"),
+        (
+            {"colour": "rgb", "mean": (1.0, 2.0)},
+            r"mean: expected one number, or one for each of r, g, b",
+        ),
+        ({"colour": "bgr", "scale": (1.0, 1.0, 0.0)}, "scale: expected a positive factor"),
+        ({"colour": "bgr", "scale": ()}, "one for each of b, g, r"),
         ({"scale": 0.0}, "scale: expected a positive factor"),
         ({"scale": float("nan")}, "scale: expected a positive factor"),
         ({"mean": float("inf")}, "mean: expected a grey level"),
@@ -159,6 +170,88 @@ def test_what_is_no_image_is_named(image, message):
 def test_what_cannot_be_meant_is_refused(change, message):
     with pytest.raises(UsageError, match=message):
         replace(STRETCH, **change)
+
+
+COLOURS = st.sampled_from(["grey", "bgr", "rgb"])
+LEVELS = st.floats(-300, 300)
+FACTORS = st.floats(1e-4, 10)
+
+
+@st.composite
+def preprocesses(draw):
+    colour = draw(COLOURS)
+    each = colour != "grey" and draw(st.booleans())
+    mean, scale = (draw(st.tuples(v, v, v)) if each else draw(v) for v in (LEVELS, FACTORS))
+    resize = draw(st.sampled_from(["stretch", "crop", "letterbox", "cut"]))
+    return Preprocess(
+        size=draw(st.tuples(st.integers(1, 20), st.integers(1, 20))),
+        resize=resize,
+        interpolation=draw(st.sampled_from(["area", "linear"])),
+        colour=colour,
+        mean=mean,
+        scale=scale,
+        padding_value=draw(st.integers(0, 255)),
+        layout=draw(st.sampled_from(["nchw", "nhwc"])),
+    )
+
+
+@given(preprocesses(), st.integers(20, 40), st.integers(20, 40), st.booleans(), st.integers(0, 2**32 - 1))
+@settings(max_examples=150)
+def test_every_value_is_level_minus_mean_times_scale_rounded_once(preprocess, width, height, is_grey, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3)[: 2 if is_grey else 3], np.uint8)
+    tensor, place = preprocess.apply(image)
+    levels, same_place = replace(preprocess, baked=True).apply(image)
+    assert tensor.shape == levels.shape == preprocess.tensor_shape
+    assert (tensor.dtype, levels.dtype) == (np.float32, np.uint8)
+    assert tensor.flags.c_contiguous
+    assert levels.flags.c_contiguous
+    assert place == same_place == preprocess.original_from_tensor((width, height))
+    shape = (1, 1, 1, -1) if preprocess.layout == "nhwc" else (1, -1, 1, 1)
+    mean, scale = (np.reshape(v, shape) for v in (preprocess.mean, preprocess.scale))
+    assert np.array_equal(tensor, ((levels.astype(np.float64) - mean) * scale).astype(np.float32))
+
+
+@given(preprocesses(), st.integers(0, 2**32 - 1))
+def test_colours_layouts_and_grey_images_are_the_same_levels_elsewhere(preprocess, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (40, 30, 3), np.uint8)
+    baked = replace(preprocess, baked=True, mean=0.0, scale=1.0, layout="nchw")
+    bgr, rgb, grey = (replace(baked, colour=colour) for colour in ("bgr", "rgb", "grey"))
+    assert np.array_equal(rgb.apply(image)[0], bgr.apply(image)[0][:, ::-1])
+    for channel in range(3):  # each is resized as a grey image is
+        assert np.array_equal(bgr.apply(image)[0][0, channel], grey.apply(image[..., channel])[0][0, 0])
+    assert np.array_equal(rgb.apply(image[..., 0])[0], np.repeat(grey.apply(image[..., 0])[0], 3, axis=1))
+    last = replace(baked, layout="nhwc").apply(image)[0]
+    assert np.array_equal(last, np.moveaxis(baked.apply(image)[0], 1, -1))
+
+
+def test_colour_is_what_torchvision_makes_of_it(rng):
+    """ToTensor and Normalize with ImageNet's numbers, in torch's own float32 arithmetic."""
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    image = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    preprocess = replace(
+        STRETCH, colour="rgb", mean=tuple(255 * m for m in mean), scale=tuple(1 / (255 * s) for s in std)
+    )
+    pixels = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1).float() / 255
+    expected = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    np.testing.assert_allclose(preprocess.apply(image)[0][0], expected, atol=1e-6)
+
+
+def test_what_earlier_versions_wrote_reads_and_writes_unchanged():
+    adapter = TypeAdapter(Preprocess)
+    text = (
+        b'{"size":[320,200],"resize":"stretch","interpolation":"area","colour":"grey","scale":0.00392156862745098,'
+        b'"mean":0.0,"padding_value":0,"baked":true}'
+    )
+    read = adapter.validate_json(text)
+    assert adapter.dump_json(read) == text
+    assert read == Preprocess(size=(320, 200), resize="stretch", interpolation="area", baked=True)
+    assert list(read.facts()) == list(json.loads(text))
+
+
+@given(preprocesses())
+def test_every_one_travels_through_json(preprocess):
+    adapter = TypeAdapter(Preprocess)
+    assert adapter.validate_json(adapter.dump_json(preprocess)) == preprocess
 
 
 def test_it_travels_through_json_and_no_key_too_many():

@@ -18,6 +18,7 @@ from oakpoint.errors import CompilerError, CompilerUnavailableError, OutputError
 from oakpoint.myriad import compiler
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.compiler import check_shaves, compile_blob, reason_in
+from oakpoint.myriad.simulator import Simulator
 from oakpoint.myriad.toolchain import tool_folder
 
 # Texts that myriad_compile 2021.3.0 wrote, but for the paths of its build machine.
@@ -224,18 +225,48 @@ def test_it_gets_no_environment_of_the_users(tmp_path: Path, pretend: Pretend, m
     assert f"\n{Path.cwd()}\n" not in text
 
 
-@pytest.mark.parametrize(("shaves", "streams"), [(8, ""), (9, "MYRIAD_THROUGHPUT_STREAMS 1\n")])
+@pytest.mark.parametrize(("shaves", "streams"), [(8, []), (9, ["MYRIAD_THROUGHPUT_STREAMS 1"])])
 def test_more_than_eight_shaves_are_planned_for_one_stream(
-    tmp_path: Path, pretend: Pretend, shaves: int, streams: str
+    tmp_path: Path, pretend: Pretend, shaves: int, streams: list[str]
 ) -> None:
     (tmp_path / "a.onnx").touch()
     script = f'for last; do :; done; cat "$last" > {tmp_path}/config; echo "$@" > {tmp_path}/arguments; exit 1'
     with pytest.raises(CompilerError):
         compile_blob(tmp_path / "a.onnx", tmp_path / "a.blob", shaves=shaves, cache=pretend(script))
-    assert (tmp_path / "config").read_text() == streams
+    lines = (tmp_path / "config").read_text().splitlines()
+    assert lines == ["MYRIAD_DETECT_NETWORK_BATCH NO", *streams]
     arguments = (tmp_path / "arguments").read_text()
     assert f"-ip U8 -VPU_NUMBER_OF_SHAVES {shaves} -VPU_NUMBER_OF_CMX_SLICES {shaves} " in arguments
 
 
 def test_the_default_leaves_shaves_for_the_camera() -> None:
     assert 2 * compiler.DEFAULT_SHAVES <= compiler.MAX_SHAVES
+
+
+@pytest.mark.compiler
+def test_a_first_dimension_is_no_batch(tmp_path: Path) -> None:
+    """A network of three images keeps them; the compiler would otherwise run one, and say three in the header."""
+    weights = numpy_helper.from_array(np.linspace(-1, 1, 4 * 2 * 9).reshape(4, 2, 3, 3).astype(np.float16), "w")
+    rows = numpy_helper.from_array(np.array([2, 0], np.int64), "rows")
+    nodes = [
+        helper.make_node("Conv", ["images", "w"], ["convolved"], pads=[1, 1, 1, 1]),
+        helper.make_node("Gather", ["matrix", "rows"], ["picked"], axis=0),
+    ]
+    sizes = {"images": (3, 2, 8, 10), "matrix": (5, 7), "convolved": (3, 4, 8, 10), "picked": (2, 7)}
+    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT16, size) for name, size in sizes.items()}
+    graph = helper.make_graph(
+        nodes, "test", [values["images"], values["matrix"]], [values["convolved"], values["picked"]], [weights, rows]
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), tmp_path / "a.onnx")
+    compile_blob(tmp_path / "a.onnx", tmp_path / "a.blob", shaves=4, input_type="FP16")
+    blob = read_blob(tmp_path / "a.blob")
+    assert blob.header.batch_size == 1
+    assert {tensor.name: tensor.shape for tensor in (*blob.inputs, *blob.outputs)} == sizes
+    rng = np.random.default_rng(3)
+    images, matrix = (rng.standard_normal(sizes[name]).astype(np.float16) for name in ("images", "matrix"))
+    got = Simulator(blob).run({"images": images, "matrix": matrix})
+    np.testing.assert_array_equal(got["picked"], matrix[[2, 0]])
+    kernel = numpy_helper.to_array(weights).astype(np.float64)
+    padded = np.pad(images.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
+    np.testing.assert_allclose(got["convolved"], np.einsum("ncyxab,ocab->noyx", patches, kernel), atol=0.02)

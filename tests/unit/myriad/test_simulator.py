@@ -166,3 +166,15 @@ def test_pooling_borders() -> None:
     assert (pool_maximum(image, window, (2, 2)) == -1).all()
     np.testing.assert_allclose(pool_average(image, window, (2, 2), count_border=False), -1)
     np.testing.assert_allclose(pool_average(image, window, (2, 2), count_border=True)[0, 0, 0], -4 / 9, rtol=1e-6)
+
+
+def test_a_pooling_over_a_long_axis(rng: np.random.Generator) -> None:
+    """The maximum over 8400 anchors is compiled to one window of their length."""
+    image = rng.standard_normal((1, 8400, 1)).astype(np.float16)
+    assert pool_maximum(image, Window(8400, 1, 1, 1, 0, 0), (1, 1)) == image.max()
+    with pytest.raises(BlobError, match="out of range"):
+        Window(1, 70_000, 1, 1, 0, 0)
+    with pytest.raises(BlobError, match="out of range"):
+        Window(3, 3, 1, 1, 2000, 0)
+    with pytest.raises(BlobError, match="an output of"):
+        pool_maximum(image[:, :2], Window(8400, 1, 1, 1, 0, 0), (1, 1))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from oakpoint.errors import NotModelledError
@@ -16,23 +17,30 @@ from oakpoint.myriad.simulator import Simulator
 
 pytestmark = pytest.mark.compiler
 
-TO_THE_BEGINNING = -(2**31)
-LAYERS: dict[str, tuple[str, list[list[int]], dict[str, Any]]] = {
-    "flipped": ("Slice", [[-1], [TO_THE_BEGINNING], [3], [-1]], {}),
-    "flipped both ways": ("Slice", [[-1, -1], [TO_THE_BEGINNING] * 2, [2, 3], [-1, -1]], {}),
-    "every third backwards": ("Slice", [[30], [5], [3], [-3]], {}),
-    "picked from the end": ("Gather", [[-1, 0, -3]], {"axis": 1}),
-    "rounded": ("Round", [], {}),
-    "largest as one": ("Hardmax", [], {"axis": 1}),
-}
-"""Operator, further integer inputs, attributes."""
+SHAPE = (1, 8, 24, 208)
+Layer = tuple[str, list[NDArray[Any]], dict[str, Any]]
+
+
+def places(value: int) -> NDArray[np.int64]:
+    return np.full((1, 16, 24, 208), value)
+
+
+LAYERS: dict[str, Layer] = {
+    "each picked from the end": ("GatherElements", [places(-2)], {"axis": 1}),
+    "picked by vectors from the end": ("GatherND", [np.array([[0, -1]])], {}),
+    "placed from the end": ("ScatterElements", [places(-2), places(1).astype(np.float16)], {"axis": 1}),
+    "regions of a wide map": (
+        "RoiAlign", [np.array([[0, 0, 9, 9]], np.float16), np.array([0])], {"output_height": 3, "output_width": 3}
+    ),
+}  # fmt: skip
+"""Operator, further inputs, attributes."""
 
 
 def network(name: str) -> onnx.ModelProto:
     """A convolution and behind it the layer."""
-    kind, integers, attributes = LAYERS[name]
+    kind, further, attributes = LAYERS[name]
     constants = [numpy_helper.from_array(np.full((16, 8, 3, 3), 0.1, np.float16), "weights")]
-    constants += [numpy_helper.from_array(np.array(v, np.int64), f"input{i}") for i, v in enumerate(integers)]
+    constants += [numpy_helper.from_array(values, f"input{i}") for i, values in enumerate(further)]
     nodes = [
         helper.make_node("Conv", ["x", "weights"], ["convolved"], pads=[1] * 4),
         helper.make_node(kind, ["convolved", *(c.name for c in constants[1:])], ["y"], **attributes),
@@ -40,7 +48,7 @@ def network(name: str) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "network",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT16, (1, 8, 24, 40))],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT16, SHAPE)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT16, None)],
         constants,
     )
@@ -52,4 +60,4 @@ def network(name: str) -> onnx.ModelProto:
 def test_what_is_compiled_and_not_modelled_is_no_damage(compile_onnx: Callable[..., Blob], name: str) -> None:
     blob = compile_onnx(network(name))
     with pytest.raises(NotModelledError, match="not modelled"):
-        Simulator(blob).run({"x": np.ones((1, 8, 24, 40), np.uint8)})
+        Simulator(blob).run({"x": np.ones(SHAPE, np.uint8)})

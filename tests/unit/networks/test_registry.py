@@ -53,7 +53,8 @@ def test_unknown_decode_options_are_refused(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("name", ["nosuch", "", ":", "a:", ":b", "package.module:not-a-name"])
 def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
     with pytest.raises(
-        UsageError, match=f"^'{name}': expected one of acorn, superpoint, a .onnx file, a bundle, or package"
+        UsageError,
+        match=f"^'{name}': expected one of acorn, superpoint, edgepoint2, alike, a .onnx file, a bundle, or",
     ):
         load_network(name, None, seed=0)
 
@@ -73,10 +74,10 @@ def test_a_network_in_the_users_folder(tmp_path: Path, monkeypatch: pytest.Monke
         ("small_network:Nope", "cannot be built .*no attribute 'Nope'"),
         ("no_such_module:Nope", "cannot be built .*No module named 'no_such_module'"),
         (".:Nope", "cannot be built"),
-        ("small_network:NeedsArguments", "cannot be built .*missing 1 required positional argument: 'width'"),
+        ("small_network:NeedsArguments", "needs the argument width; give --arg width=…"),
         ("small_network:Broken", r"cannot be built \(ValueError: needs a moon\)"),
         ("small_network:NOT_A_NETWORK", r"expected a torch\.nn\.Module, got dict"),
-        ("os:path", "cannot be built"),
+        ("os:path", "expected a torch module class, or a function that makes one, got an object of type module"),
     ],
 )
 def test_a_class_that_is_no_network(name: str, reason: str) -> None:
@@ -124,3 +125,104 @@ def test_loading_again_from_a_seed() -> None:
     first = load_network(name, None, seed=4)
     again = reload_network(name, first.weights, None)
     assert all(torch.equal(a, b) for a, b in zip(first.module.parameters(), again.module.parameters(), strict=True))
+
+
+CONFIGURED = """
+import torch
+from torch import nn
+class Mine(nn.Module):
+    def __init__(self, dim, norm=False):
+        super().__init__()
+        self.conv = nn.Conv2d(1, dim, 1, bias=not norm)
+def make(dim=2):
+    return Mine(dim)
+def tuned(value=0.5):
+    network = Mine(2)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(value)
+    return network
+def half_tuned():
+    network = Mine(2)
+    nn.init.zeros_(network.conv.bias)
+    return network
+def broken():
+    return tuned(float("nan"))
+def lazy():
+    return nn.LazyConv2d(3, 1)
+made = Mine(2)
+"""
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "configured_network.py").write_text(CONFIGURED)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "configured_network"
+
+
+def test_arguments_reach_class_and_function(configured: str) -> None:
+    network = load_network(f"{configured}:Mine", None, seed=0, arguments={"dim": 5, "norm": True})
+    assert {name: tuple(t.shape) for name, t in network.module.state_dict().items()} == {"conv.weight": (5, 1, 1, 1)}
+    assert network.arguments == {"dim": 5, "norm": True}
+    assert load_network(f"{configured}:make", None, seed=0).module.conv.out_channels == 2
+    assert load_network(f"{configured}:make", None, seed=0, arguments={"dim": 7}).module.conv.out_channels == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("Mine", {}, "needs the argument dim; give --arg dim=…"),
+        ("Mine", {"dims": 3}, "takes no argument 'dims'; did you mean 'dim'?"),
+        ("Mine", {"dim": "wide"}, r"cannot be built \(TypeError: "),
+        ("lazy", {}, "the size of 'weight' is known after a first run only"),
+        ("made", {}, "expected a torch module class, or a function that makes one, got an object of type Mine"),
+    ],
+)
+def test_arguments_that_do_not_do(configured: str, name: str, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{configured}:{name}: {message}"):
+        load_network(f"{configured}:{name}", None, seed=0, arguments=arguments)
+
+
+def test_registered_networks_take_arguments_as_well() -> None:
+    with pytest.raises(UsageError, match=r"^superpoint: takes no argument 'dim'; it takes none"):
+        load_network("superpoint", None, seed=0, arguments={"dim": 3})
+    module = load_network("edgepoint2", None, seed=0, arguments={"descriptor_dim": 20}).module
+    assert module.get_submodule("desc_head.2").out_channels == 20
+
+
+def test_weights_of_the_class_itself(configured: str, caplog: pytest.LogCaptureFixture) -> None:
+    network = load_network(f"{configured}:tuned", None)
+    record = network.weights
+    assert (record.file, record.seed, record.trained, record.origin) == (None, None, True, "from the class itself")
+    assert record.sha256 is not None
+    assert f"no weights were given, and its class sets them itself (sha256 {record.sha256})" in caplog.text
+    assert set(network.module.state_dict()["conv.weight"].flatten().tolist()) == {0.5}
+    assert reload_network(f"{configured}:tuned", record, None).weights == record
+    other = load_network(f"{configured}:tuned", None, arguments={"value": 0.25})
+    assert other.weights.sha256 != record.sha256
+    with pytest.raises(WeightsError, match=f"expected the bundle's weights from its class .sha256 {record.sha256}"):
+        reload_network(f"{configured}:tuned", record, None, arguments={"value": 0.25})
+    with pytest.raises(UsageError, match=r"its class brings the bundle's weights; leave out --weights w.pth"):
+        reload_network(f"{configured}:tuned", record, Path("w.pth"))
+
+
+def test_weights_that_nothing_has_set_are_asked_for(configured: str) -> None:
+    before = torch.random.get_rng_state()
+    with pytest.raises(UsageError, match=r"half_tuned: weights are needed: .* in tensor 'conv.weight'$"):
+        load_network(f"{configured}:half_tuned", None)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    with pytest.raises(WeightsError, match=r"broken: conv.bias: holds values that are not finite"):
+        load_network(f"{configured}:broken", None)
+
+
+def test_a_network_without_weights_needs_none() -> None:
+    assert load_network("torch.nn:Identity", None).weights.origin == "from the class itself"
+
+
+def test_a_file_in_place_of_a_network(small_weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"^{small_weights}: weights alone, .*:Class --weights {small_weights}$"):
+        load_network(str(small_weights), None)
+    torch.save(SmallNetwork(), tmp_path / "whole.pth")
+    with pytest.raises(WeightsError, match=r"whole.pth: holds small_network.SmallNetwork, .*torch.onnx.export"):
+        load_network(str(tmp_path / "whole.pth"), None)

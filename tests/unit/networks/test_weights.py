@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import safetensors.torch
 import torch
@@ -14,7 +19,7 @@ from torch import nn
 
 from oakpoint.errors import WeightsError
 from oakpoint.networks.licences import record_of
-from oakpoint.networks.registry import LoadedNetwork
+from oakpoint.networks.registry import LoadedNetwork, load_network
 from oakpoint.networks.superpoint import SuperPoint
 from oakpoint.networks.weights import initialise_randomly, load_into, read_state
 
@@ -54,6 +59,9 @@ def loaded(path: Path) -> nn.Module:
         lambda s: {"model": s, "model_ema": {name: 2 * tensor for name, tensor in s.items()}},
         lambda s: {"checkpoint": {"model": s}},
         lambda s: {"ours": s},
+        lambda s: {"ema": {name: 2 * tensor for name, tensor in s.items()}, "model": {"state_dict": s, "config": {}}},
+        lambda s: {"ema_state_dict": s, "model": None},
+        lambda s: {"module": {"module": s}, "epoch": 3},
         lambda s: {name: nn.Parameter(tensor) for name, tensor in s.items()},
         lambda s: {name: tensor.double() for name, tensor in s.items()},
     ],
@@ -61,6 +69,47 @@ def loaded(path: Path) -> nn.Module:
 def test_a_state_dict_loads_bare_or_within_a_checkpoint(tmp_path: Path, nested: Callable[[object], object]) -> None:
     path = saved(tmp_path / "w.pth", nested(network().state_dict()))
     assert equal(loaded(path), network())
+
+
+def test_what_was_unpacked_and_what_was_not_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state = network().state_dict()
+    path = saved(tmp_path / "w.pth", {"ema": state, "model": {"state_dict": state, "averaged": state}})
+    read_state(path)
+    assert (
+        f"{path}: state dict taken from within a checkpoint: model → state_dict; not taken: ema, averaged"
+        in caplog.text
+    )
+
+
+def test_extra_state_of_a_layer_is_no_checkpoint(tmp_path: Path) -> None:
+    state = {**network().state_dict(), "0._extra_state": {"scale": torch.ones(1)}}
+    with pytest.raises(WeightsError, match=r"w.pth: 0._extra_state: expected a tensor, got dict"):
+        read_state(saved(tmp_path / "w.pth", state))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit
+@pytest.mark.parametrize("kind", ["script", "trace", "module"])
+def test_the_lines_that_make_an_onnx_of_a_program_do(tmp_path: Path, kind: str) -> None:
+    path, module = tmp_path / "it's mine.pt", network().eval()
+    if kind == "module":
+        torch.save(module, path)
+    else:
+        (torch.jit.script(module) if kind == "script" else torch.jit.trace(module, torch.zeros(1, 1, 64, 64))).save(
+            path
+        )
+    with pytest.raises(WeightsError) as caught:
+        read_state(path)
+    arguments = shlex.split(str(caught.value).partition("python ")[2].partition(". Or, where")[0])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    model = onnx.load(tmp_path / "it's mine.onnx")
+    assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] == [1, 1, 200, 320]
+    image = np.random.default_rng(0).random((1, 1, 200, 320), np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    given = session.run(None, {session.get_inputs()[0].name: image})[0]
+    np.testing.assert_allclose(given, module(torch.from_numpy(image)).detach().numpy(), atol=1e-5)
 
 
 def test_fp16_weights_load_as_float32(tmp_path: Path) -> None:
@@ -120,7 +169,10 @@ def test_a_whole_module_is_refused(tmp_path: Path) -> None:
         (lambda s: s["0.bias"].__setitem__(2, float("inf")), "0.bias: holds values that are not finite"),
         (lambda s: s.update({"0.bias": [1.0]}), "0.bias: expected a tensor, got list"),
         (lambda s: s.update({"0.bias": torch.zeros(4, dtype=torch.int8)}), "0.bias: expected floating point, got torc"),
-        (lambda s: s.update({"0.bias": torch.zeros(4, dtype=torch.complex64)}), "0.bias: expected floating point"),
+        (
+            lambda s: s.update({"0.bias": torch.zeros(4, dtype=torch.complex64)}),
+            "0.bias: expected floating point or whole numbers, got torch.complex64",
+        ),
         (
             lambda s: s.update({"0.bias": torch.zeros(4).to_sparse()}),
             "0.bias: expected a plain dense tensor, got torch",
@@ -205,7 +257,7 @@ def written(path: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("TorchScript", r"a TorchScript archive.*torch.save\(torch.jit.load\('w.bin'\).state_dict\(\)"),
+        ("TorchScript", r"a TorchScript archive.*torch.onnx.export.*torch.save\(torch.jit.load\('w.bin'\).state_dict"),
         ("exported", r"a program exported by torch.export.*torch.save\(model.state_dict\(\)"),
         ("npz", "NumPy arrays .*torch.from_numpy"),
         ("HDF5", "expected a weights file, got an HDF5 file"),
@@ -213,7 +265,7 @@ def written(path: Path, kind: str) -> Path:
         ("page", "expected a weights file, got a web page; download the file itself"),
         ("list", r"expected a state dict .* got list of 1; .* weights_only=True\)\[0\]"),
         ("NumPy", "holds NumPy's arrays or numbers .* was not loaded. Save tensors alone: .*torch.as_tensor"),
-        ("module", r"holds torch\.nn\.\S+Sequential.* A whole object was saved.*torch\.save\(model\.state_dict"),
+        ("module", r"holds torch\.nn\.\S+Sequential.* A whole object was saved.*torch\.save\(model\.state_dict.*onnx"),
         ("two", r"holds several state dicts \(a, b\); save the network's alone: .*\['a'\]"),
     ],
 )
@@ -282,7 +334,13 @@ def test_a_random_initialisation_follows_from_its_seed() -> None:
     assert not equal(network(5), network(6))
     record = initialise_randomly(network(), 5)
     assert (record.trained, record.seed, record.file) == (False, 5, None)
-    assert "NOT TRAINED" in record.origin
+    assert record.origin == "drawn with seed 5; NOT TRAINED, what it finds means nothing"
+
+
+def test_what_random_weights_are_said_of_fits_the_network() -> None:
+    assert "what it finds means nothing" in load_network("small_network:SmallNetwork", None, seed=0).weights.origin
+    keypoints = load_network("superpoint", None, seed=0).weights.origin
+    assert keypoints.endswith("NOT TRAINED, its keypoints mean nothing"), "it stands in exports, whose bytes stay"
 
 
 def test_a_random_initialisation_keeps_the_scale_and_batch_norms() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from oakpoint.bundle.records import TensorSpec
+from oakpoint.bundle.interface import TensorSpec
 from oakpoint.oak.bandwidth import bandwidth_note, bytes_per_frame
 
 OUTPUTS = (TensorSpec("semi", "float16", (1, 65, 25, 40)), TensorSpec("desc", "float16", (1, 256, 25, 40)))

@@ -13,7 +13,6 @@ import onnx
 import pytest
 from device_form import device_form
 
-from oakpoint.backends.registry import INPUT, OUTPUTS
 from oakpoint.convert.device_graph import device_graph
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import CompilerUnavailableError
@@ -21,6 +20,7 @@ from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.compiler import compile_blob
 from oakpoint.myriad.constants import constants_of
 from oakpoint.networks.registry import load_network
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS
 from oakpoint.verify.blob_constants import ConstantsReport, compare_blob_constants
 
 UNIT = Path(__file__).parents[1]
@@ -120,6 +120,22 @@ def test_another_networks_constants_are_not_found(tiny: tuple[Blob, onnx.ModelPr
     report = compare_blob_constants(blob, other)
     assert report.altered == ()
     assert report.share_compared < 0.2, "what is found nowhere accuses nobody; the images do"
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 6e-8, 65504])
+def test_constants_beyond_the_ends_of_fp16_are_an_answer(
+    tiny: tuple[Blob, onnx.ModelProto], value: float, every: int
+) -> None:
+    """A network that multiplies by a million: the images say what comes of it."""
+    blob, model = tiny
+    other = onnx.ModelProto.FromString(model.SerializeToString())
+    for tensor in other.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor).copy()
+        if values.dtype == np.float16:
+            values.reshape(-1)[::every] = value
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    assert 0 <= compare_blob_constants(blob, other).share_compared <= 1
 
 
 @pytest.mark.compiler

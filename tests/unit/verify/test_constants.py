@@ -10,11 +10,11 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from oakpoint.backends.registry import INPUT, OUTPUTS
 from oakpoint.convert.ir_from_onnx import GraphConstant, write_ir
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.networks.registry import batch_norms_of, load_network
 from oakpoint.runtimes import import_openvino
+from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS
 from oakpoint.verify.constants import compare_constants, compare_ir_constants, onnx_weights, share_equal_by_name
 
 SHAPE = (1, 1, 120, 160)
@@ -43,7 +43,7 @@ def exported(name: str, path: Path) -> Any:
 @pytest.fixture(scope="module")
 def ir(small_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ir") / "m.xml"
-    write_ir(small_onnx, path, input_shape=SHAPE)
+    write_ir(small_onnx, path, input_shapes=[SHAPE])
     return path
 
 
@@ -149,7 +149,7 @@ def test_what_tools_fold_is_not_accused_and_a_flip_in_it_is(tmp_path: Path, name
 
 def check_ir(path: Path) -> None:
     ir = path.with_suffix(".xml")
-    write_ir(path, ir, input_shape=SHAPE)
+    write_ir(path, ir, input_shapes=[SHAPE])
     constants = compare_ir_constants(path, ir)
     assert constants.share_equal == 1
     size = ir.with_suffix(".bin").stat().st_size
@@ -175,7 +175,7 @@ def test_weights_that_are_computed_lower_the_share_compared(small_onnx: Path, tm
 def test_an_ir_of_other_weights_is_accused(small_onnx: Path, tmp_path: Path) -> None:
     other = load_network("small_network:SmallNetwork", None, seed=1)
     write_onnx(other.module, tmp_path / "o.onnx", size=(160, 120), input_name=INPUT, output_names=OUTPUTS)
-    write_ir(tmp_path / "o.onnx", tmp_path / "o.xml", input_shape=SHAPE)
+    write_ir(tmp_path / "o.onnx", tmp_path / "o.xml", input_shapes=[SHAPE])
     assert compare_ir_constants(small_onnx, tmp_path / "o.xml").share_equal < 0.5
 
 
@@ -187,7 +187,7 @@ def test_what_another_openvino_folds_otherwise_is_not_accused_and_a_flip_is(smal
     with_other_values.CopyFrom(numpy_helper.from_array(doubled, with_other_values.name))
     onnx.save(model, tmp_path / "m.onnx")
     xml = tmp_path / "m.xml"
-    write_ir(tmp_path / "m.onnx", xml, input_shape=SHAPE)
+    write_ir(tmp_path / "m.onnx", xml, input_shapes=[SHAPE])
     assert compare_ir_constants(small_onnx, xml).share_equal < 1
     version = import_openvino().get_version()
     xml.write_text(xml.read_text().replace(version, "2030.1.0-other"))
@@ -216,5 +216,5 @@ def test_a_changed_weight_in_a_folded_convolution_shows(tmp_path: Path, name: st
 
 def test_an_ir_for_more_images_at_once_is_compared_at_its_own_shape(tmp_path: Path) -> None:
     exported("CoordinatesNetwork", tmp_path / "m.onnx")
-    write_ir(tmp_path / "m.onnx", tmp_path / "m.xml", input_shape=(3, *SHAPE[1:]))
+    write_ir(tmp_path / "m.onnx", tmp_path / "m.xml", input_shapes=[(3, *SHAPE[1:])])
     assert compare_ir_constants(tmp_path / "m.onnx", tmp_path / "m.xml").share_equal == 1

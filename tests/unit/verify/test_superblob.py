@@ -8,40 +8,49 @@ import pytest
 
 from oakpoint.bundle.records import Verdict
 from oakpoint.errors import BlobError, NotModelledError
-from oakpoint.extractor import default_preprocess
 from oakpoint.verify import superblob
 from oakpoint.verify.superblob import verify_shaves
 
-IMAGE = np.zeros((8, 8), np.uint8)
+FEED = {"image": np.zeros((1, 1, 8, 8), np.uint8)}
 Outputs = dict[str, np.ndarray]
 
 
 class NoStages:
     """A blob that has no convolution on the SHAVEs."""
 
-    @staticmethod
-    def from_bytes(content: bytes) -> NoStages:
-        return NoStages()
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> NoStages:
+        return cls(content)
 
     def all_stages(self) -> list[Any]:
         return []
 
 
+class Executed:
+    """Gives what it was made with, if it is given the image."""
+
+    def __init__(self, found: Outputs | Exception) -> None:
+        self._found = found
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> Outputs:
+        assert feed is FEED
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
 @pytest.fixture
-def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[int, Outputs | Exception]], Any]:
+def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Verify blobs of which only the outputs are given, by number of SHAVEs, or the error that executing them gives."""
 
-    def judge(outputs: Mapping[int, Outputs | Exception]) -> Any:
-        def executed(content: bytes, tensor: np.ndarray) -> Outputs:
-            found = outputs[int(content)]
-            if isinstance(found, Exception):
-                raise found
-            return found
-
-        monkeypatch.setattr(superblob, "_outputs", executed)
+    def judge(outputs: Mapping[int, Outputs | Exception], **options: Any) -> Any:
+        monkeypatch.setattr(superblob, "Simulator", lambda blob: Executed(outputs[int(blob.content)]))
         monkeypatch.setattr(superblob, "Blob", NoStages)
         blobs = {shaves: str(shaves).encode() for shaves in outputs}
-        return verify_shaves(blobs, IMAGE, default_preprocess((8, 8)))
+        return verify_shaves(blobs, FEED, **options)
 
     return judge
 
@@ -83,3 +92,14 @@ def test_a_damaged_blob_fails(judged: Callable[..., Any], shaves: int) -> None:
 def test_values_that_are_not_finite_and_other_shapes_fail(judged: Callable[..., Any]) -> None:
     assert judged({4: outputs(float("nan")), 8: outputs()}).verdict is Verdict.FAIL
     assert judged({4: outputs() | {"semi": np.ones((2, 3), np.float32)}, 8: outputs()}).verdict is Verdict.FAIL
+
+
+def test_outputs_are_compared_as_the_task_reads_them(judged: Callable[..., Any]) -> None:
+    """Four values in each int32: the lowest one is off by one level of 255, and the largest number says nothing."""
+    packed, other = ({"packed": np.full((1, 4), value, np.int32)} for value in (0x7F000001, 0x7F000002))
+    assert judged({4: packed, 8: packed}, values=unpacked).verdict is Verdict.PASS
+    assert judged({4: other, 8: packed}, values=unpacked).verdict is Verdict.FAIL
+
+
+def unpacked(tensors: Outputs) -> Outputs:
+    return {name: array.view(np.int8) for name, array in tensors.items()}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import onnx
 
 from oakpoint.bundle.records import Applied
+from oakpoint.errors import Finding, UnsupportedNetworkError
 
 COMPUTED = "_projected_"
 """In the names of constants that a rewrite computed by a decomposition: their last bits are the machine's."""
@@ -48,11 +49,36 @@ class Rewrite(ABC):
 def apply_all(model: onnx.ModelProto, rewrites: Sequence[Rewrite]) -> tuple[Applied, ...]:
     """Apply rewrites in order, in place, and return a journal of those that changed something.
 
+    What one of them finds does not keep the others from looking: a user hears of all layers at once. A rewrite that
+    raises findings leaves the model in a valid state.
+
     Raises:
+        UnsupportedNetworkError: layers that the target does not take, as all rewrites found them.
         ConversionError: see ``Rewrite.apply``.
     """
-    touched = ((rewrite.name, tuple(rewrite.apply(model))) for rewrite in rewrites)
-    return tuple(Applied(rewrite=name, layers=layers) for name, layers in touched if layers)
+    journal: list[Applied] = []
+    findings: dict[tuple[str, str], Finding] = {}  # the first that is said of a layer is the cause
+    for rewrite in rewrites:
+        try:
+            layers = tuple(rewrite.apply(model))
+        except UnsupportedNetworkError as error:
+            for finding in error.findings:
+                findings.setdefault((finding.layer, finding.operator), finding)
+            continue
+        except Exception:
+            if findings:  # what comes after a layer that cannot be taken is its consequence
+                break
+            raise
+        if layers:
+            journal.append(Applied(rewrite=rewrite.name, layers=layers))
+    if findings:
+        raise UnsupportedNetworkError(tuple(findings.values()))
+    return tuple(journal)
+
+
+def name_of(node: Any) -> str:
+    """What a finding calls a layer."""
+    return str(node.name or next(name for name in node.output if name))
 
 
 def label(node: Any) -> str:

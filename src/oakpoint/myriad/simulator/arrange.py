@@ -1,4 +1,4 @@
-"""Stages that move elements without changing them: copies, permutations, padding, picking."""
+"""Stages that move elements without changing them: copies, permutations, padding, nearest resize."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from oakpoint.errors import BlobError, NotModelledError
 from oakpoint.myriad.blob import Stage
 from oakpoint.myriad.format import CoordinateMode, NearestMode, PadMode
 from oakpoint.myriad.parameters import (
-    AxisParameters,
     ConcatParameters,
-    GatherElementsParameters,
     PadParameters,
     PermuteParameters,
-    RawParameters,
     ResampleParameters,
     TileParameters,
     UpsamplingParameters,
@@ -111,68 +108,6 @@ def upsampling(stage: Stage, memory: Memory) -> Step:
         np.copyto(inner, source)
 
     return step
-
-
-def gather(stage: Stage, memory: Memory) -> Step:
-    """Elements picked by index along an axis."""
-    source, target = memory.view(stage.inputs[0]), memory.view(stage.outputs[0])
-    indices = memory.view(stage.inputs[1])
-    axis = axis_of(source, expect(stage.parameters, AxisParameters).axis)
-
-    def step() -> None:
-        picked = _checked(indices, source.shape[axis]).reshape(-1)
-        store(target, np.take(source, picked, axis))
-
-    return step
-
-
-def gather_elements(stage: Stage, memory: Memory) -> Step:
-    """Elements picked by an index tensor of the output's shape; the axis counts from the outermost."""
-    source, target = memory.view(stage.inputs[0]), memory.view(stage.outputs[0])
-    indices = memory.view(stage.inputs[1])
-    parameters = expect(stage.parameters, GatherElementsParameters)
-    if parameters.row_indices:
-        raise NotModelledError("picking elements by one index for each row is not modelled")
-    axis = parameters.axis
-    return lambda: store(target, np.take_along_axis(source, _checked(indices, source.shape[axis]), axis))
-
-
-def _checked(indices: Array, size: int) -> Array:
-    """Indices as integers; one that is out of range is an error, as the chip would read what lies there.
-
-    Raises:
-        NotModelledError: indices that count from the end. ONNX has them; whether the chip does, nothing says.
-        BlobError: indices beyond the axis.
-    """
-    whole = indices.astype(np.int64)
-    if whole.min() >= -size and whole.min() < 0 and whole.max() < size:
-        raise NotModelledError(f"picking by indices that count from the end ({whole.min()}) is not modelled")
-    if whole.min() < 0 or whole.max() >= size:
-        raise BlobError(f"indices {whole.min()}..{whole.max()} into an axis of {size} elements")
-    return whole
-
-
-def strided_slice(stage: Stage, memory: Memory) -> Step:
-    """A part of a tensor: begin, end and step along each axis, outermost first; a mask says which limits count."""
-    if not isinstance(stage.parameters, RawParameters) or len(stage.parameters.data) < 8:
-        raise BlobError("a strided slice without masks")
-    masks = np.frombuffer(stage.parameters.data, "<u4")
-    if masks[2:].any():
-        raise NotModelledError(f"a strided slice with masks {masks.tolist()} for new or dropped axes is not modelled")
-    source, target = memory.view(stage.inputs[0]), memory.view(stage.outputs[0])
-    begin, end = (memory.view(buffer).reshape(-1).tolist() for buffer in stage.inputs[1:3])
-    absent = len(stage.inputs) < 4 or stage.inputs[3].is_absent
-    steps = [1] * len(begin) if absent else memory.view(stage.inputs[3]).reshape(-1).tolist()
-    if any(step < 0 for step in steps):
-        raise NotModelledError(f"a strided slice that runs backwards (steps {steps}) is not modelled")
-    slices = tuple(
-        slice(begin[k] if masks[0] >> k & 1 else None, end[k] if masks[1] >> k & 1 else None, steps[k])
-        for k in range(min(source.ndim, len(begin), len(end), len(steps)))
-    )
-    part = source[slices]
-    if part.shape != target.shape or min(steps) < 1:
-        raise BlobError(f"slice {slices} of {stage.inputs[0]} into {stage.outputs[0]}")
-    return lambda: np.copyto(target, part)
 
 
 def resample(stage: Stage, memory: Memory) -> Step:

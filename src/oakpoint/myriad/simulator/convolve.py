@@ -22,7 +22,11 @@ from oakpoint.myriad.simulator.workers import Workers
 COLUMN_BLOCK_ELEMENTS: Final = 1 << 18
 """Elements of the matrix that is unfolded at a time: 2 MiB of float64, which stays in a core's cache."""
 
-MAX_KERNEL_PX: Final = 1024
+MAX_BORDER_PX: Final = 1024
+"""Padding, stride, dilation, and how far an output may reach beyond a padded image, over which a blob is damaged."""
+
+MAX_REACH_PX: Final = 1 << 16
+"""Of a kernel: a pooling over a whole axis has one as long as the axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ class Window:
     def __post_init__(self) -> None:
         sizes = (self.kernel_y, self.kernel_x, self.stride_y, self.stride_x, self.dilation_y, self.dilation_x)
         reach = max((self.kernel_y - 1) * self.dilation_y, (self.kernel_x - 1) * self.dilation_x)
-        if not (min(sizes) >= 1 and max(*sizes, reach, self.pad_top, self.pad_left) <= MAX_KERNEL_PX):
+        borders = (self.stride_y, self.stride_x, self.dilation_y, self.dilation_x, self.pad_top, self.pad_left)
+        if not (min(sizes) >= 1 and max(borders) <= MAX_BORDER_PX and reach < MAX_REACH_PX):
             raise BlobError(f"kernel, stride, padding or dilation out of range in {self}")
 
     @property
@@ -60,7 +65,7 @@ class Window:
     def padded(self, image: Array, output_height: int, output_width: int, *, fill: float, dtype: type) -> Array:
         """``image`` (C, H, W) with its border, as the window reads it; what lies beyond is cut off."""
         height, width = self.padded_size(output_height, output_width)
-        if max(height - image.shape[1], width - image.shape[2]) > 2 * MAX_KERNEL_PX:
+        if max(height - image.shape[1], width - image.shape[2]) > 2 * MAX_BORDER_PX:
             raise BlobError(f"an output of {output_height} x {output_width} pixels from {image.shape} with {self}")
         result: Array = np.empty((image.shape[0], height, width), dtype)
         bottom = min(height, self.pad_top + image.shape[1])

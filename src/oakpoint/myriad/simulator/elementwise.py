@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import BlobError, NotModelledError
 from oakpoint.myriad.blob import Stage
-from oakpoint.myriad.format import NO_POST_OPERATION, DataType, StageType
+from oakpoint.myriad.format import NO_POST_OPERATION, DataType, RoundMode, StageType
 from oakpoint.myriad.parameters import (
     ClampParameters,
     ConvertParameters,
@@ -23,6 +23,7 @@ from oakpoint.myriad.parameters import (
     Parameters,
     PowerParameters,
     ReluParameters,
+    RoundParameters,
     SlopeParameters,
 )
 from oakpoint.myriad.simulator.memory import Array, Memory, store, to_float
@@ -78,6 +79,12 @@ def _soft_plus(x: Floats) -> Floats:
     return np.logaddexp(x, np.float32(0))
 
 
+def _round(x: Floats, parameters: Parameters) -> Floats:
+    if RoundMode(expect(parameters, RoundParameters).mode) is RoundMode.HALF_TO_EVEN:
+        return np.rint(x)
+    return np.copysign(np.floor(np.abs(x) + np.float32(0.5)), x)
+
+
 UNARY: Final[dict[StageType, Callable[[Floats, Parameters], Floats]]] = {
     _S.RELU: _relu,
     _S.LEAKY_RELU: _relu,
@@ -90,6 +97,7 @@ UNARY: Final[dict[StageType, Callable[[Floats, Parameters], Floats]]] = {
     _S.EXP: lambda x, _: np.exp(x),
     _S.LOG: lambda x, _: np.log(x),
     _S.FLOOR: lambda x, _: np.floor(x),
+    _S.ROUND: _round,
     _S.CEILING: lambda x, _: np.ceil(x),
     _S.ABS: lambda x, _: np.abs(x),
     _S.ERF: lambda x, _: _error_function(x),
@@ -251,7 +259,11 @@ def _working_type(buffer: Buffer) -> type[np.generic]:
 
 
 def convert(stage: Stage, memory: Memory) -> Step:
-    """Another element type, scaled and shifted, and perhaps another order of axes."""
+    """Another element type, scaled and shifted, and perhaps another order of axes.
+
+    What becomes a whole number loses its fraction, towards zero. Source: ``ref_convert`` in the vendor's own tests of
+    this stage (``myriad_layers_reference_functions.cpp``), and ONNX, operator Cast.
+    """
     parameters = expect(stage.parameters, ConvertParameters)
     output = stage.outputs[0]
     target = memory.view(output)
@@ -261,9 +273,10 @@ def convert(stage: Stage, memory: Memory) -> Step:
     scale, bias = np.float32(parameters.scale), np.float32(parameters.bias)
 
     def step() -> None:
-        if scale == 1 and bias == 0:
-            store(target, source.astype(np.float32) if target.dtype.kind == "f" else source)
+        values = source if scale == 1 and bias == 0 else to_float(source) * scale + bias
+        if target.dtype.kind == "f":
+            store(target, values.astype(np.float32))
         else:
-            store(target, to_float(source) * scale + bias)
+            store(target, np.trunc(values) if values.dtype.kind == "f" else values)
 
     return step

@@ -43,7 +43,8 @@ def check_overlap(stage: Stage, memory: Memory) -> None:
 _NOT_IN_PLACE = frozenset({
     StageType.MYRIAD_X_HW_OP, StageType.CONV, StageType.IM2COL_CONVOLUTION, StageType.DEPTH_CONV, StageType.PERMUTE,
     StageType.DECONVOLUTION, StageType.DEPTH_DECONV, StageType.FC, StageType.GEMM, StageType.MAX_POOL,
-    StageType.AVG_POOL,
+    StageType.AVG_POOL, StageType.GATHER, StageType.GATHER_ELEMENTS, StageType.GATHER_ND, StageType.STRIDED_SLICE,
+    StageType.POOL_ND, StageType.ROI_ALIGN,
 })  # fmt: skip
 
 

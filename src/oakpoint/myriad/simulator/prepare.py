@@ -9,7 +9,7 @@ from typing import Final
 from oakpoint.errors import BlobError, NotModelledError
 from oakpoint.myriad.blob import Stage
 from oakpoint.myriad.format import ELEMENTWISE, StageType
-from oakpoint.myriad.simulator import arrange, elementwise, reduce, shave_conv
+from oakpoint.myriad.simulator import arrange, elementwise, pick, reduce, regions, shave_conv, volume
 from oakpoint.myriad.simulator.hardware import WeightCache, prepare_hardware
 from oakpoint.myriad.simulator.memory import Memory
 from oakpoint.myriad.simulator.step import Step
@@ -27,6 +27,7 @@ PREPARATIONS: Final[dict[StageType, Preparation]] = {
     _S.DEPTH_CONV: shave_conv.depthwise,
     _S.DECONVOLUTION: partial(shave_conv.deconvolution, grouped=False),
     _S.DEPTH_DECONV: partial(shave_conv.deconvolution, grouped=True),
+    _S.POOL_ND: volume.mean_of_volume,
     _S.FC: shave_conv.fully_connected,
     _S.GEMM: shave_conv.matrix_product,
     _S.COPY: arrange.copy,
@@ -36,9 +37,13 @@ PREPARATIONS: Final[dict[StageType, Preparation]] = {
     _S.BROADCAST: arrange.broadcast,
     _S.PAD: arrange.pad,
     _S.UPSAMPLING: arrange.upsampling,
-    _S.GATHER: arrange.gather,
-    _S.GATHER_ELEMENTS: arrange.gather_elements,
-    _S.STRIDED_SLICE: arrange.strided_slice,
+    _S.GATHER: pick.gather,
+    _S.GATHER_ELEMENTS: pick.gather_elements,
+    _S.GATHER_ND: pick.gather_nd,
+    _S.SCATTER_ELEMENTS_UPDATE: pick.scatter_elements,
+    _S.ONE_HOT: pick.one_hot,
+    _S.STRIDED_SLICE: pick.strided_slice,
+    _S.ROI_ALIGN: regions.roi_align,
     _S.RESAMPLE: arrange.resample,
     _S.CONVERT: elementwise.convert,
     _S.SOFTMAX: reduce.softmax,

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeGuard, final
+from typing import TypeGuard, final
 
 import torch
 from torch import nn
 
 from oakpoint.bundle.records import WeightsRecord
-from oakpoint.errors import UsageError, WeightsError, first_line
+from oakpoint.errors import UsageError
 from oakpoint.features.types import CELL_PX
 from oakpoint.networks.licences import (
     arrays_of,
     check_licence,
     check_restriction,
     recognised_record,
-    record_of,
     restriction_of_values,
 )
 from oakpoint.networks.recognition import Array
 from oakpoint.networks.registry import NETWORKS, instance_of, load_network, shipped_weights
 from oakpoint.networks.student import descriptor_dim_of
-from oakpoint.networks.weights import State, load_into, read_state, without_prefix
-from oakpoint.training.teachers.alike import Alike
-from oakpoint.training.teachers.edgepoint2 import EdgePoint2
+from oakpoint.networks.weights import load_into, read_state
 from oakpoint.training.teachers.features import fitted_size, resized
 from oakpoint.training.teachers.protocol import Teacher, TeacherOutputs
 
@@ -37,31 +34,6 @@ ROLE = "a teacher"
 
 _NAME_DIGITS = 12
 """Digits of a weights file's SHA-256 in a teacher's name: enough to tell any two files apart."""
-
-
-class _Family(Protocol):
-    """A class of networks that reads its widths from a state dict."""
-
-    def from_state(self, state: State) -> nn.Module: ...
-
-
-@dataclass(frozen=True, slots=True)
-class TeacherEntry:
-    """A family of networks with score logits and descriptors.
-
-    Attributes:
-        family: makes a network of a state dict.
-        multiple: of its images' width and height.
-    """
-
-    family: _Family
-    multiple: int
-
-
-TEACHERS = {
-    "edgepoint2": TeacherEntry(EdgePoint2, 32),
-    "alike": TeacherEntry(Alike, 1),
-}
 
 
 @final
@@ -151,11 +123,9 @@ def open_teacher(
         WeightsError: weights that cannot be read safely or are another network's.
     """
     device = torch.device(device)
-    if name not in TEACHERS and name not in NETWORKS:
+    if name not in NETWORKS:
         if ":" not in name:
-            raise UsageError(
-                f"teacher {name!r}: expected one of {', '.join((*TEACHERS, *NETWORKS))}, or package.module:Class"
-            )
+            raise UsageError(f"teacher {name!r}: expected one of {', '.join(NETWORKS)}, or package.module:Class")
         made = instance_of(name)
         if _is_teacher(made):
             return _own_teacher(name, made, weights, device, accept_licence=accept_licence)
@@ -163,11 +133,11 @@ def open_teacher(
         raise UsageError(f"teacher {name}: weights are needed: --teacher-weights FILE")
     if weights is not None:
         check_licence(weights, read_state(weights), ROLE, accepted=accept_licence)
-    if name in TEACHERS:
-        assert weights is not None, "no family comes with weights"
-        return _member(name, TEACHERS[name], weights, device)
     network = load_network(name, weights)
     module = network.module.to(device)
+    if network.entry is not None and network.entry.scores == "pixel_logits":
+        multiple = network.entry.multiple
+        return NetworkTeacher(name, module, teacher_outputs_from_logits, multiple=multiple, weights=network.weights)
     descriptor_dim_of(f"teacher {name}", module, device)
     return NetworkTeacher(name, module, teacher_outputs_from_dense, multiple=CELL_PX, weights=network.weights)
 
@@ -194,19 +164,6 @@ def teacher_outputs_from_dense(outputs: Outputs) -> TeacherOutputs:
     semi, desc = outputs
     cells = torch.softmax(semi.float(), dim=1)[:, :-1]
     return TeacherOutputs(nn.functional.pixel_shuffle(cells, CELL_PX), desc)
-
-
-def _member(name: str, entry: TeacherEntry, weights: Path, device: torch.device) -> NetworkTeacher:
-    state = without_prefix(read_state(weights))
-    try:
-        module = entry.family.from_state(state)
-    except KeyError as error:
-        raise WeightsError(f"{weights}: expected weights of {name}, got none named {error.args[0]}") from error
-    except (RuntimeError, ValueError, IndexError) as error:
-        reason = first_line(error, passing_over=("Error(s) in loading",))
-        raise WeightsError(f"{weights}: expected weights of {name}, got others: {reason}") from error
-    record = record_of(weights, state)
-    return NetworkTeacher(name, module.to(device), teacher_outputs_from_logits, multiple=entry.multiple, weights=record)
 
 
 def _own_teacher(

@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from oakpoint.errors import ImageError, UsageError, WeightsError
 from oakpoint.features.heatmap import heatmap_from_logits
 from oakpoint.networks import licences, recognition
+from oakpoint.networks.edgepoint2 import EdgePoint2
 from oakpoint.networks.licences import arrays_of
 from oakpoint.networks.registry import load_network
 from oakpoint.networks.weights import read_state
-from oakpoint.training.teachers.edgepoint2 import EdgePoint2
 from oakpoint.training.teachers.probe import probe_teacher
 from oakpoint.training.teachers.registry import (
     NetworkTeacher,
@@ -59,7 +59,7 @@ def test_scores_are_probabilities_at_any_size(edgepoint2_weights: Path) -> None:
 
 def test_scores_are_the_sigmoid_of_the_networks(edgepoint2_weights: Path) -> None:
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
-    module = EdgePoint2.from_state(torch.load(edgepoint2_weights, weights_only=True))
+    module = load_network("edgepoint2", edgepoint2_weights).module
     with torch.inference_mode():
         logits, _ = module(image)
     torch.testing.assert_close(open_teacher("edgepoint2", edgepoint2_weights)(image).scores, torch.sigmoid(logits))
@@ -112,7 +112,7 @@ def test_a_teacher_that_is_a_torch_module_takes_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nosuch", "teacher 'nosuch': expected one of edgepoint2, alike, acorn, superpoint, or package.module:Class"),
+        ("nosuch", "teacher 'nosuch': expected one of acorn, superpoint, edgepoint2, alike, or package.module:Class"),
         ("small_network:Nope", "cannot be built"),
         ("a:", "expected one of"),
         ("small_network:NOT_A_NETWORK", "expected a torch.nn.Module, got dict"),

@@ -1,0 +1,57 @@
+"""ONNX → device graph → Myriad X blob."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from oakpoint.backends.registry import ModelSource
+from oakpoint.bundle.records import StageReport
+from oakpoint.chain.make_onnx import ONNX_FILE
+from oakpoint.chain.making import Making
+from oakpoint.convert.blob_from_onnx import compile_graph
+from oakpoint.convert.device_graph import device_graph, device_inputs
+from oakpoint.convert.oak_json import write_oak_json
+
+BLOB_FILE, JSON_FILE = "model.blob", "model.json"
+
+
+def measure_heads(making: Making) -> str:
+    """Measure what the heads have to know of the network."""
+    making.device, note = making.task.measured_heads(
+        making.options.heads, making.folder / ONNX_FILE, making.verifier.images, making.interface.image
+    )
+    return note
+
+
+def make_device_graph(making: Making) -> str:
+    """Rewrite the ONNX into what the compiler takes."""
+    heads = making.task.device_rewrites(making.device, making.interface)
+    making.device_graph = device_graph(making.folder / ONNX_FILE, device_inputs(making.interface), heads)
+    return ", ".join(applied.rewrite for applied in making.device_graph.rewrites)
+
+
+def judge_device_graph(making: Making) -> StageReport:
+    """Compare it with the ONNX, on the host: what fails here is a rewrite's fault, and not the compiler's."""
+    assert making.device_graph is not None
+    return making.verifier.device_graph_of_onnx(making.folder / ONNX_FILE, making.device_graph, making.device)
+
+
+def make_blob(making: Making) -> str:
+    """Compile the device graph, and describe its outputs for the first DepthAI API."""
+    assert making.device_graph is not None
+    shaves = making.options.shaves
+    compiled = compile_graph(making.device_graph, making.folder / BLOB_FILE, shaves=shaves)
+    interface = replace(making.interface.on_device(), outputs=compiled.outputs)
+    command = f"myriad_compile -ip U8 -VPU_NUMBER_OF_SHAVES {shaves} -VPU_NUMBER_OF_CMX_SLICES {shaves}"
+    parents = making.hashes("onnx")
+    making.add("blob", (BLOB_FILE,), interface, parents=parents, tool=compiled.tool, command=command)
+    tool = write_oak_json(making.folder / JSON_FILE, compiled.outputs)
+    parents = making.hashes("blob")
+    making.add("oak_json", (JSON_FILE,), interface, parents=parents, tool=tool, command="write_oak_json")
+    return compiled.tool
+
+
+def judge_blob(making: Making) -> StageReport:
+    """Compare it, executed, with the ONNX."""
+    source = ModelSource(onnx=making.folder / ONNX_FILE, blob=making.folder / BLOB_FILE)
+    return making.verifier.blob_of_onnx(source, making.device)

@@ -1,0 +1,1 @@
+"""Images as the camera gives them: levels 0–255, channels first."""

@@ -1,0 +1,1 @@
+"""Whatever exporters write, brought to one form: constants, types, sizes."""

@@ -1,0 +1,1 @@
+"""Operators that the compiler refuses or compiles to something else, in other operators."""

@@ -1,0 +1,1 @@
+"""Operators of any opset in the words of the device's."""

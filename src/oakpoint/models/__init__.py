@@ -1,0 +1,1 @@
+"""What MODEL is: a small description that can be pickled and opens itself, to run or to be converted."""

@@ -1,0 +1,122 @@
+"""A bundle that a conversion made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import final
+
+import onnx
+
+from oakpoint.backends.identity import identity_of_network, sha256_of_model
+from oakpoint.backends.registry import ModelSource, RuntimeOptions, file_that_runs
+from oakpoint.bundle.folder import Bundle, open_bundle
+from oakpoint.bundle.manifest import Manifest
+from oakpoint.bundle.records import ArtifactKind
+from oakpoint.convert.device_graph import DeviceGraph, device_graph, device_inputs, host_graph_with_heads
+from oakpoint.convert.one_size import require_size
+from oakpoint.convert.onnx_constants import onnx_constants
+from oakpoint.convert.onnx_intake import open_onnx
+from oakpoint.models.base import Model, ModelOptions, Origin, Runnable, Size, identity_of_file, require_own_weights
+from oakpoint.models.onnx_file import fixed_interface, open_onnx_at
+from oakpoint.networks.licences import recognised_record
+from oakpoint.networks.registry import reload_network
+from oakpoint.predictor import ModelIdentity
+from oakpoint.tasks.registry import task_of_bundle
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class BundleModel(Model):
+    """A bundle's folder.
+
+    Attributes:
+        folder: the bundle.
+        options: what was said of it.
+    """
+
+    folder: Path
+    options: ModelOptions
+
+    def runnable(self, options: RuntimeOptions) -> Runnable:
+        """See ``Model.runnable``: the form of the bundle's model that the backend runs."""
+        bundle = open_bundle(self.folder)
+        manifest = bundle.manifest
+        source, identify = self._source(bundle, options)
+        interface = manifest.artifact(_artifact_of(options.backend, manifest)).interface
+        return Runnable(
+            open_at=partial(open_onnx_at, source, options, interface),
+            source=lambda: source,
+            interface=interface,
+            task=task_of_bundle(bundle),
+            identify=identify,
+            has_size=True,
+            one_size=options.backend == "myriad_simulator",
+        )
+
+    def _source(self, bundle: Bundle, options: RuntimeOptions) -> tuple[ModelSource, Callable[[], ModelIdentity]]:
+        """The form of the model that a backend runs, and what tells it from others."""
+        manifest = bundle.manifest
+        formerly = manifest.artifact("onnx").files[manifest.artifact("onnx").main_file]
+        if options.backend == "torch":
+            network = reload_network(
+                manifest.network, manifest.weights, self.options.weights, arguments=manifest.arguments
+            )
+            source = ModelSource(module=network.module, outputs=manifest.torch_outputs)
+            return source, lambda: ModelIdentity(identity_of_network(network, None), formerly)
+        if options.backend == "myriad_simulator":
+            blob = bundle.path("blob")
+            return ModelSource(blob=blob), partial(identity_of_file, blob, formerly)
+        source = ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir") if manifest.has("ir") else None)
+        runs = file_that_runs(source, options.backend) or bundle.path("onnx")
+        return source, partial(identity_of_file, runs, formerly)
+
+    def origin(self, size: Size | None) -> Origin:
+        """See ``Model.origin``: the bundle's ONNX, for another size or other heads."""
+        require_own_weights(self.folder, self.options)
+        bundle = open_bundle(self.folder)
+        manifest = bundle.manifest
+        onnx_file = self.folder / manifest.artifact("onnx").main_file
+        model = open_onnx(onnx_file)
+        size = size or manifest.preprocess.size
+        require_size(str(self.folder), model, size)
+        interface = fixed_interface(model, manifest.interface.at(size, batch=manifest.interface.batch).inputs)
+        return Origin(
+            name=manifest.network,
+            weights=recognised_record(manifest.weights, onnx_constants(model)),
+            interface=interface,
+            task=task_of_bundle(bundle),
+            model=model,
+            parent=sha256_of_model(onnx_file),
+        )
+
+
+def _artifact_of(backend: str, manifest: Manifest) -> ArtifactKind:
+    """The artefact that a backend runs; its preprocessing says what is inside the graph."""
+    if backend == "myriad_simulator":
+        return "blob"
+    return "ir" if backend == "openvino" and manifest.has("ir") else "onnx"
+
+
+def device_graph_of(bundle: Bundle) -> DeviceGraph:
+    """The device graph of a bundle, made again from its ONNX.
+
+    Raises:
+        ConversionError: it cannot be made.
+    """
+    manifest = bundle.manifest
+    heads = task_of_bundle(bundle).device_rewrites(manifest.device, manifest.interface)
+    return device_graph(bundle.path("onnx"), device_inputs(manifest.interface), heads)
+
+
+def host_graph_of(bundle: Bundle) -> onnx.ModelProto:
+    """The bundle's host model with the outputs of its device graph: what a runtime gives in the camera's place.
+
+    Raises:
+        ConversionError: it cannot be made.
+    """
+    manifest = bundle.manifest
+    heads = task_of_bundle(bundle).device_rewrites(manifest.device, manifest.interface)
+    return host_graph_with_heads(bundle.path("onnx"), device_inputs(manifest.interface), heads)

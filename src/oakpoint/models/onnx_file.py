@@ -1,0 +1,196 @@
+"""An ONNX file of the user's own, or one that oakpoint wrote."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+import onnx
+
+from oakpoint.backends.base import Backend
+from oakpoint.backends.identity import sha256_of_model
+from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.renamed import RenamedBackend
+from oakpoint.bundle.interface import Input, Interface
+from oakpoint.bundle.records import WeightsRecord
+from oakpoint.convert.interface import image_inputs
+from oakpoint.convert.one_size import require_size, require_size_of_file
+from oakpoint.convert.onnx_constants import onnx_constants
+from oakpoint.convert.onnx_intake import fix_shapes, given_inputs, given_outputs, open_onnx, sizes_are_known
+from oakpoint.convert.output_operators import output_operators
+from oakpoint.convert.weights_in_onnx import weights_said_in
+from oakpoint.errors import UsageError
+from oakpoint.export import REFERENCE_SIZE
+from oakpoint.models.base import Model, ModelOptions, Origin, Runnable, Size, identity_of_file, require_own_weights
+from oakpoint.models.inputs import Look, inputs_of
+from oakpoint.networks.licences import recognised_record
+from oakpoint.tasks.base import Task
+from oakpoint.tasks.keypoints.task import Keypoints
+from oakpoint.tasks.registry import recognised_task
+
+logger = logging.getLogger(__name__)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class OnnxModel(Model):
+    """An ONNX file.
+
+    Attributes:
+        path: the file.
+        options: what was said of it.
+    """
+
+    path: Path
+    options: ModelOptions
+
+    def runnable(self, options: RuntimeOptions) -> Runnable:
+        """See ``Model.runnable``."""
+        if not self.path.is_file():
+            raise UsageError(f"{self.path}: no such ONNX file")
+        require_own_weights(self.path, self.options)
+        model = open_onnx(self.path)
+        taken = taken_onnx(model, str(self.path), self.options, REFERENCE_SIZE if _takes_any_size(model) else None)
+        source = ModelSource(onnx=self.path)
+        return Runnable(
+            open_at=partial(_open_named, source, options, taken),
+            source=lambda: source,
+            interface=taken.interface,
+            task=taken.task,
+            identify=partial(identity_of_file, self.path),
+            # One for keypoints is tried at whatever size an image has, as those of SuperPoint's kind are made for it.
+            has_size=not (isinstance(taken.task, Keypoints) or _takes_any_size(open_onnx(self.path))),
+        )
+
+    def origin(self, size: Size | None) -> Origin:
+        """See ``Model.origin``."""
+        require_own_weights(self.path, self.options)
+        model = open_onnx(self.path)
+        if size is not None:
+            require_size(str(self.path), model, size)
+        sha256 = sha256_of_model(self.path)
+        weights = recognised_record(claimed_weights(model, self.path.name, sha256), onnx_constants(model))
+        taken = taken_onnx(model, str(self.path), self.options, size)
+        return Origin(
+            name=self.path.name,
+            weights=weights,
+            interface=taken.interface,
+            task=taken.task,
+            model=model,
+            names=taken.names,
+            parent=sha256,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What an ONNX model takes and gives under the chain's names, what it means, and what it calls them itself.
+
+    Attributes:
+        interface: with the chain's names.
+        task: what the outputs mean.
+        names: own name → the chain's.
+    """
+
+    interface: Interface
+    task: Task[Any]
+    names: Mapping[str, str]
+
+
+def taken_onnx(model: onnx.ModelProto, of: str, options: ModelOptions, size: Size | None) -> Taken:
+    """Fix the sizes of a model, in place, and find out what it is.
+
+    Args:
+        model: changed in place.
+        of: what messages call it.
+        options: what was said of it.
+        size: (W, H) of its images in pixels; None for its own.
+
+    Raises:
+        UsageError: options that do not fit it, sizes that nobody gave, or one that its task does not take.
+        ConversionError: it does not take these sizes.
+    """
+    looks: dict[str, Look] = {image.name: (image.layout, image.channels) for image in image_inputs(model)}
+    for image in image_inputs(model):
+        if image.layout == "nhwc":
+            logger.warning("input %s: an image with channels last, by %s", image.name, image.why)
+    own = fixed_interface(model, inputs_of(given_inputs(model), looks, options.inputs, size, of=of))
+    if options.outputs is not None:
+        own = _chosen(own, options.outputs, of)
+    task = recognised_task(own, options.task)
+    names = task.chain_names(own)
+    if options.outputs is not None:
+        own_names = dict(options.outputs)
+        new_names = names or {wanted: wanted for wanted in own_names}
+        names = {own_names.get(name, name): new for name, new in new_names.items()}
+    interface = own.renamed(task.chain_names(own))
+    producers = {names.get(name, name): operator for name, operator in output_operators(model).items()}
+    task.require_size(interface.image.size)
+    return Taken(interface=interface, task=task.with_interface(interface, producers), names=names)
+
+
+def _chosen(interface: Interface, outputs: Mapping[str, str], of: str) -> Interface:
+    """The interface with the outputs that are wanted, under the names that were given."""
+    there = {spec.name: spec for spec in interface.outputs}
+    for wanted, own in outputs.items():
+        if own not in there:
+            raise UsageError(f"--output {wanted}={own}: {of} has no such output; it has {', '.join(there)}")
+    return replace(interface, outputs=tuple(replace(there[own], name=new) for new, own in outputs.items()))
+
+
+def fixed_interface(model: onnx.ModelProto, inputs: tuple[Input, ...]) -> Interface:
+    """Give a model the sizes of its inputs, and tell what it gives then.
+
+    Args:
+        model: changed in place.
+        inputs: with all sizes, but for an open batch.
+
+    Raises:
+        ConversionError: it does not take these sizes.
+    """
+    original = onnx.ModelProto.FromString(model.SerializeToString())
+    fix_shapes(model, {given.tensor.name: given.tensor.shape for given in inputs})
+    outputs = given_outputs(model)
+    if not sizes_are_known(model):  # as they hang on an open batch
+        inputs = tuple(given.at_batch(1) for given in inputs)
+        model.CopyFrom(original)
+        fix_shapes(model, {given.tensor.name: given.tensor.shape for given in inputs})
+        outputs = given_outputs(model)
+    return Interface(inputs=inputs, outputs=outputs)
+
+
+def _takes_any_size(model: onnx.ModelProto) -> bool:
+    """Whether the height or width of its image is open."""
+    return any(None in image.size for image in image_inputs(model))
+
+
+def open_onnx_at(source: ModelSource, options: RuntimeOptions, interface: Interface, size: Size) -> Backend:
+    """Open a model with an ONNX form at a size that it holds for."""
+    if source.onnx is not None and options.backend in ("onnxruntime", "openvino"):
+        require_size_of_file(source.onnx, size)
+    return open_backend(source, options, interface.at(size).tensors)
+
+
+def _open_named(source: ModelSource, options: RuntimeOptions, taken: Taken, size: Size) -> Backend:
+    """Open an ONNX file of the user's under the chain's names."""
+    if source.onnx is not None:
+        require_size_of_file(source.onnx, size)
+    back = {new: own for own, new in taken.names.items()}
+    opened = open_backend(source, options, taken.interface.renamed_inputs(back).at(size).tensors)
+    if all(own == new for own, new in taken.names.items()):
+        return opened
+    inputs = {spec.name: taken.names.get(spec.name, spec.name) for spec in opened.inputs}
+    outputs = {back.get(spec.name, spec.name): spec.name for spec in taken.interface.outputs}
+    return RenamedBackend(opened, inputs=inputs, outputs=outputs)
+
+
+def claimed_weights(model: onnx.ModelProto, file: str, sha256: str) -> WeightsRecord:
+    """What an ONNX file says of its weights: one of ours has their record with it."""
+    said = weights_said_in(model)
+    if said is None:
+        return WeightsRecord(file=file, sha256=sha256, name="unknown", licence="unknown", origin="an ONNX file")
+    return replace(said, file=file, sha256=sha256, seed=None)

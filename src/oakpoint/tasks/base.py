@@ -1,0 +1,242 @@
+"""What a task is asked for; each has a folder of its own, and a line in ``registry``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from oakpoint.backends.base import Tensors
+from oakpoint.bundle.interface import Interface, TensorSpec
+from oakpoint.bundle.records import DeviceRecord, TaskRecord
+from oakpoint.convert.rewrites.base import Rewrite
+from oakpoint.errors import UsageError
+from oakpoint.features.cells import require_multiples
+from oakpoint.geometry import PixelMap
+from oakpoint.images.preprocess import Preprocess
+from oakpoint.verify.comparison import Comparison
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Images = Mapping[str, NDArray[np.uint8]]
+
+AS_THEY_ARE = "dense"
+"""Heads that leave the network's outputs as they are; every task has them."""
+
+
+class Result(Protocol):
+    """What a network found in one image."""
+
+    def facts(self) -> dict[str, Any]:
+        """The same for machines: numbers, texts and lists of them."""
+
+    def figure(self) -> str:
+        """The same in a few words, as ``12 boxes``."""
+
+
+R = TypeVar("R", bound=Result)
+
+
+class Task(ABC, Generic[R]):
+    """What the outputs of one network mean. Immutable; made by ``recognised`` or ``from_record``.
+
+    Attributes:
+        name: as the manifest has it.
+        heads: forms of the outputs that the device can give, the first one by default.
+        changeable: parameters that a user may set, by the names that ``with_changes`` takes.
+    """
+
+    name: ClassVar[str]
+    heads: ClassVar[tuple[str, ...]] = (AS_THEY_ARE,)
+    changeable: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def size_step_px(self) -> int:
+        """The images' width and height are multiples of it."""
+        return 1
+
+    @classmethod
+    @abstractmethod
+    def recognised(cls, interface: Interface) -> Self | None:
+        """The task of a network, by the names and shapes of what it takes and gives; None where it is another's.
+
+        Args:
+            interface: all shapes are numbers, but for an open batch.
+        """
+
+    @classmethod
+    def taken_as(cls, interface: Interface, form: str = "") -> Self | None:
+        """The task of a network that was said to be of it: what others could be as well is then taken for it.
+
+        Args:
+            interface: see ``recognised``.
+            form: which of the task's forms, where it has several that look alike; empty finds out.
+
+        Raises:
+            UsageError: an unknown form, or one that has to be said.
+        """
+        require_no_form(cls.name, form)
+        return cls.recognised(interface)
+
+    @classmethod
+    @abstractmethod
+    def from_record(cls, record: TaskRecord) -> Self:
+        """The task that a manifest tells of.
+
+        Raises:
+            UsageError: parameters that cannot be meant.
+        """
+
+    @abstractmethod
+    def record(self) -> TaskRecord:
+        """What the manifest tells of it."""
+
+    @abstractmethod
+    def read(self, tensors: Tensors) -> R:
+        """What the network found, in pixels of the tensor image.
+
+        Args:
+            tensors: the outputs for one image, of whichever heads.
+
+        Raises:
+            BackendError: outputs of another kind of network.
+        """
+
+    @abstractmethod
+    def in_frame(self, result: R, original_from_tensor: PixelMap, image_size: tuple[int, int]) -> R:
+        """The same result in pixels of the original image of (W, H) pixels."""
+
+    @abstractmethod
+    def comparison(
+        self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None
+    ) -> Comparison[Any]:
+        """A fresh comparison for one stage.
+
+        Args:
+            stage: name of the stage.
+            device: which heads the candidate has; None for those of the reference.
+            onnx: the host's model, for heads that are compared through it.
+        """
+
+    def require_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """An image's size (W, H) in pixels, if the task takes it.
+
+        Raises:
+            UsageError: a side that is no positive multiple of ``size_step_px``.
+        """
+        return require_multiples(size, self.size_step_px)
+
+    def values(self, tensors: Tensors) -> Tensors:
+        """The outputs as numbers whose differences mean something, where heads pack several into one."""
+        return tensors
+
+    def check(self, name: str, tensors: Tensors, size: tuple[int, int]) -> None:
+        """Make sure that a network gives what the task reads.
+
+        Args:
+            name: of the network, for the message.
+            tensors: its outputs for one image.
+            size: (W, H) of that image's tensor in pixels.
+
+        Raises:
+            BackendError, ConversionError: it gives something else.
+        """
+        del name, size
+        self.read(tensors)
+
+    def with_changes(self, **changes: Any) -> Self:
+        """The same task with other parameters; one given as None stays as it is.
+
+        Raises:
+            UsageError: a parameter that the task does not have, or a value that cannot be meant.
+        """
+        asked = {name: value for name, value in changes.items() if value is not None}
+        for name in asked:
+            if name not in self.changeable:
+                there = ", ".join(self.changeable) or "none"
+                raise UsageError(f"{name}: means nothing for a network for {self.name}; its parameters are: {there}")
+        return self._changed(asked) if asked else self
+
+    def _changed(self, asked: Mapping[str, Any]) -> Self:
+        """The same task with these of its ``changeable`` parameters."""
+        return replace(self, **asked)  # type: ignore[type-var]
+
+    def with_operators(self, operators: Mapping[str, str]) -> Self:
+        """The same task, knowing which operator of the graph computes each output (``convert.output_operators``)."""
+        del operators
+        return self
+
+    def with_interface(self, interface: Interface, producers: Mapping[str, str]) -> Self:
+        """The same task, once the host's model is made.
+
+        Args:
+            interface: its inputs and outputs, under the chain's names.
+            producers: output → operator that computes it, what only moves values aside.
+        """
+        del interface
+        return self.with_operators(producers)
+
+    def chain_names(self, interface: Interface) -> Mapping[str, str]:
+        """What inputs and outputs of a user's network are called in the chain, by their own names."""
+        del interface
+        return {}
+
+    def device_rewrites(self, device: DeviceRecord, interface: Interface) -> Sequence[Rewrite]:
+        """Rewrites that give the device graph its heads.
+
+        Raises:
+            UsageError: unknown heads, or such as need something measured that is missing.
+        """
+        del interface
+        if device.heads not in self.heads:
+            raise UsageError(f"heads: expected one of {', '.join(self.heads)} for {self.name}, got {device.heads!r}")
+        return ()
+
+    def measured_heads(
+        self, heads: str, onnx: Path, images: Images, preprocess: Preprocess
+    ) -> tuple[DeviceRecord, str]:
+        """What heads need to know of a network, and a note on it; an empty note where that is nothing.
+
+        Raises:
+            ConversionError: the network cannot have these heads.
+        """
+        del onnx, images, preprocess
+        return DeviceRecord(heads=heads), ""
+
+    def archive_heads(self, outputs: Sequence[TensorSpec], device: DeviceRecord) -> list[dict[str, Any]]:
+        """The heads of an NN archive for DepthAI; empty where nothing is known that DepthAI reads."""
+        del outputs, device
+        return []
+
+
+T = TypeVar("T")
+
+
+def from_parameters(kind: type[T], record: TaskRecord) -> T:
+    """A task whose parameters in a manifest are the fields of its class.
+
+    Raises:
+        UsageError: parameters that cannot be meant.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(record.parameters)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"task {record.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def require_no_form(name: str, form: str) -> None:
+    """Refuse a form of a task that has none; see ``Task.taken_as``.
+
+    Raises:
+        UsageError: one was given.
+    """
+    if form:
+        raise UsageError(f"task: {name} has no forms, got {name}:{form}; give {name}")

@@ -1,0 +1,1 @@
+"""The task ``boxes``: objects of known classes, each in a box."""

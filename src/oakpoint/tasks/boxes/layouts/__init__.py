@@ -1,0 +1,1 @@
+"""How a detector lays out its boxes: one class, one file each."""

@@ -1,0 +1,1 @@
+"""The task ``classes``: what is on an image, of a fixed list."""

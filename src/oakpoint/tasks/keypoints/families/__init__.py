@@ -1,0 +1,1 @@
+"""Forms in which keypoint networks give scores and descriptors: one file each."""

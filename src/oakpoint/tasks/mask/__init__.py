@@ -1,0 +1,1 @@
+"""The task ``mask``: a class for each pixel."""

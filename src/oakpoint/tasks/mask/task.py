@@ -1,0 +1,183 @@
+"""Masks: a value for each class and pixel, at the image's size or a fixed fraction of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Tensors
+from oakpoint.bundle.interface import Interface, TensorSpec
+from oakpoint.bundle.records import DeviceRecord, TaskRecord
+from oakpoint.errors import BackendError, UsageError
+from oakpoint.geometry import PixelMap
+from oakpoint.tasks.base import Task, from_parameters, require_no_form
+from oakpoint.tasks.labels import require_one_each
+from oakpoint.tasks.mask.agreement import MaskAgreement
+from oakpoint.tasks.mask.result import NOT_SEEN, Mask
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Activation = Literal["found", "sigmoid", "none"]
+
+STRIDES = (1, 2, 4, 8, 16, 32)
+"""Pixels of the image along a side of one pixel of the output."""
+
+IMAGE_CHANNELS = 3
+"""An output of as many channels at the image's size is as likely an image: a style, a restoration."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskTask(Task[Mask]):
+    """One output (N, C, H/s, W/s).
+
+    Attributes:
+        channels: C. Of several, the class with the largest value is a pixel's; one is what a pixel is or is not.
+        stride: s, pixels.
+        activation: of one channel, what makes a probability of it: ``sigmoid``; ``none`` where it is one; ``found``
+            takes ``none`` for an image whose values are all from 0 to 1, and else ``sigmoid``. A conversion decides it
+            by the operator that computes the output. Of several channels it decides nothing.
+        threshold: of one channel, the probability from which on a pixel is one.
+        labels: names of the classes, two of them for one channel; empty without any.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    name = "mask"
+    changeable = ("activation", "threshold", "labels")
+
+    channels: int
+    stride: int = 1
+    activation: Activation = "found"
+    threshold: float = 0.5
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or self.stride not in STRIDES:
+            raise UsageError(
+                f"mask: expected 1 channel or more at a stride of {STRIDES}, got {self.channels}, {self.stride}"
+            )
+        if self.activation not in get_args(Activation):
+            raise UsageError(f"activation: expected one of {', '.join(get_args(Activation))}, got {self.activation!r}")
+        if not 0 < self.threshold < 1:
+            raise UsageError(f"threshold: expected a probability between 0 and 1, got {self.threshold}")
+        require_one_each(self.labels, self.classes)
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are, with what a single channel is not."""
+        return max(self.channels, 2)
+
+    @classmethod
+    def recognised(cls, interface: Interface) -> Self | None:
+        """See ``Task.recognised``: two channels or more at the image's size, but not three.
+
+        One channel may be a depth, three an image, and coarser ones features or heat maps: they are masks where
+        ``--task mask`` says so.
+        """
+        found = cls.taken_as(interface)
+        if found is None or found.stride != 1 or found.channels in (1, IMAGE_CHANNELS):
+            return None
+        return found
+
+    @classmethod
+    def taken_as(cls, interface: Interface, form: str = "") -> Self | None:
+        """See ``Task.taken_as``: one output at the image's size or a fraction of it."""
+        require_no_form(cls.name, form)
+        images = [given.preprocess for given in interface.inputs if given.preprocess is not None]
+        if len(images) != 1 or len(interface.outputs) != 1 or len(interface.outputs[0].shape) != 4:
+            return None
+        width, height = images[0].size
+        _, channels, *grid = interface.outputs[0].shape
+        strides = [s for s in STRIDES if grid == [height // s, width // s] and height % s == width % s == 0]
+        return cls(channels=channels, stride=strides[0]) if strides and isinstance(channels, int) else None
+
+    @classmethod
+    def from_record(cls, record: TaskRecord) -> Self:
+        """See ``Task.from_record``."""
+        return from_parameters(cls, record)
+
+    def record(self) -> TaskRecord:
+        """See ``Task.record``."""
+        return TaskRecord(name=self.name, parameters=asdict(self))
+
+    def with_operators(self, operators: Mapping[str, str]) -> Self:
+        """See ``Task.with_operators``: a sigmoid at the end of one channel, or none."""
+        if self.activation != "found" or len(operators) != 1:
+            return self
+        return replace(self, activation="none" if {"Sigmoid", "HardSigmoid"} & {*operators.values()} else "sigmoid")
+
+    def read(self, tensors: Tensors) -> Mask:
+        """See ``Task.read``; the mask has the output's size, until ``in_frame``."""
+        return Mask(self.class_of(self.values_of(tensors)), self.labels)
+
+    def values_of(self, tensors: Tensors) -> NDArray[np.float32]:
+        """The network's values, float32 (C, rows, columns).
+
+        Raises:
+            BackendError: outputs of another kind of network.
+        """
+        array = next(iter(tensors.values())) if len(tensors) == 1 else np.zeros(0)
+        if array.ndim != 4 or array.shape[:2] != (1, self.channels):
+            got = ", ".join(f"{name} {array.shape}" for name, array in tensors.items())
+            raise BackendError(f"expected one output (1, {self.channels}, rows, columns), got {got}")
+        return np.asarray(array[0], np.float32)
+
+    def class_of(self, values: NDArray[np.float32]) -> NDArray[np.int16]:
+        """The class of each place, int16 (rows, columns), of values (C, rows, columns); the first of equal ones."""
+        if self.channels > 1:
+            return np.asarray(values.argmax(axis=0), np.int16)
+        return np.asarray(values[0] >= self.level(values), np.int16)
+
+    def level(self, values: NDArray[np.float32]) -> float:
+        """The value that ``threshold`` stands for, of one channel (1, rows, columns)."""
+        probabilities = self.activation == "none"
+        if self.activation == "found":
+            probabilities = bool(values.min() >= 0 and values.max() <= 1)
+        return self.threshold if probabilities else float(np.log(self.threshold / (1 - self.threshold)))
+
+    def in_frame(self, result: Mask, original_from_tensor: PixelMap, image_size: tuple[int, int]) -> Mask:
+        """See ``Task.in_frame``: each pixel of the image gets the class of the nearest place of the output."""
+        tensor_from_original = original_from_tensor.inverse()
+        rows, columns = (
+            _nearest(tensor_from_original, axis, image_size[axis], result.classes.shape[1 - axis], self.stride)
+            for axis in (1, 0)
+        )
+        seen = (rows >= 0)[:, np.newaxis] & (columns >= 0)[np.newaxis]
+        classes = result.classes[np.maximum(rows, 0)[:, np.newaxis], np.maximum(columns, 0)[np.newaxis]]
+        return replace(result, classes=np.where(seen, classes, np.int16(NOT_SEEN)))
+
+    def comparison(self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None) -> MaskAgreement:
+        """See ``Task.comparison``."""
+        del device, onnx
+        return MaskAgreement(stage, self)
+
+    def archive_heads(self, outputs: Sequence[TensorSpec], device: DeviceRecord) -> list[dict[str, Any]]:
+        """See ``Task.archive_heads``: ``SegmentationParser``, which DepthAI and depthai-nodes both have.
+
+        DepthAI's own (``dai.node.SegmentationParser``) runs on the host for this camera.
+        """
+        del device
+        if self.channels == 1 and self.activation == "found":
+            return []  # the parser has to be told
+        names = list(self.labels) or [str(index) for index in range(self.classes)]
+        metadata: dict[str, Any] = {"classes": names[-self.channels :], "n_classes": self.channels, "is_softmax": False}
+        if self.channels == 1:
+            metadata["conf_threshold"] = self.level(np.zeros((1, 1, 1), np.float32))
+        outputs_read = [tensor.name for tensor in outputs]
+        return [{"name": self.name, "parser": "SegmentationParser", "outputs": outputs_read, "metadata": metadata}]
+
+
+def _nearest(tensor_from_original: PixelMap, axis: int, length: int, places: int, stride: int) -> NDArray[np.int64]:
+    """For each pixel along an axis (0: x) of the original the place of the output that it lies in; −1 without one."""
+    pixels = np.zeros((length, 2), np.float64)
+    pixels[:, axis] = np.arange(length)
+    outer = tensor_from_original(pixels)[:, axis].astype(np.float64) + 0.5  # the image's edges lie at 0 and its side
+    found = np.floor(outer / stride).astype(np.int64)
+    return np.where((found >= 0) & (found < places), found, -1)

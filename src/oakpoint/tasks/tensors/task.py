@@ -1,0 +1,103 @@
+"""Tensors, whatever they mean: the task of every network that no other recognises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Tensors
+from oakpoint.bundle.interface import Interface
+from oakpoint.bundle.records import DeviceRecord, TaskRecord
+from oakpoint.errors import UsageError
+from oakpoint.geometry import PixelMap
+from oakpoint.tasks.base import Task
+from oakpoint.verify.tensors import TensorAgreement
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TensorsFound:
+    """The outputs of a network for one image.
+
+    Attributes:
+        tensors: by name.
+    """
+
+    tensors: Tensors
+
+    def facts(self) -> dict[str, Any]:
+        """See ``Result.facts``: shape, smallest, mean and largest finite value of each, and how many are not."""
+        return {name: {"shape": list(array.shape), **_values(array)} for name, array in self.tensors.items()}
+
+    def figure(self) -> str:
+        """See ``Result.figure``."""
+        return ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in self.tensors.items())
+
+
+def _values(array: NDArray[Any]) -> dict[str, float | int | None]:
+    numbers = array[np.isfinite(array)].astype(np.float64)
+    sizes = [float(of(numbers)) if numbers.size else None for of in (np.min, np.mean, np.max)]
+    return {**dict(zip(("min", "mean", "max"), sizes, strict=True)), "not_finite": array.size - numbers.size}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RawTensors(Task[TensorsFound]):
+    """Knows nothing, and is always there."""
+
+    name = "tensors"
+
+    @classmethod
+    def recognised(cls, interface: Interface) -> Self | None:
+        """See ``Task.recognised``: every network is one."""
+        del interface
+        return cls()
+
+    @classmethod
+    def from_record(cls, record: TaskRecord) -> Self:
+        """See ``Task.from_record``."""
+        del record
+        return cls()
+
+    def record(self) -> TaskRecord:
+        """See ``Task.record``."""
+        return TaskRecord(name=self.name, parameters={})
+
+    def with_changes(self, **changes: Any) -> Self:
+        """See ``Task.with_changes``.
+
+        Raises:
+            UsageError: any.
+        """
+        for name, value in changes.items():
+            if value is not None:
+                raise UsageError(
+                    f"{name}: means nothing here, since nothing tells what the network's outputs mean; say it with "
+                    "--task keypoints, boxes, classes or mask"
+                )
+        return self
+
+    def read(self, tensors: Tensors) -> TensorsFound:
+        """See ``Task.read``."""
+        return TensorsFound(tensors)
+
+    def in_frame(
+        self, result: TensorsFound, original_from_tensor: PixelMap, image_size: tuple[int, int]
+    ) -> TensorsFound:
+        """See ``Task.in_frame``: tensors have no place in the image that anyone knows of."""
+        del original_from_tensor, image_size
+        return result
+
+    def comparison(
+        self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None
+    ) -> TensorAgreement:
+        """See ``Task.comparison``."""
+        del device, onnx
+        return TensorAgreement(stage)

@@ -1,0 +1,1 @@
+"""How each kind of result is followed, drawn and summed up: one class, one file each."""

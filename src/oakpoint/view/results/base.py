@@ -1,0 +1,104 @@
+"""What is asked of whatever shows one kind of result."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowOptions:
+    """How results of successive frames are followed.
+
+    Attributes:
+        max_length: how many positions of a track are remembered for drawing, 2 or more.
+        max_distance: largest descriptor distance within a track of a keypoint, in [0, 2].
+    """
+
+    max_length: int = 20
+    max_distance: float = 0.7
+
+
+class Follower(Protocol):
+    """Follows results from frame to frame."""
+
+    def update(self, result: Any) -> Any:
+        """Take the next frame's result; what is known of its tracks, in whichever form the kind has."""
+
+
+class NoFollower:
+    """For results that have nothing to follow."""
+
+    def update(self, result: Any) -> None:
+        """See ``Follower.update``."""
+        del result
+
+
+class Summary(ABC, Generic[R]):
+    """Figures over all frames of a run; holds no results."""
+
+    @abstractmethod
+    def add(self, result: R, tracks: Any) -> None:
+        """Count one frame."""
+
+    @abstractmethod
+    def facts(self, frames: int) -> dict[str, Any]:
+        """The figures, for as many frames as were counted."""
+
+
+class ResultView(ABC, Generic[R]):
+    """Shows one kind of result.
+
+    Attributes:
+        name: of what it shows.
+        doing: what a frame's time was spent on, for the line below a picture.
+    """
+
+    name: ClassVar[str]
+    doing: ClassVar[str]
+
+    def follower(self, options: FollowOptions) -> Follower:
+        """What follows results from frame to frame.
+
+        Raises:
+            UsageError: an option out of range.
+        """
+        del options
+        return NoFollower()
+
+    @abstractmethod
+    def summary(self) -> Summary[R]:
+        """A fresh summary of a run."""
+
+    @abstractmethod
+    def still(self, image: NDArray[np.uint8], result: R) -> NDArray[np.uint8]:
+        """Draw the result of an image by itself; uint8 (H, W, 3) BGR.
+
+        Args:
+            image: uint8 (H, W) or (H, W, 3) BGR, the original image of the result; it is left as it is.
+            result: what was found in it.
+        """
+
+    def moving(self, image: NDArray[np.uint8], result: R, tracks: Any) -> NDArray[np.uint8]:
+        """The same of a frame of a video, with what the follower knows."""
+        del tracks
+        return self.still(image, result)
+
+    @abstractmethod
+    def figures(self, result: R, tracks: Any) -> list[str]:
+        """What was found, in short texts; ``tracks`` is None for an image by itself."""
+
+    @abstractmethod
+    def facts(self, result: R, tracks: Any) -> dict[str, Any]:
+        """The same for machines."""
+
+    @abstractmethod
+    def words(self, facts: Mapping[str, Any]) -> list[str]:
+        """The summary's facts in short texts."""

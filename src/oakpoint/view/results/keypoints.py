@@ -1,0 +1,84 @@
+"""Keypoints and their tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.features.tracking import Tracker, Tracks
+from oakpoint.features.types import Features
+from oakpoint.view.draw import draw_keypoints, draw_tracks
+from oakpoint.view.results.base import FollowOptions, ResultView, Summary
+
+
+@final
+class KeypointsSummary(Summary[Features]):
+    """Means over frames."""
+
+    def __init__(self) -> None:
+        self._keypoints = self._tracked = self._tracks = self._oldest = 0
+        self._followed = False
+
+    def add(self, result: Features, tracks: Tracks | None) -> None:
+        """See ``Summary.add``."""
+        self._keypoints += len(result)
+        if tracks is None:
+            return
+        self._followed = True
+        self._tracked += int((tracks.ages > 1).sum())
+        self._tracks += int((tracks.ages == 2).sum())
+        self._oldest = max(self._oldest, int(tracks.ages.max(initial=0)))
+
+    def facts(self, frames: int) -> dict[str, Any]:
+        """See ``Summary.facts``."""
+        found: dict[str, Any] = {"keypoints_mean": self._keypoints / max(frames, 1)}
+        if not self._followed:
+            return found
+        return found | {
+            "tracks": self._tracks,
+            "tracks_mean_per_frame": self._tracked / max(frames - 1, 1),
+            "oldest_track_frames": self._oldest,
+        }
+
+
+@final
+class KeypointsView(ResultView[Features]):
+    """Dots, and the lines that they came along."""
+
+    name = "keypoints"
+    doing = "extract+track"
+
+    def follower(self, options: FollowOptions) -> Tracker:
+        """See ``ResultView.follower``."""
+        return Tracker(max_length=options.max_length, max_distance=options.max_distance)
+
+    def summary(self) -> KeypointsSummary:
+        """See ``ResultView.summary``."""
+        return KeypointsSummary()
+
+    def still(self, image: NDArray[np.uint8], result: Features) -> NDArray[np.uint8]:
+        """See ``ResultView.still``."""
+        return draw_keypoints(image, result)
+
+    def moving(self, image: NDArray[np.uint8], result: Features, tracks: Tracks) -> NDArray[np.uint8]:
+        """See ``ResultView.moving``."""
+        del result
+        return draw_tracks(image, tracks.positions, tracks.ages)
+
+    def figures(self, result: Features, tracks: Tracks | None) -> list[str]:
+        """See ``ResultView.figures``."""
+        continued = [] if tracks is None else [f"{int((tracks.ages > 1).sum())} tracks"]
+        return [result.figure(), *continued]
+
+    def facts(self, result: Features, tracks: Tracks | None) -> dict[str, Any]:
+        """See ``ResultView.facts``."""
+        return result.facts() | ({} if tracks is None else {"tracks": tracks.ids.tolist()})
+
+    def words(self, facts: Mapping[str, Any]) -> list[str]:
+        """See ``ResultView.words``."""
+        followed = "tracks_mean_per_frame" in facts
+        tracked = [f"{facts['tracks_mean_per_frame']:.0f} of them tracked"] if followed else []
+        return [f"{facts['keypoints_mean']:.0f} keypoints a frame", *tracked]
