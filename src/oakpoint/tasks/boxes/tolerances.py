@@ -37,16 +37,19 @@ class Limits:
 
 
 _IN_FLOAT32 = "float32 sums in another order"
-_IN_FP16 = "weights rounded to FP16"
-_ON_DEVICE = "FP16 weights and activations; a coordinate from 512 px on has steps of 0.5 px"
+_IN_FP16 = "weights rounded to FP16; measured 0.012 of a logit and 0.002 of a place on YOLOv8n and small detectors"
+_ON_DEVICE = (
+    "FP16 weights and activations, a coordinate from 512 px on has steps of 0.5 px; measured 0.01 of a logit and 0.002 "
+    "of a place on YOLOv8n and small detectors"
+)
 
 LIMITS = {
     ONNX_STAGE: Limits(1e-2, 1e-3, 1e-3, 1e-3, _IN_FLOAT32),
     ONNX_ARCHIVE_STAGE: Limits(1e-2, 1e-3, 1e-3, 1e-3, _IN_FLOAT32),
     IR_STAGE: Limits(0.1, 0.02, 0.02, 0.02, _IN_FP16),
     DEVICE_STAGE: Limits(0.1, 0.02, 0.02, 0.02, _IN_FP16),
-    BLOB_STAGE: Limits(0.2, 0.05, 0.05, 0.05, _ON_DEVICE),
-    CAMERA_STAGE: Limits(0.2, 0.05, 0.05, 0.05, _ON_DEVICE),
+    BLOB_STAGE: Limits(0.1, 0.05, 0.05, 0.05, _ON_DEVICE),
+    CAMERA_STAGE: Limits(0.1, 0.05, 0.05, 0.05, _ON_DEVICE),
 }
 
 USUAL_SCORE, LARGEST_SCORE = "usual score error", "largest score error"
