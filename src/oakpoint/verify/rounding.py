@@ -88,7 +88,8 @@ class ErrorSizes:
             return ()
         errors, values = np.concatenate(self._errors), np.concatenate(self._values)
         low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
-        bins = np.minimum(((values - low) * (BINS / ((high - low) or 1.0))).astype(np.int64), BINS - 1)
+        share = (values.astype(np.float64) - low) / ((high - low) or 1.0)
+        bins = np.minimum((share * BINS).astype(np.int64), BINS - 1)
         order = np.argsort(bins, kind="stable")
         groups = [errors[order[start:end]] for start, end in _spans(np.bincount(bins, minlength=BINS))]
         usual = self.usual
