@@ -126,9 +126,16 @@ def test_prelu_with_any_slopes(x: np.ndarray, constant: bool, data: st.DataObjec
      ((4, 6, 8), ["Min", "Mul", "Relu", "Add"])],
 )  # fmt: skip
 def test_slopes_that_the_compiler_reads_rightly_stay(slopes: tuple[int, ...], operators: list[str]) -> None:
-    constants = {"s": np.linspace(-1, 1, math.prod(slopes)).reshape(slopes).astype(np.float32)}
+    constants = {"s": np.linspace(0.25, -0.9, math.prod(slopes)).reshape(slopes).astype(np.float32)}
     model = graph_of([layer("PRelu", "x s")], {"x": (1, 4, 6, 8)}, constants)
     assert operators_of(rewritten(model, PReluSlopes())[0]) == operators
+
+
+@pytest.mark.parametrize("slopes", [[-1], [-0.25], [1], [1.5], [[[0.25]], [[-1]], [[0.5]], [[2]]]])
+def test_slopes_that_the_compiler_takes_for_others_are_spelt_out(slopes: list) -> None:
+    """A channel's −1 turns the sign behind a convolution; one number out of 0…1 is refused as a LeakyRelu's."""
+    model = graph_of([layer("PRelu", "x s")], {"x": (1, 4, 6, 8)}, {"s": np.array(slopes, np.float32)})
+    assert operators_of(rewritten(model, PReluSlopes())[0]) == ["Min", "Mul", "Relu", "Add"]
 
 
 def test_equal_slopes_become_one_number() -> None:

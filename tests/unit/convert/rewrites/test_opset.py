@@ -91,7 +91,8 @@ OTHER = {
         "coordinate_transformation_mode 'half_pixel', its default",
     ),
     "ReduceMax": ("a = Shape (x)\n y = ReduceMax (x, a)", "input 'axes'"),
-    "GridSample": ("y = GridSample (x, grid)", "came with a later opset"),
+    "GridSample": ("y = GridSample (x, grid)", "cannot read an image at places that are computed"),
+    "BitwiseNot": ("a = Cast <to = 6> (x)\n b = BitwiseNot (a)\n y = Cast <to = 1> (b)", "came with a later opset"),
 }
 
 
