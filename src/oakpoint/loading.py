@@ -15,7 +15,7 @@ from oakpoint.extractor import Extractor, predictor_for
 from oakpoint.images.sizes import size_or_native
 from oakpoint.models.base import ModelOptions, Runnable
 from oakpoint.models.naming import model_of
-from oakpoint.predictor import Predictor
+from oakpoint.predictor import ModelIdentity, Predictor
 from oakpoint.tasks.base import Task
 from oakpoint.tasks.keypoints.task import require_keypoints
 
@@ -117,6 +117,12 @@ def _load(
     found = model_of(model, said).runnable(runtime)
     accepts(found.task)
     task = found.task.with_changes(**changes)
+    if found.interface.size is None:
+        inputs = ", ".join(f"{spec.name} {'x'.join(map(str, spec.shape))}" for spec in found.interface.tensors)
+        raise UsageError(
+            f"{model}: expected a network that takes an image of 1 or 3 channels, got one that takes {inputs}; it can "
+            "be converted and verified here, and is run by a program that feeds it"
+        )
     chosen = _chosen_size(size_or_native(size), max_side, found)
     interface = found.interface if chosen == "native" else found.interface.at(found.task.require_size(chosen))
     found.prepare(None if chosen == "native" else chosen)
@@ -128,13 +134,21 @@ def _load(
         max_side=max_side,
         memory=MemoryLimit(lambda at: memory_bytes(found.source(), runtime, interface, at), max_memory_gb),
         runtime=f"{runtime.backend} {runtime.device} {runtime.precision}",
-        identify=found.identify,
+        identify=lambda: _with_outputs(found.identify(), said.outputs),
     )
 
 
 def _with_weights(said: ModelOptions | None, weights: str | Path | None) -> ModelOptions:
     options = said or ModelOptions()
     return options if weights is None else replace(options, weights=Path(weights))
+
+
+def _with_outputs(identity: ModelIdentity, outputs: Mapping[str, str] | None) -> ModelIdentity:
+    """A model of which other outputs are taken is another one."""
+    if outputs is None:
+        return identity
+    chosen = " ".join(f"{wanted}={own}" for wanted, own in sorted(outputs.items()))
+    return replace(identity, model=f"{identity.model} outputs {chosen}")
 
 
 def _chosen_size(

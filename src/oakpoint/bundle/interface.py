@@ -52,16 +52,13 @@ class Input:
 
     def at(self, size: tuple[int, int], *, batch: int | str = 1) -> Input:
         """The same input for images of (W, H) pixels, at a batch; other tensors keep their shape but for that."""
-        shape = tuple(
-            batch if index == 0 and side == OPEN_BATCH else side for index, side in enumerate(self.tensor.shape)
-        )
         if self.preprocess is None:
-            return replace(self, tensor=replace(self.tensor, shape=shape))
+            return self.at_batch(batch)
         preprocess = replace(self.preprocess, size=size)
         tensor = replace(self.tensor, shape=(batch, *preprocess.tensor_shape[1:]))
         return replace(self, tensor=tensor, preprocess=preprocess)
 
-    def at_batch(self, batch: int) -> Input:
+    def at_batch(self, batch: int | str) -> Input:
         """The same input with an open batch settled."""
         if self.tensor.shape[:1] != (OPEN_BATCH,):
             return self
@@ -77,14 +74,14 @@ class Input:
         return replace(self, tensor=tensor, preprocess=preprocess)
 
     def values(self, image: NDArray[np.uint8]) -> NDArray[Any]:
-        """The tensor for an image; one that is no image is filled with noise that its name decides.
+        """The tensor for an image; one that is no image is filled with noise that its name and the image decide.
 
         Raises:
             ImageError: see ``Preprocess.apply``.
         """
         if self.preprocess is not None:
             return self.preprocess.apply(image)[0]
-        rng = np.random.default_rng(zlib.crc32(self.tensor.name.encode()))
+        rng = np.random.default_rng(zlib.crc32(self.tensor.name.encode(), zlib.crc32(image.tobytes())))
         shape = tuple(side if isinstance(side, int) else 1 for side in self.tensor.shape)
         kind = np.dtype(self.tensor.dtype)
         if kind.kind == "f":
@@ -116,26 +113,33 @@ class Interface:
         for given in self.inputs:
             if given.preprocess is not None:
                 return given.preprocess
-        names = ", ".join(given.tensor.name for given in self.inputs)
-        raise UsageError(f"expected a network that takes an image, got one with the inputs {names}")
+        shapes = ", ".join(f"{spec.name} {'x'.join(map(str, spec.shape))}" for spec in self.tensors)
+        raise UsageError(f"expected a network that takes an image of 1 or 3 channels, got one that takes {shapes}")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(W, H) in pixels of ``image``; None where no input takes one."""
+        return next((given.preprocess.size for given in self.inputs if given.preprocess is not None), None)
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Name, type and shape of each input."""
         return tuple(given.tensor for given in self.inputs)
 
-    def at(self, size: tuple[int, int], *, batch: int | str = 1) -> Interface:
+    def at(self, size: tuple[int, int] | None, *, batch: int | str = 1) -> Interface:
         """The inputs for images of (W, H) pixels at a batch; outputs stay, whatever follows for their sizes.
 
-        The size is that of ``image`` and of the images that are as large; one of another size keeps it.
+        The size is that of ``image`` and of the images that are as large; one of another size keeps it. None leaves
+        all of them at their own.
         """
-        sizes = [given.preprocess.size for given in self.inputs if given.preprocess is not None]
-        new = {own: size if own == sizes[0] else own for own in sizes}
-        inputs = (
-            given.at(size if given.preprocess is None else new[given.preprocess.size], batch=batch)
-            for given in self.inputs
-        )
-        return replace(self, inputs=tuple(inputs))
+
+        def at_size(given: Input) -> Input:
+            if given.preprocess is None:
+                return given.at_batch(batch)
+            own = given.preprocess.size
+            return given.at(size if size is not None and own == self.size else own, batch=batch)
+
+        return replace(self, inputs=tuple(map(at_size, self.inputs)))
 
     def with_outputs_at(self, batch: int) -> Interface:
         """The same, outputs whose batch is open having this one."""

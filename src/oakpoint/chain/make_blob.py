@@ -18,7 +18,7 @@ BLOB_FILE, JSON_FILE = "model.blob", "model.json"
 def measure_heads(making: Making) -> str:
     """Measure what the heads have to know of the network."""
     making.device, note = making.task.measured_heads(
-        making.options.heads, making.folder / ONNX_FILE, making.verifier.images, making.interface.image
+        making.options.heads, making.folder / ONNX_FILE, making.verifier.images, making.interface
     )
     return note
 

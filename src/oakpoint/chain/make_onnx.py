@@ -48,9 +48,11 @@ def _exported(making: Making, network: LoadedNetwork) -> tuple[str, str]:
         description=f"{making.title}: {network.weights.description()}",
         facts=facts_of(network.weights),
     )
-    if reason := why_one_size(network, path, making.interface, making.origin.outputs, size=making.size):
+    if (size := making.size) is None:
+        return tool, ""
+    if reason := why_one_size(network, path, making.interface, making.origin.outputs, size=size):
         mark_one_size(path, reason)
-        return tool, f", for {making.size[0]}x{making.size[1]} alone: {reason}"
+        return tool, f", for {size[0]}x{size[1]} alone: {reason}"
     return tool, ""
 
 

@@ -58,9 +58,9 @@ class Making:
         self.device = DeviceRecord(heads=self.options.heads)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(W, H) of the images in pixels."""
-        return self.interface.image.size
+    def size(self) -> tuple[int, int] | None:
+        """(W, H) of the images in pixels; None of a network that takes none."""
+        return self.interface.size
 
     @property
     def title(self) -> str:

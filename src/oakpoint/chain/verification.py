@@ -197,7 +197,7 @@ class StageVerifier:
         return self.interface.on_device().feed(image)
 
     def _open(self, source: ModelSource, backend: str, batch: int = 1, *, on_device: bool = False) -> Backend:
-        interface = self.interface.at(self.interface.image.size, batch=batch)
+        interface = self.interface.at(self.interface.size, batch=batch)
         inputs = (interface.on_device() if on_device else interface).tensors
         return open_backend(source, RuntimeOptions(backend=backend), inputs)
 

@@ -176,7 +176,9 @@ def print_bundle(conversion: Conversion) -> None:
     for report in conversion.reports:
         if report.claim:
             out.print(f"[dim]{report.stage}: {report.claim}[/]")
-    out.print(f"bundle in [bold]{conversion.folder}[/]; next: oakpoint run {conversion.folder} VIDEO --save seen.gif")
+    runs = conversion.manifest.interface.size is not None
+    following = f"oakpoint run {conversion.folder} VIDEO --save seen.gif" if runs else "feed it from a program of yours"
+    out.print(f"bundle in [bold]{conversion.folder}[/]; next: {following}")
 
 
 def conversion_facts(outcome: Outcome) -> dict[str, object]:

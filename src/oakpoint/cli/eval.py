@@ -12,6 +12,7 @@ import typer
 from oakpoint.cli.console import out, print_json, print_warning, progress_bar
 from oakpoint.cli.eval_output import print_skipped, print_tables, summary_csv, write_text
 from oakpoint.cli.eval_report import check_report_folder, write_report
+from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Json, Weights
 from oakpoint.errors import UsageError
@@ -28,17 +29,20 @@ from oakpoint.evaluate.specification import Specification, parse_specifications
 from oakpoint.evaluate.summary import check_resamples, facts, summarise
 from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
 from oakpoint.files import default_cache
+from oakpoint.models.base import ModelOptions
 
 EXTRACTORS_HELP = (
     "What to compare: LABEL=MODEL@SETTING@SETTING…, of which only MODEL must be there: a bundle, a .onnx or .blob "
     "file, acorn, superpoint, package.module:Class, sift, orb, or a features file .h5. A SETTING is WIDTHxHEIGHT, "
     "native, BACKEND, BACKEND:DEVICE, BACKEND:DEVICE:PRECISION, weights=FILE, threshold=P, nms=PIXELS, "
-    "max-side=PIXELS, max-memory=GB or subpixel=none|soft_argmax|quadratic. "
+    "max-side=PIXELS, max-memory=GB, subpixel=none|soft_argmax|quadratic, or an option of a network (the panel below) "
+    "for this MODEL alone: color=rgb, normalize=imagenet. "
     "Such as  b  b@openvino:CPU:bf16  small=b@320x240  sift  features.h5"
 )
 CACHE_FOLDER = "evaluate"
 
 
+@with_model_options
 def eval_command(
     extractors: Annotated[list[str], typer.Argument(metavar="MODEL…", help=EXTRACTORS_HELP, show_default=False)],
     dataset: Annotated[
@@ -75,6 +79,8 @@ def eval_command(
         bool, typer.Option("--no-cache", help="Extract everything anew, keep nothing; times are then new as well.")
     ] = False,
     as_json: Json = False,
+    *,
+    said: ModelOptions,
 ) -> None:
     """Compare keypoint networks on image pairs with known homographies: repeatability, homography, matching accuracy.
 
@@ -82,7 +88,7 @@ def eval_command(
     A host model runs at exactly that size, whatever its bundle's is; with @WIDTHxHEIGHT, every image is scaled to that.
     A blob has one size, to which every image is scaled. Keypoints are always compared in the protocol's pixels.
     """
-    specifications = parse_specifications(extractors, weights=weights)
+    specifications = parse_specifications(extractors, weights=weights, said=said)
     chosen = protocols_by_name(protocols.split(","), cast(Reading, reading), ransac_px=ransac_px)
     check_resamples(resamples)
     if report is not None:

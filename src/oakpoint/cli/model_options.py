@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from oakpoint.cli.console import print_warning
-from oakpoint.convert.interface import parse_shape
-from oakpoint.errors import UsageError
-from oakpoint.images.input_options import colour_from, numbers_from, resize_from
-from oakpoint.models.base import ModelOptions
-from oakpoint.models.inputs import ImageOptions, InputOptions
-from oakpoint.networks.arguments import parse_arguments
-from oakpoint.networks.output_names import parse_outputs
+from oakpoint.models.option_texts import model_options
 
 _PANEL = "The network"
 
@@ -91,58 +84,3 @@ def with_model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     told_command.__annotations__ = hints
     return told_command
-
-
-def model_options(
-    *,
-    arg: Sequence[str] | None = None,
-    output: Sequence[str] | None = None,
-    shape: Sequence[str] | None = None,
-    task: str | None = None,
-    color: str | None = None,
-    mean: str | None = None,
-    std: str | None = None,
-    scale: str | None = None,
-    normalize: str | None = None,
-    pixel_range: str | None = None,
-    resize: str | None = None,
-) -> ModelOptions:
-    """Options of the command line as a model takes them; how numbers were understood is said on standard error.
-
-    Raises:
-        UsageError: one that cannot be meant.
-    """
-    colour = None if color is None else colour_from(color)
-    numbers = numbers_from(mean=mean, std=std, scale=scale, normalize=normalize, pixels=pixel_range, colour=colour)
-    if numbers is not None:
-        print_warning(numbers.note)
-    resizing, level = (None, None) if resize is None else resize_from(resize)
-    image = ImageOptions(
-        colour=colour,
-        mean=None if numbers is None else numbers.mean,
-        scale=None if numbers is None else numbers.scale,
-        resize=resizing,
-        padding_value=level,
-    )
-    return ModelOptions(
-        arguments=parse_arguments(arg or ()),
-        outputs=_outputs(output or ()),
-        inputs=InputOptions(image=image, shapes=_shapes(shape or ())),
-        task=task,
-    )
-
-
-def _shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for text in texts:
-        name, sizes = parse_shape(text)
-        if name in shapes:
-            raise UsageError(f"--shape {text}: {name} is given twice")
-        shapes[name] = sizes
-    return shapes
-
-
-def _outputs(texts: Sequence[str]) -> dict[str, str] | None:
-    if not texts:
-        return None
-    return parse_outputs(texts)

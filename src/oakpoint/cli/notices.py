@@ -26,8 +26,10 @@ def warn_of_weights(weights: WeightsRecord) -> None:
 
 def warn_of_rtabmap(manifest: Manifest) -> None:
     """Say on standard error when a blob with RTAB-Map's heads has other sizes than its driver reads."""
+    if manifest.device.heads != "rtabmap":
+        return
     (width, height), values = manifest.preprocess.size, manifest.task.parameters.get("descriptor_dim")
-    if manifest.device.heads == "rtabmap" and ((width, height) != RTABMAP_SIZE or values != RTABMAP_VALUES):
+    if (width, height) != RTABMAP_SIZE or values != RTABMAP_VALUES:
         print_warning(
             f"RTAB-Map's driver reads {RTABMAP_SIZE[0]}x{RTABMAP_SIZE[1]} and descriptors of {RTABMAP_VALUES} values; "
             f"this blob is for {width}x{height} and {values}"

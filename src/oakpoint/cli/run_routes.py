@@ -153,7 +153,7 @@ def check_host_options(
     """
     given = {
         "weights": weights is not None,
-        "arg, output, shape, task or the image's options": said != ModelOptions(),
+        "arg, output, shape, task or one of the image's options": said != ModelOptions(),
         "size": size is not None,
         "max-side": max_side is not None,
         "max-memory": max_memory is not None,

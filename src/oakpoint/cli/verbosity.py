@@ -19,8 +19,19 @@ def show_warnings(context: typer.Context) -> None:
     """Show warnings on standard error, the first few of each kind, and at the end how many more there were."""
     handler, few = logging.StreamHandler(), FewOfAKind()
     handler.addFilter(few)
+    handler.setFormatter(_OursAsNotes("%(levelname)s %(name)s: %(message)s"))
     context.call_on_close(few.tell)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _OursAsNotes(logging.Formatter):
+    """Writes a warning of this program's own as it writes its other notes; of another library it says which one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        own = record.name.partition(".")[0] == __package__.partition(".")[0]
+        if own and record.levelno == logging.WARNING:
+            return f"note: {record.getMessage()}"
+        return super().format(record)
 
 
 def show_all() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 
+from oakpoint.convert.interface import image_inputs
 from oakpoint.errors import UsageError
 
 _KEY = "oakpoint.one_size"
@@ -20,7 +21,7 @@ def mark_one_size(path: Path, reason: str) -> None:
     """Write into an ONNX file that it holds for its own image size alone.
 
     Args:
-        path: the file, of a network with input (N, 1, H, W), H and W numbers.
+        path: the file, of a network with an image among its inputs, H and W numbers.
         reason: how that was found out, for people.
     """
     model = onnx.load(path)
@@ -56,7 +57,7 @@ def require_size(name: str, model: onnx.ModelProto, size: tuple[int, int]) -> No
     reason = reason_for_one_size(model)
     if reason is None:
         return
-    own = _size_of(model)
+    own = next(image.size for image in image_inputs(model))
     if own != size:
         raise UsageError(
             f"{name}: holds for {own[0]}x{own[1]} alone, not for {size[0]}x{size[1]} ({reason}); use it at its size, "
@@ -75,8 +76,3 @@ def require_size_of_file(path: Path, size: tuple[int, int]) -> None:
     except Exception:  # noqa: BLE001 - whatever is wrong with the file, its runtime says
         return
     require_size(str(path), model, size)
-
-
-def _size_of(model: onnx.ModelProto) -> tuple[int, int]:
-    height, width = (dimension.dim_value for dimension in model.graph.input[0].type.tensor_type.shape.dim[2:4])
-    return width, height

@@ -263,6 +263,7 @@ def _loaded(specification: Specification, threads: int | None) -> Extractor:
     extractor = load_extractor(
         specification.model,
         weights=specification.weights,
+        said=specification.said,
         size=specification.size or (None if fixed else "native"),
         max_side=specification.max_side,
         max_memory_gb=specification.max_memory_gb,

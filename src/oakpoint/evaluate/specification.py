@@ -6,21 +6,25 @@
     MODEL   = a bundle's folder | FILE.onnx | FILE.blob | superpoint | package.module:Class | sift | orb | FILE.h5
     SETTING = WIDTHxHEIGHT | native | BACKEND [":" DEVICE [":" PRECISION]] | NAME "=" VALUE
     NAME    = weights | threshold | nms | subpixel | max-side | max-memory
+            | arg | output | shape | task | color | mean | std | scale | normalize | range | resize
 
 Such as ``b``, ``b@openvino:CPU:bf16``, ``b@640x480``, ``small=b@320x240@onnxruntime``, ``superpoint@threshold=0.005``,
-``b@subpixel=soft_argmax``, ``sift``, ``features.h5``.
+``b@subpixel=soft_argmax``, ``net.onnx@color=rgb@normalize=imagenet``, ``sift``, ``features.h5``.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from oakpoint.backends.registry import BACKENDS
+from oakpoint.bundle.folder import is_bundle
 from oakpoint.errors import UsageError
 from oakpoint.features.types import Subpixel
+from oakpoint.models.base import ModelOptions
+from oakpoint.models.option_texts import SEVERAL, SINGLE, options_from_settings
 
 CLASSICAL = ("sift", "orb")
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -28,8 +32,9 @@ _LABEL = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)")
 _SIZE = re.compile(r"([0-9]+)[x×]([0-9]+)")
 _EXPECTED = (
     "WIDTHxHEIGHT, native, BACKEND[:DEVICE[:PRECISION]] (backends: " + ", ".join(BACKENDS) + "), weights=FILE, "
-    "threshold=P, nms=PIXELS, max-side=PIXELS, max-memory=GB or subpixel=" + "|".join(get_args(Subpixel))
-)
+    "threshold=P, nms=PIXELS, max-side=PIXELS, max-memory=GB, subpixel=" + "|".join(get_args(Subpixel)) +
+    ", or one of " + ", ".join(f"{name}=…" for name in (*SEVERAL, *SINGLE)) + ", which mean what they mean to convert"
+)  # fmt: skip
 
 Kind = Literal["network", "classical", "file"]
 
@@ -52,6 +57,7 @@ class Specification:
         subpixel: refinement of keypoints between pixels; None: the network's own.
         max_side: longest side of an image that is not scaled down, in pixels; None: none is.
         max_memory_gb: what the network may take for one image; None: what is free.
+        said: what else is said of a network given by name or as a file.
     """
 
     label: str
@@ -67,14 +73,16 @@ class Specification:
     subpixel: Subpixel | None = None
     max_side: int | None = None
     max_memory_gb: float | None = None
+    said: ModelOptions = field(default_factory=ModelOptions)
 
 
-def parse_specification(text: str, *, weights: Path | None = None) -> Specification:
+def parse_specification(text: str, *, weights: Path | None = None, said: ModelOptions | None = None) -> Specification:
     """What a text such as ``b@openvino:CPU:bf16`` means.
 
     Args:
         text: see the grammar above.
         weights: for a network given by name, unless the text has its own.
+        said: what else is said of a network that is no bundle, unless the text says some of it itself.
 
     Raises:
         UsageError: an empty model, an unknown setting, or a setting that the model does not have.
@@ -85,21 +93,37 @@ def parse_specification(text: str, *, weights: Path | None = None) -> Specificat
     model, *settings = [rest] if Path(rest).exists() else rest.split("@")
     if not model:
         raise UsageError(f"{text!r}: expected MODEL[@SETTING…], got no model")
-    specification = Specification(label=label, model=model, kind=_kind(model), weights=weights)
+    kind = _kind(model)
+    takes_said = said is not None and kind == "network" and not is_bundle(Path(model))
+    specification = Specification(
+        label=label, model=model, kind=kind, weights=weights, said=said if said and takes_said else ModelOptions()
+    )
     if settings and specification.kind != "network":
         raise UsageError(f"{text}: {model} takes no settings, got @{settings[0]}")
+    of_model: list[tuple[str, str]] = []
     for setting in settings:
-        specification = _with_setting(specification, setting, text)
-    return specification
+        name, equals, value = setting.partition("=")
+        if equals and name in (*SEVERAL, *SINGLE):
+            of_model.append((name, value))
+        else:
+            specification = _with_setting(specification, setting, text)
+    if not of_model:
+        return specification
+    try:
+        return replace(specification, said=options_from_settings(of_model))
+    except UsageError as error:
+        raise UsageError(f"{text}: {error}") from error
 
 
-def parse_specifications(texts: list[str], *, weights: Path | None = None) -> tuple[Specification, ...]:
+def parse_specifications(
+    texts: list[str], *, weights: Path | None = None, said: ModelOptions | None = None
+) -> tuple[Specification, ...]:
     """Several at once; labels tell them apart.
 
     Raises:
         UsageError: none at all, two of one label, or see ``parse_specification``.
     """
-    specifications = tuple(parse_specification(text, weights=weights) for text in texts)
+    specifications = tuple(parse_specification(text, weights=weights, said=said) for text in texts)
     labels = [specification.label for specification in specifications]
     if not labels:
         raise UsageError("expected something to evaluate: a bundle, superpoint, sift, orb or a features file")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,19 @@ class Model(ABC):
 def identity_of_file(path: Path, formerly: str | None = None) -> ModelIdentity:
     """Of a model that a runtime reads from a file and what belongs to it."""
     return ModelIdentity(sha256_of_model(path), formerly or sha256_of_file(path))
+
+
+def require_nothing_said(path: Path, options: ModelOptions) -> None:
+    """Refuse options for what tells of itself; weights are another matter.
+
+    Raises:
+        UsageError: some were given.
+    """
+    if replace(options, weights=None, seed=None) != ModelOptions():
+        raise UsageError(
+            f"{path}: a bundle's manifest tells of its inputs, outputs and task; leave out --arg, --output, --shape, "
+            "--task and the image's options, or convert the network again with them"
+        )
 
 
 def require_own_weights(path: Path, options: ModelOptions) -> None:

@@ -19,7 +19,17 @@ from oakpoint.convert.device_graph import DeviceGraph, device_graph, device_inpu
 from oakpoint.convert.one_size import require_size
 from oakpoint.convert.onnx_constants import onnx_constants
 from oakpoint.convert.onnx_intake import open_onnx
-from oakpoint.models.base import Model, ModelOptions, Origin, Runnable, Size, identity_of_file, require_own_weights
+from oakpoint.errors import UsageError
+from oakpoint.models.base import (
+    Model,
+    ModelOptions,
+    Origin,
+    Runnable,
+    Size,
+    identity_of_file,
+    require_nothing_said,
+    require_own_weights,
+)
 from oakpoint.models.onnx_file import fixed_interface, open_onnx_at
 from oakpoint.networks.licences import recognised_record
 from oakpoint.networks.registry import reload_network
@@ -42,6 +52,7 @@ class BundleModel(Model):
 
     def runnable(self, options: RuntimeOptions) -> Runnable:
         """See ``Model.runnable``: the form of the bundle's model that the backend runs."""
+        require_nothing_said(self.folder, self.options)
         bundle = open_bundle(self.folder)
         manifest = bundle.manifest
         source, identify = self._source(bundle, options)
@@ -75,13 +86,16 @@ class BundleModel(Model):
 
     def origin(self, size: Size | None) -> Origin:
         """See ``Model.origin``: the bundle's ONNX, for another size or other heads."""
+        require_nothing_said(self.folder, self.options)
         require_own_weights(self.folder, self.options)
         bundle = open_bundle(self.folder)
         manifest = bundle.manifest
         onnx_file = self.folder / manifest.artifact("onnx").main_file
         model = open_onnx(onnx_file)
-        size = size or manifest.preprocess.size
-        require_size(str(self.folder), model, size)
+        if size is not None and manifest.interface.size is None:
+            raise UsageError(f"--size: is for images, and the network of {self.folder} takes none; leave it out")
+        if (size := size or manifest.interface.size) is not None:
+            require_size(str(self.folder), model, size)
         interface = fixed_interface(model, manifest.interface.at(size, batch=manifest.interface.batch).inputs)
         return Origin(
             name=manifest.network,

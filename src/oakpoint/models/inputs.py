@@ -76,7 +76,16 @@ def inputs_of(
         if name not in names:
             raise UsageError(f"--shape {name}: {of} has no such input; it has {', '.join(names) or 'none'}")
     shaped = [_shaped(spec, said.shapes.get(spec.name), of) for spec in specs]
-    return tuple(_input(spec, looks.get(spec.name), said.image, size, of) for spec in shaped)
+    inputs = tuple(_input(spec, looks.get(spec.name), said.image, size, of) for spec in shaped)
+    others = ", ".join(f"{given.tensor.name} {_text(given.tensor)}" for given in inputs if given.preprocess is None)
+    if all(given.preprocess is None for given in inputs) and (size is not None or said.image != ImageOptions()):
+        raise UsageError(
+            f"--size, --color, --mean, --std, --scale, --resize: are for images of 1 or 3 channels, and {of} takes "
+            f"{others}; leave them out (--shape NAME=… fixes what is open)"
+        )
+    if others:
+        logger.warning("%s: no image of 1 or 3 channels, so it is verified on noise, and a host has to feed it", others)
+    return inputs
 
 
 def _shaped(spec: TensorSpec, shape: tuple[int, ...] | None, of: str) -> TensorSpec:
@@ -94,12 +103,6 @@ def _shaped(spec: TensorSpec, shape: tuple[int, ...] | None, of: str) -> TensorS
 def _input(spec: TensorSpec, look: Look | None, said: ImageOptions, size: Size | None, of: str) -> Input:
     channels = None if look is None else look[1] or (1 if said.colour in (None, "grey") else 3)
     if look is None or channels not in _COLOURS:
-        if look is not None:
-            logger.warning(
-                "input %s: %s channels are no picture that a camera gives: it is verified on noise, and takes no image",
-                spec.name,
-                channels,
-            )
         return Input(tensor=_fixed(spec, of))
     layout = look[0]
     width, height = size or _own_size(spec, layout, of)

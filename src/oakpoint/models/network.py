@@ -178,7 +178,8 @@ def _settled(network: LoadedNetwork, options: ModelOptions, interface: Interface
         activated = entry is not None and entry.scores == "pixel_logits" and task.family != ScoreMap.name
         decode = DecodeOptions.preset(network.decode_preset)
         task = replace(task, decode=decode, activated=activated, multiple=entry.multiple if entry else None)
-    task.require_size(interface.image.size)
+    if interface.size is not None:
+        task.require_size(interface.size)
     names = task.chain_names(interface)
     outputs = {names.get(spec.name, spec.name): spec.name for spec in _wanted(interface, names)}
     if options.outputs is not None:

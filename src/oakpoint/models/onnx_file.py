@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import onnx
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.identity import sha256_of_model
 from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
-from oakpoint.backends.renamed import RenamedBackend
 from oakpoint.bundle.interface import Input, Interface
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.convert.interface import image_inputs
@@ -27,10 +25,9 @@ from oakpoint.errors import UsageError
 from oakpoint.export import REFERENCE_SIZE
 from oakpoint.models.base import Model, ModelOptions, Origin, Runnable, Size, identity_of_file, require_own_weights
 from oakpoint.models.inputs import Look, inputs_of
+from oakpoint.models.taken import Taken, open_taken, taken_as_said
 from oakpoint.networks.licences import recognised_record
-from oakpoint.tasks.base import Task
 from oakpoint.tasks.keypoints.task import Keypoints
-from oakpoint.tasks.registry import recognised_task
 
 logger = logging.getLogger(__name__)
 
@@ -86,21 +83,6 @@ class OnnxModel(Model):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What an ONNX model takes and gives under the chain's names, what it means, and what it calls them itself.
-
-    Attributes:
-        interface: with the chain's names.
-        task: what the outputs mean.
-        names: own name → the chain's.
-    """
-
-    interface: Interface
-    task: Task[Any]
-    names: Mapping[str, str]
-
-
 def taken_onnx(model: onnx.ModelProto, of: str, options: ModelOptions, size: Size | None) -> Taken:
     """Fix the sizes of a model, in place, and find out what it is.
 
@@ -119,27 +101,17 @@ def taken_onnx(model: onnx.ModelProto, of: str, options: ModelOptions, size: Siz
         if image.layout == "nhwc":
             logger.warning("input %s: an image with channels last, by %s", image.name, image.why)
     own = fixed_interface(model, inputs_of(given_inputs(model), looks, options.inputs, size, of=of))
-    if options.outputs is not None:
-        own = _chosen(own, options.outputs, of)
-    task = recognised_task(own, options.task)
-    names = task.chain_names(own)
-    if options.outputs is not None:
-        own_names = dict(options.outputs)
-        new_names = names or {wanted: wanted for wanted in own_names}
-        names = {own_names.get(name, name): new for name, new in new_names.items()}
-    interface = own.renamed(task.chain_names(own))
-    producers = {names.get(name, name): operator for name, operator in output_operators(model).items()}
-    task.require_size(interface.image.size)
-    return Taken(interface=interface, task=task.with_interface(interface, producers), names=names)
+    taken = taken_as_said(own, options, of)
+    producers = {taken.names.get(name, name): operator for name, operator in output_operators(model).items()}
+    if taken.interface.size is not None:
+        taken.task.require_size(taken.interface.size)
+    return replace(taken, task=taken.task.with_interface(taken.interface, producers))
 
 
-def _chosen(interface: Interface, outputs: Mapping[str, str], of: str) -> Interface:
-    """The interface with the outputs that are wanted, under the names that were given."""
-    there = {spec.name: spec for spec in interface.outputs}
-    for wanted, own in outputs.items():
-        if own not in there:
-            raise UsageError(f"--output {wanted}={own}: {of} has no such output; it has {', '.join(there)}")
-    return replace(interface, outputs=tuple(replace(there[own], name=new) for new, own in outputs.items()))
+def _open_named(source: ModelSource, options: RuntimeOptions, taken: Taken, size: Size) -> Backend:
+    assert source.onnx is not None
+    require_size_of_file(source.onnx, size)
+    return open_taken(source, options, taken, size)
 
 
 def fixed_interface(model: onnx.ModelProto, inputs: tuple[Input, ...]) -> Interface:
@@ -173,19 +145,6 @@ def open_onnx_at(source: ModelSource, options: RuntimeOptions, interface: Interf
     if source.onnx is not None and options.backend in ("onnxruntime", "openvino"):
         require_size_of_file(source.onnx, size)
     return open_backend(source, options, interface.at(size).tensors)
-
-
-def _open_named(source: ModelSource, options: RuntimeOptions, taken: Taken, size: Size) -> Backend:
-    """Open an ONNX file of the user's under the chain's names."""
-    if source.onnx is not None:
-        require_size_of_file(source.onnx, size)
-    back = {new: own for own, new in taken.names.items()}
-    opened = open_backend(source, options, taken.interface.renamed_inputs(back).at(size).tensors)
-    if all(own == new for own, new in taken.names.items()):
-        return opened
-    inputs = {spec.name: taken.names.get(spec.name, spec.name) for spec in opened.inputs}
-    outputs = {back.get(spec.name, spec.name): spec.name for spec in taken.interface.outputs}
-    return RenamedBackend(opened, inputs=inputs, outputs=outputs)
 
 
 def claimed_weights(model: onnx.ModelProto, file: str, sha256: str) -> WeightsRecord:

@@ -19,7 +19,6 @@ from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import UsageError
 from oakpoint.features.cells import require_multiples
 from oakpoint.geometry import PixelMap
-from oakpoint.images.preprocess import Preprocess
 from oakpoint.verify.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -70,6 +69,11 @@ class Task(ABC, Generic[R]):
         Args:
             interface: all shapes are numbers, but for an open batch.
         """
+
+    @classmethod
+    def recognised_on_device(cls, interface: Interface) -> Self | None:
+        """As ``recognised``, of a network that may have heads of the device; by their names where they have some."""
+        return cls.recognised(interface)
 
     @classmethod
     def taken_as(cls, interface: Interface, form: str = "") -> Self | None:
@@ -199,15 +203,13 @@ class Task(ABC, Generic[R]):
             raise UsageError(f"heads: expected one of {', '.join(self.heads)} for {self.name}, got {device.heads!r}")
         return ()
 
-    def measured_heads(
-        self, heads: str, onnx: Path, images: Images, preprocess: Preprocess
-    ) -> tuple[DeviceRecord, str]:
+    def measured_heads(self, heads: str, onnx: Path, images: Images, interface: Interface) -> tuple[DeviceRecord, str]:
         """What heads need to know of a network, and a note on it; an empty note where that is nothing.
 
         Raises:
             ConversionError: the network cannot have these heads.
         """
-        del onnx, images, preprocess
+        del onnx, images, interface
         return DeviceRecord(heads=heads), ""
 
     def archive_heads(self, outputs: Sequence[TensorSpec], device: DeviceRecord) -> list[dict[str, Any]]:

@@ -26,22 +26,28 @@ ALL_HEADS = tuple(dict.fromkeys(heads for task in TASKS.values() for heads in ta
 """Heads that some task has."""
 
 
-def recognised_task(interface: Interface, name: str | None = None) -> Task[Any]:
+def recognised_task(interface: Interface, name: str | None = None, *, on_device: bool = False) -> Task[Any]:
     """The task of a network.
 
     Args:
         interface: its inputs and outputs.
         name: of the task where it was said, with one of its forms behind a colon where that is needed:
             ``boxes:yolox``; None finds out.
+        on_device: the network may have heads of the device.
 
     Raises:
-        UsageError: an unknown name or form, or a network that is not of that task.
+        UsageError: an unknown name or form, or a network that is not of that task; one that takes no image is of none
+            but ``tensors``.
     """
     if name is None:
-        return next(found for task in TASKS.values() if (found := task.recognised(interface)) is not None)
+        tasks = TASKS.values() if interface.size is not None else (RawTensors,)
+        tries = (task.recognised_on_device(interface) if on_device else task.recognised(interface) for task in tasks)
+        return next(found for found in tries if found is not None)
     task_name, _, form = name.partition(":")
     if task_name not in TASKS:
         raise UsageError(f"task: expected one of {', '.join(TASKS)}, got {name!r}")
+    if interface.size is None and task_name != RawTensors.name:
+        raise UsageError(f"task: {name} is what is found in an image, and the network takes none; leave --task out")
     if (found := TASKS[task_name].taken_as(interface, form)) is not None:
         return found
     given = ", ".join(f"{spec.name} {spec.shape}" for spec in interface.outputs)

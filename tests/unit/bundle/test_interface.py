@@ -100,11 +100,12 @@ def test_every_input_gets_a_tensor_of_its_type_and_shape(interface: Interface) -
             assert tensor.shape == spec.shape
 
 
-def test_tensors_that_are_no_image_are_told_apart_by_name_and_stay_the_same() -> None:
+def test_tensors_that_are_no_image_are_told_apart_by_name_and_by_image_and_stay_the_same() -> None:
     noise = [Input(tensor=TensorSpec(name, "float32", ("N", 40))) for name in ("a", "b")]
     a, b = (given_input.values(picture()) for given_input in noise)
     assert a.shape == (1, 40), "an open batch is one"
-    np.testing.assert_array_equal(a, noise[0].values(picture((20, 20))))
+    np.testing.assert_array_equal(a, noise[0].values(picture()))
+    assert not np.array_equal(a, noise[0].values(picture((20, 20))))
     assert not np.array_equal(a, b)
     assert a.std() > 0.5
     whole = Input(tensor=TensorSpec("mask", "int64", (2, 30))).values(picture())
@@ -183,7 +184,7 @@ def test_an_image_of_another_size_keeps_it() -> None:
 def test_a_network_without_an_image_says_what_it_takes() -> None:
     specs = (TensorSpec("state", "float32", (1, 4)), TensorSpec("gain", "float32", (1,)))
     interface = Interface(inputs=tuple(Input(tensor=spec) for spec in specs))
-    with pytest.raises(UsageError, match="a network that takes an image, got one with the inputs state, gain"):
+    with pytest.raises(UsageError, match=r"takes an image of 1 or 3 channels, got one that takes state 1x4, gain 1$"):
         _ = interface.image
 
 
@@ -219,3 +220,12 @@ def test_renamed_tensors_keep_everything_else() -> None:
     assert both.renamed({"input": "x", "semi": "y"}) == interface
     inputs = interface.renamed_inputs({"x": "input", "y": "semi"})
     assert (inputs.tensors[0].name, inputs.outputs) == ("input", interface.outputs)
+
+
+def test_an_interface_without_an_image_has_no_size() -> None:
+    given = Input(tensor=TensorSpec("x", "float32", ("N", 5)))
+    blind = Interface(inputs=(given,))
+    assert blind.size is None
+    assert blind.at(None, batch=3).tensors[0].shape == (3, 5)
+    with pytest.raises(UsageError, match="takes an image of 1 or 3 channels, got one that takes x Nx5"):
+        _ = blind.image

@@ -6,6 +6,7 @@ import pytest
 
 from oakpoint.errors import UsageError
 from oakpoint.evaluate.specification import parse_specification, parse_specifications
+from oakpoint.models.base import ModelOptions
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,29 @@ def test_labels_tell_apart():
 def test_weights_are_for_all_but_those_that_have_their_own():
     found = parse_specifications(["superpoint", "x=superpoint@weights=b.pth"], weights=Path("a.pth"))
     assert [s.weights for s in found] == [Path("a.pth"), Path("b.pth")]
+
+
+def test_what_is_said_of_a_network_is_for_all_but_bundles_and_those_that_say_it_themselves(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    said = ModelOptions(task="keypoints")
+    texts = [
+        "net.onnx",
+        "m=net.onnx@color=rgb@mean=1,2,3@scale=1/255@output=semi=a@output=desc=b",
+        str(tmp_path),
+        "sift",
+    ]
+    plain, own, bundle, sift = parse_specifications(texts, said=said)
+    assert plain.said == said
+    assert bundle.said == sift.said == ModelOptions()
+    assert own.said.task is None
+    assert own.said.outputs == {"semi": "a", "desc": "b"}
+    assert (own.said.inputs.image.colour, own.said.inputs.image.mean) == ("rgb", (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("n@color=rgb@color=bgr", "n@color=rgb@color=bgr: color: is given twice"), ("n@color=pink", "--color: expected")],
+)
+def test_what_cannot_be_said_of_a_network(text, named):
+    with pytest.raises(UsageError, match=named):
+        parse_specification(text)

@@ -108,3 +108,15 @@ def test_several_inputs_keep_their_order() -> None:
     found = inputs_of(specs, LOOKS, InputOptions(), (32, 16), of=NETWORK)
     assert [given.tensor.name for given in found] == ["s", "x", "t"]
     assert [given.preprocess is None for given in found] == [True, False, True]
+
+
+@pytest.mark.parametrize("channels", [2, 4, 8])
+def test_what_is_no_picture_is_said_and_takes_no_option_of_images(
+    channels: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = TensorSpec("x", "float32", ("N", channels, 64, 96))
+    assert one(spec, ("nchw", channels)).preprocess is None
+    assert f"x float32 Nx{channels}x64x96: no image of 1 or 3 channels, so it is verified on noise" in caplog.text
+    for size, said in (((96, 64), {}), (None, {"mean": 1.0}), (None, {"colour": "rgb"})):
+        with pytest.raises(UsageError, match=r"--size, --color, .* are for images of 1 or 3 channels, and net.onnx"):
+            one(spec, ("nchw", channels), size, **said)

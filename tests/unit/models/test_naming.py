@@ -15,10 +15,12 @@ from oakpoint.errors import OakpointError, UsageError
 from oakpoint.models.base import Model, ModelOptions
 from oakpoint.models.blob_file import BlobModel
 from oakpoint.models.bundle_folder import BundleModel
+from oakpoint.models.inputs import ImageOptions, InputOptions
 from oakpoint.models.naming import model_of
 from oakpoint.models.network import NetworkModel
 from oakpoint.models.onnx_file import OnnxModel
 from oakpoint.tasks.keypoints.task import Keypoints
+from oakpoint.tasks.tensors.task import RawTensors
 
 SMALL = "small_network:SmallNetwork"
 TINY_BLOB = Path(__file__).parents[2] / "data" / "myriad" / "tiny.blob"
@@ -171,3 +173,35 @@ def test_what_a_class_of_the_users_computes_may_change_with_its_code(small_onnx:
     assert model_of(SMALL).changes_with_its_code
     for name in ("acorn", "superpoint", small_onnx, small_bundle, TINY_BLOB):
         assert not model_of(name).changes_with_its_code
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"task": "keypoints"}, {"outputs": {"semi": "semi"}}, {"inputs": InputOptions(image=ImageOptions(mean=1.0))}],
+)
+def test_a_bundle_tells_of_itself(small_bundle: Path, said: dict[str, object]) -> None:
+    model = model_of(small_bundle, ModelOptions(**said))  # type: ignore[arg-type]
+    message = f"^{small_bundle}: a bundle's manifest tells of its inputs, outputs and task"
+    with pytest.raises(UsageError, match=message):
+        model.runnable(RuntimeOptions(backend="onnxruntime"))
+    with pytest.raises(UsageError, match=message):
+        model.origin(None)
+
+
+def test_a_blob_by_itself_is_told_by_its_tensors(small_blob_bundle: Path) -> None:
+    blob = small_blob_bundle / "model.blob"
+    keypoints = found_by(model_of(blob), "myriad_simulator")
+    assert set(keypoints) == {"semi", "desc"}
+    tensors = model_of(blob, ModelOptions(task="tensors")).runnable(RuntimeOptions(backend="myriad_simulator"))
+    assert isinstance(tensors.task, RawTensors)
+    colour = model_of(blob, ModelOptions(inputs=InputOptions(image=ImageOptions(colour="rgb"))))
+    with pytest.raises(UsageError, match=r"--color rgb: the input .* has 1 channel"):
+        colour.runnable(RuntimeOptions(backend="myriad_simulator"))
+    other = {"keypoints": "semi", "numbers": "desc"}
+    renamed = model_of(blob, ModelOptions(task="tensors", outputs=other))
+    runnable = renamed.runnable(RuntimeOptions(backend="myriad_simulator"))
+    with runnable.open_at((160, 120)) as opened:
+        found = opened.run(runnable.interface.feed(IMAGE))
+    assert {name: array.tobytes() for name, array in found.items()} == {
+        new: keypoints[own].tobytes() for new, own in other.items()
+    }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oakpoint.bundle.folder import Bundle
-from oakpoint.bundle.interface import Interface, TensorSpec, image_interface
+from oakpoint.bundle.interface import Input, Interface, TensorSpec, image_interface
 from oakpoint.bundle.manifest import Manifest
 from oakpoint.bundle.records import DeviceRecord, TaskRecord, WeightsRecord
 from oakpoint.errors import BundleError, UsageError
@@ -106,3 +106,17 @@ def test_a_manifest_that_tells_of_what_is_not_there(changes: dict[str, object], 
     with pytest.raises(BundleError, match=rf"folder/manifest\.json: not a valid manifest: .*({problem})") as caught:
         task_of_bundle(bundle(**changes))
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_without_an_image_finds_tensors_whatever_its_outputs_look_like() -> None:
+    blind = replace(KEYPOINTS, inputs=(Input(tensor=TensorSpec("x", "float32", (1, 4, 64, 96))),))
+    assert isinstance(recognised_task(blind), RawTensors)
+    assert isinstance(recognised_task(blind, "tensors"), RawTensors)
+    with pytest.raises(UsageError, match="keypoints is what is found in an image, and the network takes none"):
+        recognised_task(blind, "keypoints")
+
+
+def test_heads_of_the_device_are_keypoints_by_their_names() -> None:
+    heads = interface(("heatmap_packed", (1, 64, 24)), ("descriptors_packed", (1, 8, 12, 4)))
+    assert not isinstance(recognised_task(heads), Keypoints)
+    assert isinstance(recognised_task(heads, on_device=True), Keypoints)

@@ -26,7 +26,7 @@ from oakpoint.tasks.keypoints.families.base import Family
 from oakpoint.tasks.keypoints.families.cells import Cells, CellsLast
 from oakpoint.tasks.keypoints.families.registry import FAMILIES, family_of
 from oakpoint.tasks.keypoints.heads.base import DESC, SEMI, Heads
-from oakpoint.tasks.keypoints.heads.registry import KeypointHeads, head_of
+from oakpoint.tasks.keypoints.heads.registry import HEADS, KeypointHeads, head_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -92,6 +92,14 @@ class Keypoints(Task[Features]):
         family, told = found
         decode = DecodeOptions.preset(family.decode_preset)
         return cls(decode=decode, descriptor_dim=_channels(family, told[-1]), family=family.name)
+
+    @classmethod
+    def recognised_on_device(cls, interface: Interface) -> Self | None:
+        """See ``Task.recognised_on_device``."""
+        names = {spec.name for spec in interface.outputs}
+        if any(names == set(head.tensors) for head in HEADS.values()):
+            return cls(decode=DecodeOptions.preset(Cells.decode_preset))
+        return cls.recognised(interface)
 
     @classmethod
     def from_record(cls, record: TaskRecord) -> Self:
@@ -162,8 +170,8 @@ class Keypoints(Task[Features]):
 
     def chain_names(self, interface: Interface) -> Mapping[str, str]:
         """See ``Task.chain_names``: ``input``, and the family's names."""
-        found = family_of(interface)
-        assert found is not None, "recognised before"
+        if (found := family_of(interface)) is None:
+            return {}  # heads of the device have the chain's names already
         family, told = found
         own = (interface.inputs[0].tensor.name, *(spec.name for spec in told))
         return dict(zip(own, (INPUT, *family.tensors), strict=True))
@@ -177,13 +185,11 @@ class Keypoints(Task[Features]):
             return ()
         return (KeypointHeads(_heads(device), interface.image.size),)
 
-    def measured_heads(
-        self, heads: str, onnx: Path, images: Images, preprocess: Preprocess
-    ) -> tuple[DeviceRecord, str]:
+    def measured_heads(self, heads: str, onnx: Path, images: Images, interface: Interface) -> tuple[DeviceRecord, str]:
         """See ``Task.measured_heads``."""
         if self.family != Cells.name:
-            return Task.measured_heads(self, heads, onnx, images, preprocess)  # super() knows no class with slots
-        measured, note = head_of(Heads(heads)).measured(onnx, images, preprocess)
+            return Task.measured_heads(self, heads, onnx, images, interface)  # super() knows no class with slots
+        measured, note = head_of(Heads(heads)).measured(onnx, images, interface.image)
         found = {"descriptor_scale": measured.descriptor_scale, "descriptor_values": measured.descriptor_values}
         known = {name: value for name, value in found.items() if value is not None}
         return DeviceRecord(heads=heads, measured=known), note
