@@ -283,7 +283,7 @@ def test_two_conversions_give_the_same_bytes(
         ({"batch": 2, "to": "blob"}, "batch: a Myriad X blob has batch 1, got 2; take --batch 1, or stop before it"),
         ({"size": (321, 200)}, "size: expected positive multiples of 8, got 321x200; the nearest is 320x200"),
         ({"size": (0, 200)}, "size: expected a positive number of pixels on both sides, got 0x200"),
-        ({"size": (0, 200), "model": "superpoint"}, "expected a positive number of pixels"),
+        ({"size": (0, 200), "model": "superpoint"}, "size: expected positive multiples of 8, got 0x200"),
         ({"size": (321, 200), "model": "superpoint"}, "the nearest is 320x200"),
         ({"size": (328, 200), "model": "edgepoint2"}, "multiples of 32, got 328x200; the nearest is 320x192"),
         ({"size": (80_000_000, 8_000)}, "size: expected at most"),

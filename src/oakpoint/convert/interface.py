@@ -1,4 +1,4 @@
-"""What an ONNX network takes and gives: inputs and outputs, shapes fixed by name, and which inputs are images."""
+"""What an ONNX network takes: shapes fixed by name, and which of its inputs are images."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import Final, Literal
 import onnx
 from onnx import TensorProto, helper
 
-from oakpoint.bundle.interface import TensorSpec
 from oakpoint.convert.rewrites.base import apply_all
 from oakpoint.convert.rewrites.intake.folding import FoldedConstants
 from oakpoint.convert.rewrites.intake.one_form import Initialisers, InlinedFunctions
 from oakpoint.errors import ConversionError, UsageError, first_line
 
 Layout = Literal["nchw", "nhwc"]
-Shapes = Mapping[str, tuple[int, ...]]
-OpenShapes = Mapping[str, tuple[int | str, ...]]
-"""As ``Shapes``, where a name in place of a number is a dimension left open."""
+Shapes = Mapping[str, tuple[int | str, ...]]
+"""Input name → its shape; a name in place of a number is a dimension left open."""
 
 MAX_CHANNELS: Final = 4
 """Of an image: grey, two planes, colour, colour with a fourth."""
@@ -81,55 +79,14 @@ def image_inputs(model: onnx.ModelProto) -> tuple[ImageInput, ...]:
     return tuple(image for image in found if image is not None)
 
 
-def input_shapes(
-    model: onnx.ModelProto, given: Shapes, *, size: tuple[int, int] | None = None, batch: int = 1
-) -> dict[str, tuple[int, ...]]:
-    """A shape of numbers for every input.
-
-    Args:
-        model: the network.
-        given: shapes by name, as ``--shape`` gives them.
-        size: (W, H) in pixels of the inputs that look like images.
-        batch: what an open first dimension becomes where nothing else says so.
-
-    Raises:
-        UsageError: a name that is no input, another number of dimensions, or a dimension that stays open; the message
-            lists the inputs, what is open, and the option that settles it.
-    """
-    inputs = {value.name: _dimensions(value) for value in model.graph.input}
-    for name, shape in given.items():
-        if name not in inputs:
-            raise UsageError(f"shape: no input is called {name!r}; there are {_listed(inputs)}")
-        if len(shape) != len(inputs[name]):
-            raise UsageError(f"shape: expected {len(inputs[name])} dimensions for {_listed({name: inputs[name]})}, got "
-                             + "x".join(map(str, shape)))  # fmt: skip
-    images = {image.name: image for image in image_inputs(model)}
-    symbols = {
-        symbol: number
-        for name, shape in given.items()
-        for symbol, number in zip(inputs[name], shape, strict=True)
-        if isinstance(symbol, str) and symbol != "?"
-    }
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, dimensions in inputs.items():
-        sized = _sized(dimensions, images.get(name), size)
-        filled = [symbols.get(d, d) if isinstance(d, str) else d for d in given.get(name, sized)]
-        if filled and isinstance(filled[0], str):
-            filled[0] = batch
-        shapes[name] = tuple(number for number in filled if isinstance(number, int))
-        if len(shapes[name]) != len(filled):
-            raise UsageError(_what_is_open({name: inputs[name]}, filled, images.get(name)))
-    return shapes
-
-
-def fixed(model: onnx.ModelProto, shapes: OpenShapes) -> onnx.ModelProto:
+def fixed(model: onnx.ModelProto, shapes: Shapes) -> onnx.ModelProto:
     """The same network with its inputs at fixed shapes, and the shapes of its outputs as they follow.
 
     Operators stay as they are. An output whose size the values decide keeps it open.
 
     Args:
         model: left unchanged.
-        shapes: of every input, see ``input_shapes``; the batch may be left open.
+        shapes: of every input; the batch may be left open.
 
     Raises:
         ConversionError: the network does not take inputs of these shapes.
@@ -154,58 +111,13 @@ def fixed(model: onnx.ModelProto, shapes: OpenShapes) -> onnx.ModelProto:
     return fitted
 
 
-def interface_of(model: onnx.ModelProto) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs as the model declares them, a dimension that is open by its name or as ``?``.
-
-    Raises:
-        ConversionError: an input or output that is no tensor (a sequence, say).
-    """
-    return tuple(map(_spec, model.graph.input)), tuple(map(_spec, model.graph.output))
-
-
-def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
-    if not value.type.HasField("tensor_type") or not value.type.tensor_type.elem_type:
-        kind = value.type.WhichOneof("value") or "nothing"
-        raise ConversionError(
-            f"{value.name}: expected a tensor, got {kind.removesuffix('_type')}; put out tensors alone"
-        )
-    kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-    return TensorSpec(value.name, kind.name, tuple(_dimensions(value)))
-
-
 def _dimensions(value: onnx.ValueInfoProto) -> list[int | str]:
     dimensions = value.type.tensor_type.shape.dim
     return [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param or "?" for d in dimensions]
 
 
-def _sized(
-    dimensions: Sequence[int | str], image: ImageInput | None, size: tuple[int, int] | None
-) -> Sequence[int | str]:
-    if image is None:
-        return dimensions
-    first = 2 if image.layout == "nchw" else 1
-    sized = list(dimensions)
-    if size is not None:
-        sized[first : first + 2] = [size[1], size[0]]
-    channels = 1 if image.layout == "nchw" else 3
-    if isinstance(sized[channels], str) and image.channels is not None:
-        sized[channels] = image.channels
-    return sized
-
-
 def _listed(inputs: Mapping[str, Sequence[int | str]]) -> str:
     return ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in inputs.items()) or "none"
-
-
-def _what_is_open(
-    inputs: Mapping[str, Sequence[int | str]], filled: Sequence[int | str], image: ImageInput | None
-) -> str:
-    name = next(iter(inputs))
-    example = "x".join(str(number) if isinstance(number, int) else "…" for number in filled)
-    opened = ", ".join(number if number != "?" else f"dimension {place}"
-                       for place, number in enumerate(filled) if isinstance(number, str))  # fmt: skip
-    sized = "--size WIDTHxHEIGHT or " if image is not None and image.channels is not None else ""
-    return f"input {_listed(inputs)}: {opened} is open; give {sized}--shape {name}={example} with a number for each …"
 
 
 def _image(graph: onnx.GraphProto, value: onnx.ValueInfoProto) -> ImageInput | None:

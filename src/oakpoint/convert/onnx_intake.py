@@ -12,21 +12,18 @@ from onnx import helper
 
 from oakpoint.bundle.interface import OPEN_BATCH, TensorSpec
 from oakpoint.convert.graph_edit import FREE_CONSTANTS_IR, drop_unused, drop_weights_among_inputs
-from oakpoint.convert.interface import fixed
+from oakpoint.convert.interface import Shapes, fixed
 from oakpoint.convert.rewrites.opset.opset import OLDEST_OPSET, opset_of
 from oakpoint.errors import ConversionError, OakpointError, first_line
 from oakpoint.external_data import external_files
-
-Shapes = Mapping[str, tuple[int | str, ...]]
-"""Input name → its shape; a name in place of a number is a dimension left open."""
 
 
 def open_onnx(path: Path) -> onnx.ModelProto:
     """Read any ONNX network: IR version 3 on, opset 7 on, with its external data; weights are no inputs of it.
 
     Raises:
-        ConversionError: no such file, no valid ONNX, one that is newer or older than what can be read, or external data
-            that is missing or lies outside the model's folder.
+        ConversionError: no such file, no valid ONNX, one that is newer or older than what can be read, external data
+            that is missing or lies outside the model's folder, or an input or output that is no tensor.
     """
     if not path.is_file():
         raise ConversionError(f"{path}: no such ONNX file")
@@ -45,6 +42,8 @@ def open_onnx(path: Path) -> onnx.ModelProto:
         check_onnx(model)
     except Exception as error:
         raise ConversionError(f"{path}: not a valid ONNX model ({first_line(error)})") from error
+    with _naming(path):
+        given_inputs(model), given_outputs(model)
     return model
 
 
@@ -76,21 +75,30 @@ def check_onnx(model: onnx.ModelProto) -> None:
     Raises:
         Exception: it is not valid; onnx's own, of several kinds.
     """
+    tensors = [output.type.HasField("tensor_type") for output in model.graph.output]
     if not all(output.type.tensor_type.HasField("shape") for output in model.graph.output):
         model = onnx.shape_inference.infer_shapes(model)
-        for output in model.graph.output:
+        for output in itertools.compress(model.graph.output, tensors):
             output.type.tensor_type.shape.SetInParent()  # of no dimensions where it could not be told
     onnx.checker.check_model(model)
 
 
 def given_inputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
-    """The inputs of a model that are no weights; what is open has the file's own name, or ``N``."""
+    """The inputs of a model that are no weights; what is open has the file's own name, or ``N``.
+
+    Raises:
+        ConversionError: one that is no tensor.
+    """
     weights = {tensor.name for tensor in model.graph.initializer}
     return tuple(_spec(value) for value in model.graph.input if value.name not in weights)
 
 
 def given_outputs(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
-    """The outputs of a model."""
+    """The outputs of a model.
+
+    Raises:
+        ConversionError: one that is no tensor.
+    """
     return tuple(map(_spec, model.graph.output))
 
 
@@ -156,6 +164,9 @@ def host_tensors(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, 
 
 
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    if not value.type.HasField("tensor_type") or not value.type.tensor_type.elem_type:
+        kind = (value.type.WhichOneof("value") or "nothing").removesuffix("_type")
+        raise ConversionError(f"{value.name}: expected a tensor, got {kind}; put in and out tensors alone")
     kind = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
     return TensorSpec(value.name, kind.name, tuple(OPEN_BATCH if size is None else size for size in _shape(value)))
 

@@ -8,7 +8,8 @@ from graphs import graph, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oakpoint.convert.interface import fixed, image_inputs, input_shapes, interface_of, parse_shape
+from oakpoint.convert.interface import fixed, image_inputs, parse_shape
+from oakpoint.convert.onnx_intake import given_outputs
 from oakpoint.errors import ConversionError, UsageError
 
 W3 = {"w": np.ones((8, 3, 3, 3), np.float32), "three": np.ones(3, np.float32)}
@@ -87,41 +88,17 @@ def two() -> object:
     return graph(BODY, inputs=TWO, outputs="float y, float z", weights=W3)
 
 
-def test_several_inputs_are_fixed_by_size_and_name() -> None:
-    shapes = input_shapes(two(), {"text": (1, 7, 16)}, size=(60, 40))
-    assert shapes == {"image": (1, 3, 40, 60), "text": (1, 7, 16)}
+def test_several_inputs_are_fixed_by_name() -> None:
+    shapes = {"image": (1, 3, 40, 60), "text": (1, 7, 16)}
     made = fixed(two(), shapes)
-    assert [spec.shape for spec in interface_of(made)[1]] == [(1, 8, 1, 1), (1, 7, 16)]
+    assert [spec.shape for spec in given_outputs(made)] == [(1, 8, 1, 1), (1, 7, 16)]
     feeds = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     assert [value.shape for value in run(made, feeds)] == [(1, 8, 1, 1), (1, 7, 16)]
 
 
-def test_a_symbol_that_is_given_once_holds_everywhere() -> None:
-    assert input_shapes(two(), {"text": (4, 7, 16)}, size=(60, 40))["image"] == (4, 3, 40, 60)
-    assert input_shapes(two(), {"image": (2, 3, 8, 8), "text": (2, 1, 16)}, batch=9)["image"][0] == 2
-
-
-@pytest.mark.parametrize(
-    ("shapes", "size", "message"),
-    [
-        ({}, (60, 40), r"input text \(n, tokens, 16\): tokens is open; give --shape text=1x…x16 with"),
-        (
-            {"text": (1, 7, 16)},
-            None,
-            r"input image .*: h, w is open; give --size WIDTHxHEIGHT or --shape image=1x3x…x…",
-        ),
-        ({"Text": (1, 7, 16)}, None, r"no input is called 'Text'; there are image \(n, 3, h, w\), text"),
-        ({"text": (7, 16)}, None, r"expected 3 dimensions for text \(n, tokens, 16\), got 7x16"),
-    ],
-)
-def test_what_is_open_is_said_with_the_option(shapes: dict, size: object, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        input_shapes(two(), shapes, size=size)  # type: ignore[arg-type]
-
-
 def test_a_shape_that_the_network_does_not_take() -> None:
     model = graph("y = MatMul (x, m)", inputs="float[n, k] x", weights={"m": np.ones((5, 2), np.float32)})
-    assert interface_of(fixed(model, {"x": (3, 5)}))[1][0].shape == (3, 2)
+    assert given_outputs(fixed(model, {"x": (3, 5)}))[0].shape == (3, 2)
     with pytest.raises(ConversionError, match="does not take inputs of x 3x4"):
         fixed(model, {"x": (3, 4)})
 
@@ -131,13 +108,13 @@ def test_sizes_that_arithmetic_decides_are_inferred_and_operators_stay() -> None
     weights = {"half": np.array(1.5, np.float32), "one": np.ones(1, np.float32)}
     model = graph(body, inputs="float[n, 2, h, 8] x", weights=weights)
     made = fixed(model, {"x": (2, 2, 4, 8)})
-    assert interface_of(made)[1][0].shape == (3, 3, 6, 12)
+    assert given_outputs(made)[0].shape == (3, 3, 6, 12)
     assert len(made.graph.node) == len(model.graph.node)
 
 
 def test_a_size_that_values_decide_stays_open() -> None:
     model = graph("y = NonZero (x)", inputs="float[n, 2] x", outputs="int64 y")
-    (output,) = interface_of(fixed(model, {"x": (2, 2)}))[1]
+    (output,) = given_outputs(fixed(model, {"x": (2, 2)}))
     assert output.shape[0] == 2
     assert isinstance(output.shape[1], str)
 
@@ -147,4 +124,4 @@ def test_a_sequence_is_no_tensor() -> None:
     model.graph.output[0].type.Clear()
     model.graph.output[0].type.sequence_type.elem_type.tensor_type.elem_type = 1
     with pytest.raises(ConversionError, match="y: expected a tensor, got sequence"):
-        interface_of(model)
+        given_outputs(model)

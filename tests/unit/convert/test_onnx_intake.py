@@ -315,3 +315,14 @@ def test_an_output_whose_size_hangs_on_the_batch_is_known_at_a_batch() -> None:
         fix_shapes(model, {"x": (batch, 3, 16, 24)})
         known.append(sizes_are_known(model))
     assert known == [False, True]
+
+
+def test_a_sequence_among_the_outputs_is_said(tmp_path: Path) -> None:
+    output = helper.make_tensor_sequence_value_info("parts", TensorProto.FLOAT, None)
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 8, 8))
+    nodes = [helper.make_node("SplitToSequence", ["x"], ["parts"], axis=1)]
+    onnx.save(
+        helper.make_model(helper.make_graph(nodes, "split", [image], [output]), ir_version=8), tmp_path / "x.onnx"
+    )
+    with pytest.raises(ConversionError, match=r"x\.onnx: parts: expected a tensor, got sequence; put in and out"):
+        open_onnx(tmp_path / "x.onnx")
