@@ -7,39 +7,47 @@ Source: ``HeadYOLOMetadata`` of luxonis-ml (``nn_archive/config_building_blocks`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oakpoint.bundle.interface import TensorSpec
 from oakpoint.tasks.boxes.layouts.maps import ANCHORS
 from oakpoint.tasks.boxes.yolo_heads import Anchored, yolo_form_for
 
-if TYPE_CHECKING:
-    from oakpoint.tasks.boxes.task import BoxesTask
 
-
-def yolo_head(task: BoxesTask, outputs: Sequence[TensorSpec]) -> dict[str, Any]:
+def yolo_head(
+    name: str,
+    layout: str,
+    outputs: Sequence[TensorSpec],
+    *,
+    strides: Sequence[int],
+    classes: Sequence[str],
+    iou_threshold: float,
+    threshold: float,
+    max_boxes: int,
+) -> dict[str, Any]:
     """The head of an archive.
 
     Args:
-        task: the detector.
+        name: of the head.
+        layout: of the detector's own outputs.
         outputs: of the device graph, with heads ``yolo``.
+        strides: of its maps, in pixels.
+        classes: their names, or their numbers.
+        iou_threshold: of two boxes that overlap by more the better one stays.
+        threshold: lowest score.
+        max_boxes: of one image.
     """
-    form = yolo_form_for(task.layout)
+    form = yolo_form_for(layout)
     assert form is not None, "such heads were made"
     metadata: dict[str, Any] = {
         "subtype": form.subtype,
         "yolo_outputs": list(form.names),
-        "classes": list(task.labels) or [str(index) for index in range(task.classes)],
-        "n_classes": task.classes,
-        "iou_threshold": task.iou_threshold,
-        "conf_threshold": task.threshold,
-        "max_det": task.max_boxes,
+        "classes": list(classes),
+        "n_classes": len(classes),
+        "iou_threshold": iou_threshold,
+        "conf_threshold": threshold,
+        "max_det": max_boxes,
     }
     if isinstance(form, Anchored):
-        metadata["anchors"] = [[list(map(float, anchor)) for anchor in ANCHORS[stride]] for stride in task.strides]
-    return {
-        "name": task.name,
-        "parser": "YOLO",
-        "outputs": [tensor.name for tensor in outputs],
-        "metadata": metadata,
-    }
+        metadata["anchors"] = [[list(map(float, anchor)) for anchor in ANCHORS[stride]] for stride in strides]
+    return {"name": name, "parser": "YOLO", "outputs": [tensor.name for tensor in outputs], "metadata": metadata}

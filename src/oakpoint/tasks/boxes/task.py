@@ -200,7 +200,19 @@ class BoxesTask(Task[Boxes]):
 
     def archive_heads(self, outputs: Sequence[TensorSpec], device: DeviceRecord) -> list[dict[str, Any]]:
         """See ``Task.archive_heads``: a ``YOLO`` head for heads that DepthAI decodes; nothing for others."""
-        return [yolo_head(self, outputs)] if device.heads == YOLO else []
+        if device.heads != YOLO:
+            return []
+        head = yolo_head(
+            self.name,
+            self.layout,
+            outputs,
+            strides=self.strides,
+            classes=self.labels or [str(index) for index in range(self.classes)],
+            iou_threshold=self.iou_threshold,
+            threshold=self.threshold,
+            max_boxes=self.max_boxes,
+        )
+        return [head]
 
 
 def _in_pixels(outer: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
 from oakpoint.tasks.after_tensors import AfterTensors, share
+from oakpoint.tasks.mask.reading import PixelReader
 from oakpoint.verify.tolerances import Tolerance, at_most
-
-if TYPE_CHECKING:
-    from oakpoint.tasks.mask.task import MaskTask
 
 UNEXPLAINED = "pixels that rounding does not explain"
 
@@ -27,25 +25,25 @@ class MaskAgreement(AfterTensors):
     nothing and has another class all the same is not explained.
     """
 
-    def __init__(self, stage: str, task: MaskTask) -> None:
-        """Take the stage, and the task, which reads the class of a pixel."""
+    def __init__(self, stage: str, reader: PixelReader) -> None:
+        """Take the stage, and what reads the class of a pixel."""
         super().__init__(stage, lambda tensors: tensors)
-        self._task = task
+        self._reader = reader
         self._margins: list[NDArray[np.float32]] = []
         self._turned: list[NDArray[np.float32]] = []
-        self._confusion = np.zeros((task.classes, task.classes), np.int64)
+        self._confusion = np.zeros((reader.classes, reader.classes), np.int64)
 
     def reference(self, tensors: Tensors) -> Tensors:
         """See ``Comparison.reference``."""
-        self._task.values_of(tensors)  # refuses other outputs
+        self._reader.values(tensors)  # refuses other outputs
         return tensors
 
     candidate = reference
 
     def add_image(self, expected: Tensors, got: Tensors) -> None:
         """See ``AfterTensors.add_image``."""
-        a, b = (np.nan_to_num(self._task.values_of(tensors), nan=-np.inf) for tensors in (expected, got))
-        class_a, class_b = self._task.class_of(a), self._task.class_of(b)
+        a, b = (np.nan_to_num(self._reader.values(tensors), nan=-np.inf) for tensors in (expected, got))
+        class_a, class_b = self._reader.class_of(a), self._reader.class_of(b)
         np.add.at(self._confusion, (class_a.ravel(), class_b.ravel()), 1)
         turned = class_a != class_b
         self._margins.append(self._margin(a).ravel())
@@ -55,7 +53,7 @@ class MaskAgreement(AfterTensors):
         """By how much the class of each place leads the next."""
         if len(values) == 1:
             # The level is not off: one error decides, not two.
-            return np.asarray(2 * np.abs(values[0] - self._task.level(values)), np.float32)
+            return np.asarray(2 * np.abs(values[0] - self._reader.level(values)), np.float32)
         best = np.partition(values, -2, axis=0)
         return np.asarray(best[-1] - best[-2], np.float32)
 

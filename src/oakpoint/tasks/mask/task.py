@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Tensors
 from oakpoint.bundle.interface import Interface, TensorSpec
 from oakpoint.bundle.records import DeviceRecord, TaskRecord
-from oakpoint.errors import BackendError, UsageError
+from oakpoint.errors import UsageError
 from oakpoint.geometry import PixelMap
 from oakpoint.tasks.base import Task, from_parameters, require_no_form
 from oakpoint.tasks.labels import require_one_each
 from oakpoint.tasks.mask.agreement import MaskAgreement
+from oakpoint.tasks.mask.reading import Activation, PixelReader
 from oakpoint.tasks.mask.result import NOT_SEEN, Mask
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-Activation = Literal["found", "sigmoid", "none"]
 
 STRIDES = (1, 2, 4, 8, 16, 32)
 """Pixels of the image along a side of one pixel of the output."""
@@ -72,7 +71,12 @@ class MaskTask(Task[Mask]):
     @property
     def classes(self) -> int:
         """How many classes there are, with what a single channel is not."""
-        return max(self.channels, 2)
+        return self.reader.classes
+
+    @property
+    def reader(self) -> PixelReader:
+        """What reads the output."""
+        return PixelReader(channels=self.channels, activation=self.activation, threshold=self.threshold)
 
     @classmethod
     def recognised(cls, interface: Interface) -> Self | None:
@@ -115,32 +119,7 @@ class MaskTask(Task[Mask]):
 
     def read(self, tensors: Tensors) -> Mask:
         """See ``Task.read``; the mask has the output's size, until ``in_frame``."""
-        return Mask(self.class_of(self.values_of(tensors)), self.labels)
-
-    def values_of(self, tensors: Tensors) -> NDArray[np.float32]:
-        """The network's values, float32 (C, rows, columns).
-
-        Raises:
-            BackendError: outputs of another kind of network.
-        """
-        array = next(iter(tensors.values())) if len(tensors) == 1 else np.zeros(0)
-        if array.ndim != 4 or array.shape[:2] != (1, self.channels):
-            got = ", ".join(f"{name} {array.shape}" for name, array in tensors.items())
-            raise BackendError(f"expected one output (1, {self.channels}, rows, columns), got {got}")
-        return np.asarray(array[0], np.float32)
-
-    def class_of(self, values: NDArray[np.float32]) -> NDArray[np.int16]:
-        """The class of each place, int16 (rows, columns), of values (C, rows, columns); the first of equal ones."""
-        if self.channels > 1:
-            return np.asarray(values.argmax(axis=0), np.int16)
-        return np.asarray(values[0] >= self.level(values), np.int16)
-
-    def level(self, values: NDArray[np.float32]) -> float:
-        """The value that ``threshold`` stands for, of one channel (1, rows, columns)."""
-        probabilities = self.activation == "none"
-        if self.activation == "found":
-            probabilities = bool(values.min() >= 0 and values.max() <= 1)
-        return self.threshold if probabilities else float(np.log(self.threshold / (1 - self.threshold)))
+        return Mask(self.reader.class_of(self.reader.values(tensors)), self.labels)
 
     def in_frame(self, result: Mask, original_from_tensor: PixelMap, image_size: tuple[int, int]) -> Mask:
         """See ``Task.in_frame``: each pixel of the image gets the class of the nearest place of the output."""
@@ -156,7 +135,7 @@ class MaskTask(Task[Mask]):
     def comparison(self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None) -> MaskAgreement:
         """See ``Task.comparison``."""
         del device, onnx
-        return MaskAgreement(stage, self)
+        return MaskAgreement(stage, self.reader)
 
     def archive_heads(self, outputs: Sequence[TensorSpec], device: DeviceRecord) -> list[dict[str, Any]]:
         """See ``Task.archive_heads``: ``SegmentationParser``, which DepthAI and depthai-nodes both have.
@@ -169,7 +148,7 @@ class MaskTask(Task[Mask]):
         names = list(self.labels) or [str(index) for index in range(self.classes)]
         metadata: dict[str, Any] = {"classes": names[-self.channels :], "n_classes": self.channels, "is_softmax": False}
         if self.channels == 1:
-            metadata["conf_threshold"] = self.level(np.zeros((1, 1, 1), np.float32))
+            metadata["conf_threshold"] = self.reader.level(np.zeros((1, 1, 1), np.float32))
         outputs_read = [tensor.name for tensor in outputs]
         return [{"name": self.name, "parser": "SegmentationParser", "outputs": outputs_read, "metadata": metadata}]
 
