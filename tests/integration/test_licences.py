@@ -105,8 +105,17 @@ def test_an_onnx_taken_out_of_its_bundle_says_whose_weights_it_has(
 
 
 @pytest.mark.usefixtures("bound")
-@pytest.mark.parametrize("form", ["bf16", "prefix", "within"])
-@pytest.mark.parametrize("role", ["teacher", "init"])
+@pytest.mark.parametrize(
+    ("role", "form"),
+    [
+        ("teacher", "bf16"),
+        ("init", "prefix"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("teacher", "prefix"), ("teacher", "within"), ("init", "bf16"), ("init", "within"))
+        ),
+    ],
+)
 def test_learning_from_them_needs_their_licence_accepted_in_every_form(
     command: Command, small_weights: Path, image_folder: Path, tmp_path: Path, form: str, role: str
 ) -> None:

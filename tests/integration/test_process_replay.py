@@ -100,7 +100,10 @@ def recorded() -> dict[str, dict[str, str]]:
     return record
 
 
-@pytest.mark.parametrize(("network", "size"), list(_cases()))
+@pytest.mark.parametrize(
+    ("network", "size"),
+    [pytest.param(*case, marks=[pytest.mark.slow] if number else []) for number, case in enumerate(_cases())],
+)
 def test_onnx_ir_and_device_graphs(network: str, size: tuple[int, int], tmp_path: Path) -> None:
     expected = recorded()[_name(network, size)]
     found = host_hashes(network, size, tmp_path / "bundle")

@@ -43,6 +43,7 @@ def few_images(tmp_path_factory: pytest.TempPathFactory, photographs: dict[str, 
     return folder
 
 
+@pytest.mark.slow
 def test_distilling_from_the_shipped_acorn_gives_weights_that_convert(
     command: Command, few_images: Path, tmp_path: Path
 ) -> None:

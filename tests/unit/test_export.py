@@ -65,7 +65,7 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "w.pth"
 
 
-@pytest.mark.parametrize("name", ["Factor", "Ramp"])
+@pytest.mark.parametrize("name", ["Factor", pytest.param("Ramp", marks=pytest.mark.slow)])
 def test_images_of_any_size_give_what_the_network_gives(
     name: str, weights: Path, caplog: pytest.LogCaptureFixture, rng: np.random.Generator
 ) -> None:

@@ -196,7 +196,10 @@ def same_in_onnxruntime(network: LoadedNetwork, size: tuple[int, int], path: Pat
         assert float((torch.from_numpy(found) - wanted).abs().max() / wanted.abs().max()) < 1e-4
 
 
-@pytest.mark.parametrize(("name", "size"), [("edgepoint2", (96, 64)), ("alike", (64, 32)), ("alike", (50, 37))])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("edgepoint2", (96, 64)), ("alike", (50, 37)), pytest.param("alike", (64, 32), marks=pytest.mark.slow)],
+)
 def test_exports_equal_torch(name: str, size: tuple[int, int], tmp_path: Path) -> None:
     module = small_edgepoint2() if name == "edgepoint2" else small_alike()
     network = load_network(name, saved(with_statistics(module).state_dict(), tmp_path / "w.pth"))

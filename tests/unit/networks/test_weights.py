@@ -88,7 +88,7 @@ def test_extra_state_of_a_layer_is_no_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit
-@pytest.mark.parametrize("kind", ["script", "trace", "module"])
+@pytest.mark.parametrize("kind", [pytest.param("script", marks=pytest.mark.slow), "trace", "module"])
 def test_the_lines_that_make_an_onnx_of_a_program_do(tmp_path: Path, kind: str) -> None:
     path, module = tmp_path / "it's mine.pt", network().eval()
     if kind == "module":

@@ -208,7 +208,7 @@ def test_a_depthwise_network(compiled: Compiled) -> None:
     ("network", "shaves"),
     [
         ("acorn", 1),
-        ("acorn", 6),
+        pytest.param("acorn", 6, marks=pytest.mark.slow),
         *(pytest.param("superpoint", shaves, marks=pytest.mark.slow) for shaves in (1, 6, 12)),
     ],
 )
