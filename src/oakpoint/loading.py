@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from oakpoint.models.naming import model_of
 from oakpoint.predictor import ModelIdentity, Predictor
 from oakpoint.tasks.base import Task
 from oakpoint.tasks.keypoints.task import require_keypoints
+
+logger = logging.getLogger(__name__)
 
 
 def load(
@@ -123,6 +126,8 @@ def _load(
             f"{model}: expected a network that takes an image of 1 or 3 channels, got one that takes {inputs}; it can "
             "be converted and verified here, and is run by a program that feeds it"
         )
+    if others := [given.tensor.name for given in found.interface.inputs if given.preprocess is None]:
+        logger.warning("%s: what its input %s takes is no image; it is fed with noise here", model, ", ".join(others))
     chosen = _chosen_size(size_or_native(size), max_side, found)
     interface = found.interface if chosen == "native" else found.interface.at(found.task.require_size(chosen))
     found.prepare(None if chosen == "native" else chosen)

@@ -55,6 +55,17 @@ def test_it_becomes_a_blob(command: Command, blind: Path, tmp_path: Path) -> Non
     assert open_bundle(tmp_path / "b").manifest.verdicts["onnx → blob"] is Verdict.PASS
 
 
+def test_a_run_says_what_it_feeds_beside_the_image(
+    command: Command, tmp_path: Path, image_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    two = graphs.graph(
+        "a = GlobalAveragePool (x)\n y = Mul (a, s)", inputs="float[1, 3, 16, 24] x, float[1, 3, 1, 5] s"
+    )
+    onnx.save(two, tmp_path / "two.onnx")
+    assert command("run", tmp_path / "two.onnx", image_folder / "camera.png").code == 0
+    assert "two.onnx: what its input s takes is no image; it is fed with noise here" in caplog.text
+
+
 def test_what_is_for_images_is_refused(command: Command, blind: Path, tmp_path: Path, image_folder: Path) -> None:
     out, image = tmp_path / "b", image_folder / "camera.png"
     for words, message in (
@@ -69,3 +80,20 @@ def test_what_is_for_images_is_refused(command: Command, blind: Path, tmp_path: 
         (error,) = ran.errors
         assert message in error
     assert not out.exists()
+
+
+def test_a_torch_network_of_other_channels_says_what_was_tried(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "planes_network.py").write_text(
+        "from torch import nn\n\n\nclass Planes(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.conv = nn.Conv2d(4, 5, 3)\n\n    def forward(self, planes):\n        return self.conv(planes)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    given = ("convert", "planes_network:Planes", "--random", "--to", "onnx", "--out", tmp_path / "b")
+    ran = command(*given, "--size", "64x48")
+    assert ran.code == 1
+    (error,) = ran.errors
+    assert "it was tried with grey and with colours: give the shape of what it takes" in error
+    assert error.endswith("such as --shape planes=1x4x48x64")
+    assert command(*given, "--shape", "planes=1x4x48x64").code == 0

@@ -114,6 +114,8 @@ def _tried(network: LoadedNetwork, options: ModelOptions, size: Size | None) -> 
         UsageError: options that do not fit it, or a size that its task does not take.
         BackendError: it fails.
     """
+    from oakpoint.networks.calling import input_names
+
     entry = NETWORKS.get(network.name)
     if entry is not None and size is not None:
         require_multiples(size, entry.multiple)
@@ -131,7 +133,11 @@ def _tried(network: LoadedNetwork, options: ModelOptions, size: Size | None) -> 
             continue
         return _settled(network, options, Interface(inputs=inputs, outputs=found))
     assert failure is not None
-    raise failure
+    name = next(iter(input_names(network.module)), INPUT)
+    raise BackendError(
+        f"{failure}; it was tried with {' and with '.join('grey' if n == 1 else 'colours' for n in channels)}: "
+        f"give the shape of what it takes, such as --shape {name}=1x4x48x64"
+    ) from failure
 
 
 def _declared(
