@@ -58,10 +58,8 @@ def test_it_becomes_a_blob(command: Command, blind: Path, tmp_path: Path) -> Non
 def test_a_run_says_what_it_feeds_beside_the_image(
     command: Command, tmp_path: Path, image_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    two = graphs.graph(
-        "a = GlobalAveragePool (x)\n y = Mul (a, s)", inputs="float[1, 3, 16, 24] x, float[1, 3, 1, 5] s"
-    )
-    onnx.save(two, tmp_path / "two.onnx")
+    body = "a = GlobalAveragePool (x)\n b = Flatten (a)\n y = Concat <axis = 1> (b, s)"
+    onnx.save(graphs.graph(body, inputs="float[1, 3, 16, 24] x, float[1, 5] s"), tmp_path / "two.onnx")
     assert command("run", tmp_path / "two.onnx", image_folder / "camera.png").code == 0
     assert "two.onnx: what its input s takes is no image; it is fed with noise here" in caplog.text
 
