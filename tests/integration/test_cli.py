@@ -818,7 +818,7 @@ def test_the_demo_tells_the_whole_story_with_what_is_shipped(command: Command, t
     assert ".oakpoint-" not in ran.out, "temporary folders are gone by then"
     assert (tmp_path / "demo" / "bundle" / "model.rvc2.tar.xz").is_file()
     assert "FAIL" not in ran.out
-    assert ran.out.count("PASS") == 3
+    assert ran.out.count("PASS") == 4
     share = re.search(r"([\d.]+)% within 3 px of the true motion", ran.out)
     assert share is not None
     assert float(share[1]) > 80
