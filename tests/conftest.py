@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -44,6 +46,19 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no measured artefacts at {SHARED}; set OAKPOINT_SHARED")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def suite() -> ModuleType:
+    """``benchmarks/operator_cases.py``: the cases of ONNX's operator suite and how each of them ends."""
+    path = REPOSITORY / "benchmarks" / "operator_cases.py"
+    specification = importlib.util.spec_from_file_location("operator_cases", path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["operator_cases"] = module  # dataclasses look their module up
+    specification.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
