@@ -7,6 +7,7 @@ the widest. Constants are compared elsewhere and would tell some of these faults
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +68,7 @@ class Subject:
     def verdict(
         self, images: Mapping[str, NDArray[np.uint8]], module: nn.Module, feed: Feed | None = None
     ) -> StageReport:
-        inputs = self.interface.at(SIZE).tensors
+        inputs = self.interface.at(self.interface.image.size).tensors
         return verify_stage(
             BLOB_STAGE,
             lambda: open_backend(ModelSource(onnx=self.onnx), RuntimeOptions(backend="onnxruntime"), inputs),
@@ -177,27 +178,51 @@ def test_a_flipped_bit_of_a_weight(
     assert failed(subject.verdict(images, broken))
 
 
+def with_mean_in_bias(module: nn.Module) -> nn.Module:
+    """The mean subtracted by the first convolution's bias: it darkens what is padded with zeros afterwards."""
+    broken = copy.deepcopy(module)
+    parent, key = next(
+        (m, k)
+        for m in broken.modules()
+        for k, child in m.named_children()
+        if isinstance(child, nn.Conv2d) and child.in_channels == 3
+    )
+    first: nn.Conv2d = getattr(parent, key)
+    offset = torch.tensor(MEAN) * torch.tensor(SCALE)
+    folded = nn.Conv2d(3, first.out_channels, first.kernel_size, first.stride, first.padding)
+    folded.weight, folded.bias = first.weight, nn.Parameter(-(first.weight * offset[:, None, None]).sum((1, 2, 3)))
+    setattr(parent, key, folded)
+    return broken
+
+
+@pytest.mark.parametrize("name", ["ChannelsFirstDetector", "AnchoredDetector", "SmallUNet"])
 def test_a_mean_folded_over_a_padded_border(
-    task_onnx: Callable[[str], Path], images: dict[str, NDArray[np.uint8]]
+    task_onnx: Callable[[str], Path], images: dict[str, NDArray[np.uint8]], name: str
 ) -> None:
-    """Subtracted by the first convolution's bias, it darkens what is padded with zeros afterwards."""
-    for name in ("ChannelsFirstDetector", "AnchoredDetector", "SmallUNet"):
-        subject = Subject(name, task_onnx(name), NORMALISED)
-        broken = copy.deepcopy(subject.module)
-        parent, key = next(
-            (m, k)
-            for m in broken.modules()
-            for k, child in m.named_children()
-            if isinstance(child, nn.Conv2d) and child.in_channels == 3
-        )
-        first: nn.Conv2d = getattr(parent, key)
-        offset = torch.tensor(MEAN) * torch.tensor(SCALE)
-        folded = nn.Conv2d(3, first.out_channels, first.kernel_size, first.stride, first.padding)
-        folded.weight, folded.bias = first.weight, nn.Parameter(-(first.weight * offset[:, None, None]).sum((1, 2, 3)))
-        setattr(parent, key, folded)
-        unsubtracted = subject.interface.with_preprocess(replace(NORMALISED, mean=0.0))
-        report = subject.verdict(images, broken, unsubtracted.feed)
-        assert failed(report), f"{name}: {report.summary}"
+    subject = Subject(name, task_onnx(name), NORMALISED)
+    unsubtracted = subject.interface.with_preprocess(replace(NORMALISED, mean=0.0))
+    report = subject.verdict(images, with_mean_in_bias(subject.module), unsubtracted.feed)
+    assert failed(report), report.summary
+
+
+def test_a_mean_folded_over_the_border_of_a_large_map(tmp_path: Path, images: dict[str, NDArray[np.uint8]]) -> None:
+    """The larger an image, the less its border counts in the mean of all errors."""
+    size = (640, 480)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = torch.zeros(1, 3, *reversed(size))
+        network = task_networks.SmallUNet()
+        path = tmp_path / "large.onnx"
+        torch.onnx.export(network, (image,), path, dynamo=False, opset_version=17, input_names=["image"])
+    large = replace(NORMALISED, size=size)
+    subject = Subject("SmallUNet", path, large)
+    unsubtracted = subject.interface.with_preprocess(replace(large, mean=0.0))
+    one = {"coffee": images["coffee"]}
+    assert subject.verdict(one, rounded(subject.module)).verdict is Verdict.PASS
+    report = subject.verdict(one, with_mean_in_bias(rounded(subject.module)), unsubtracted.feed)
+    assert failed(report), report.summary
+    (stands_out,) = (check for check in report.checks if check.name.startswith("largest error"))
+    assert not stands_out.passed, "a larger image yet, and the mean of all errors hides it"
 
 
 def test_a_value_that_is_none(subject: Subject, images: dict[str, NDArray[np.uint8]]) -> None:

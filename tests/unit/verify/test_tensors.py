@@ -242,3 +242,51 @@ def test_faults_where_a_sigmoid_is_saturated_are_caught(fault: str) -> None:
     place = {"one value": (row, column), "one line": (row,), "a corner": (slice(9), slice(9))}[fault]
     got[0, 0][place] = 1 - got[0, 0][place]
     assert failed(compared({"a": expected}, {"a": got}, times=4))
+
+
+def rounded(seed: int, size: tuple[int, int] = (128, 192)) -> tuple[Array, Array]:
+    """A map of three channels whose values lie near each other, and the same with an error of 1e-3 everywhere."""
+    y, x = np.mgrid[0 : size[0], 0 : size[1]] / 40
+    expected = np.stack([np.sin(x + k + seed) * np.cos(y - k) for k in range(3)])[np.newaxis].astype(np.float32)
+    noise = 1e-3 * np.random.default_rng(seed).normal(size=expected.shape)
+    return expected, (expected + noise).astype(np.float32)
+
+
+PARTS: dict[str, Callable[[Array], Array]] = {
+    "a border of five pixels": lambda inside: ~_with(np.zeros_like(inside), (slice(5, -5), slice(5, -5)), True),
+    "a tile": lambda inside: _with(np.zeros_like(inside), (slice(64), slice(48)), True),
+    "the lowest rows": lambda inside: _with(np.zeros_like(inside), (slice(-12, None),), True),
+}
+
+
+@pytest.mark.parametrize("stage", [IR_STAGE, BLOB_STAGE])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_a_map_that_is_off_by_little_stands_out(stage: str, part: str) -> None:
+    """More than one place in a hundred, so that it makes the usual error of all places; and little in the mean."""
+    agreement = TensorAgreement(stage)
+    for seed in range(4):
+        expected, got = rounded(seed)
+        where = PARTS[part](np.ones(expected.shape[2:], bool))
+        assert 0.03 < where.mean() < 0.3
+        agreement.add([{"a": expected}], [{"a": np.where(where, got + np.float32(0.03), got)}])
+    assert failed(agreement)
+    assert "largest error of a, relative" in failed(agreement)
+
+
+def test_larger_errors_all_over_one_of_the_images_are_roundings() -> None:
+    """As behind the norm of an image that is nearly flat."""
+    agreement = TensorAgreement(BLOB_STAGE)
+    for seed in range(4):
+        expected, got = rounded(seed)
+        agreement.add([{"a": expected}], [{"a": expected + (got - expected) * (20 if seed == 2 else 1)}])
+    assert agreement.figures()["largest error of a, relative"] > LIMITS[BLOB_STAGE].largest
+    assert failed(agreement) == []
+
+
+def test_a_map_that_is_zero_but_for_a_corner_is_judged_by_that_corner() -> None:
+    """Behind a rectifier: rounding leaves zeros alone."""
+    expected, got = rounded(0)
+    corner = _with(np.zeros(expected.shape[2:], bool), (slice(40), slice(60)), True)
+    expected, got = np.where(corner, expected + 2, 0), np.where(corner, got + 2 + 5 * (got - expected), 0)
+    agreement = compared({"a": expected.astype(np.float32)}, {"a": got.astype(np.float32)}, BLOB_STAGE)
+    assert failed(agreement) == []
