@@ -26,7 +26,10 @@ from oakpoint.verify.tolerances import (
     at_most,
 )
 
-_IN_FLOAT32 = "float32 sums in another order: 1e-6 of a value, more behind norms of nearly flat images"
+_IN_FLOAT32 = (
+    "float32 sums in another order: 1e-6 of a value, more behind norms of nearly flat images; measured 1.3e-4 behind a "
+    "sigmoid fifty times as steep, as text detectors have it"
+)
 _IN_FP16 = "weights rounded to FP16, 2^-12 of themselves, through some tens of layers"
 _ON_DEVICE = "FP16 weights and activations, 2^-11 of themselves at every layer"
 
@@ -42,8 +45,8 @@ class _Limits:
 
 
 LIMITS = {
-    ONNX_STAGE: _Limits(1e-3, 1e-4, 0.99999, _IN_FLOAT32),
-    ONNX_ARCHIVE_STAGE: _Limits(1e-3, 1e-4, 0.99999, _IN_FLOAT32),
+    ONNX_STAGE: _Limits(1e-3, 5e-4, 0.99999, _IN_FLOAT32),
+    ONNX_ARCHIVE_STAGE: _Limits(1e-3, 5e-4, 0.99999, _IN_FLOAT32),
     IR_STAGE: _Limits(1.5e-2, 1e-2, 0.9998, _IN_FP16),
     DEVICE_STAGE: _Limits(1.5e-2, 1e-2, 0.9998, _IN_FP16),
     BLOB_STAGE: _Limits(3e-2, 1e-2, 0.9995, _ON_DEVICE),

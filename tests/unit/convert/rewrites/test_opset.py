@@ -114,6 +114,22 @@ def test_another_meaning_is_a_finding(name: str) -> None:
     assert finding.remedy
 
 
+@pytest.mark.parametrize(
+    ("body", "remedy"),
+    [
+        ("y, m, v = BatchNormalization <training_mode = 1> (x, c, c, c, positive)", r"in evaluation mode \(eval\(\)\)"),
+        ('y = Resize <mode = "linear", antialias = 1> (x, , , sizes)', "without antialias"),
+        ('y = Resize <keep_aspect_ratio_policy = "not_larger"> (x, , , sizes)', "the size that it comes to"),
+        ("y = AveragePool <kernel_shape = [2, 2], dilations = [2, 2]> (x)", "depthwise convolution with dilations"),
+    ],
+)
+def test_a_remedy_is_not_an_earlier_opset_that_lacks_it_as_well(body: str, remedy: str) -> None:
+    with pytest.raises(UnsupportedNetworkError, match=remedy) as caught:
+        apply_all(graph(body, opset=22, weights=WEIGHTS), DEVICE)
+    assert "opset 13;" not in str(caught.value)
+    assert "export the network at opset" not in str(caught.value)
+
+
 def test_a_roi_align_that_says_what_opset_13_means_is_taken() -> None:
     mode = 'coordinate_transformation_mode = "output_half_pixel"'
     body = f"y = RoiAlign <output_height = 2, output_width = 2, {mode}> (x, rois, batch)"

@@ -27,6 +27,14 @@ DEVICE_IR_VERSION = 7  # the ONNX file version that goes with opset 13
 _MEANING_WITHOUT = {("RoiAlign", "coordinate_transformation_mode"): b"output_half_pixel"}
 """What an operator does at opset 13, where it lacks an attribute, if that is not the later attribute's default."""
 
+_REMEDIES = {
+    ("BatchNormalization", "training_mode"): "export the network in evaluation mode (eval())",
+    ("Resize", "antialias"): "resize without antialias, or pool before it",
+    ("Resize", "keep_aspect_ratio_policy"): "give the size that it comes to",
+    ("AveragePool", "dilations"): "write it as a depthwise convolution with dilations, whose weights are all the same",
+}
+"""What helps where no export at opset 13 would: there is nothing of the kind."""
+
 _FREE_TEXTS = {"equation", "activations"}
 """Attributes that are texts of any content: what they may hold cannot be read in a schema."""
 
@@ -150,11 +158,16 @@ def restamp(node: onnx.NodeProto, opset: int, facts: _Facts) -> list[Finding]:
         else:
             beyond.append(f"attribute {attribute.name!r}")
     beyond += _settle_defaults(node, given, now, then)
-    return [_finding(node, f"has a meaning that opset {DEVICE_OPSET} lacks ({', '.join(beyond)})")] if beyond else []
+    if not beyond:
+        return []
+    known = [(name, _REMEDIES.get((node.op_type, name), "")) for name in sorted(given)]
+    remedies = [remedy for name, remedy in known if remedy and f"attribute {name!r}" in beyond]
+    problem = f"has a meaning that opset {DEVICE_OPSET} lacks ({', '.join(beyond)})"
+    return [_finding(node, problem, "; ".join(remedies))]
 
 
-def _finding(node: onnx.NodeProto, problem: str) -> Finding:
-    remedy = f"write it with operators of opset {DEVICE_OPSET}, or export the network at opset {DEVICE_OPSET}"
+def _finding(node: onnx.NodeProto, problem: str, remedy: str = "") -> Finding:
+    remedy = remedy or f"write it with operators of opset {DEVICE_OPSET}, or export the network at opset {DEVICE_OPSET}"
     return Finding(layer=name_of(node), operator=node.op_type, problem=problem, remedy=remedy)
 
 
