@@ -196,12 +196,15 @@ class Keypoints(Task[Features]):
 
     def archive_heads(self, outputs: Sequence[TensorSpec], device: DeviceRecord) -> list[dict[str, Any]]:
         """See ``Task.archive_heads``: what decoding on the host needs to know."""
+        form: dict[str, Any] = {"cell_size_px": CELL_PX}
+        if self.family != Cells.name:
+            form = {"family": self.family, "activated": self.activated}
         return [
             {
                 "name": "keypoints",
                 "parser": "Keypoints",
                 "outputs": [tensor.name for tensor in outputs],
-                "metadata": {"heads": device.heads, "cell_size_px": CELL_PX, **asdict(self.decode)},
+                "metadata": {"heads": device.heads, **form, **asdict(self.decode)},
             }
         ]
 

@@ -183,6 +183,13 @@ def test_an_archive_says_how_to_decode(subpixel: str) -> None:
     assert head["metadata"]["threshold"] == DECODE.threshold
 
 
+def test_an_archive_says_of_a_score_map_that_it_is_one() -> None:
+    task = replace(KEYPOINTS, family="score_map", activated=True)
+    (head,) = task.archive_heads(CELLS.outputs, DeviceRecord(heads="dense"))
+    assert (head["metadata"]["family"], head["metadata"]["activated"]) == ("score_map", True)
+    assert "cell_size_px" not in head["metadata"]
+
+
 @pytest.mark.parametrize(
     ("task", "size", "nearest"),
     [
