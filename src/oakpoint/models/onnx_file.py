@@ -21,7 +21,7 @@ from oakpoint.convert.onnx_constants import onnx_constants
 from oakpoint.convert.onnx_intake import fix_shapes, given_inputs, given_outputs, open_onnx, sizes_are_known
 from oakpoint.convert.output_operators import output_operators
 from oakpoint.convert.weights_in_onnx import weights_said_in
-from oakpoint.errors import UsageError
+from oakpoint.errors import BackendError, UsageError
 from oakpoint.export import REFERENCE_SIZE
 from oakpoint.models.base import Model, ModelOptions, Origin, Runnable, Size, identity_of_file, require_own_weights
 from oakpoint.models.inputs import Look, inputs_of
@@ -51,16 +51,18 @@ class OnnxModel(Model):
             raise UsageError(f"{self.path}: no such ONNX file")
         require_own_weights(self.path, self.options)
         model = open_onnx(self.path)
-        taken = taken_onnx(model, str(self.path), self.options, REFERENCE_SIZE if _takes_any_size(model) else None)
+        own_size = _fixed_size(model)
+        any_size = own_size is None and bool(image_inputs(model))
+        taken = taken_onnx(model, str(self.path), self.options, REFERENCE_SIZE if any_size else None)
         source = ModelSource(onnx=self.path)
         return Runnable(
-            open_at=partial(_open_named, source, options, taken),
+            open_at=partial(_open_named, source, options, taken, own_size),
             source=lambda: source,
             interface=taken.interface,
             task=taken.task,
             identify=partial(identity_of_file, self.path),
             # One for keypoints is tried at whatever size an image has, as those of SuperPoint's kind are made for it.
-            has_size=not (isinstance(taken.task, Keypoints) or _takes_any_size(open_onnx(self.path))),
+            has_size=not (isinstance(taken.task, Keypoints) or any_size),
         )
 
     def origin(self, size: Size | None) -> Origin:
@@ -69,6 +71,12 @@ class OnnxModel(Model):
         model = open_onnx(self.path)
         if size is not None:
             require_size(str(self.path), model, size)
+            if (own := _fixed_size(model)) not in (None, size):
+                logger.warning(
+                    "%s is made for %sx%s and is converted for %sx%s: what in it follows from its size, if "
+                    "anything does, stays what it was",
+                    self.path, *own, *size,
+                )  # fmt: skip
         sha256 = sha256_of_model(self.path)
         weights = recognised_record(claimed_weights(model, self.path.name, sha256), onnx_constants(model))
         taken = taken_onnx(model, str(self.path), self.options, size)
@@ -108,10 +116,18 @@ def taken_onnx(model: onnx.ModelProto, of: str, options: ModelOptions, size: Siz
     return replace(taken, task=taken.task.with_interface(taken.interface, producers))
 
 
-def _open_named(source: ModelSource, options: RuntimeOptions, taken: Taken, size: Size) -> Backend:
+def _open_named(
+    source: ModelSource, options: RuntimeOptions, taken: Taken, own_size: Size | None, size: Size
+) -> Backend:
     assert source.onnx is not None
     require_size_of_file(source.onnx, size)
-    return open_taken(source, options, taken, size)
+    try:
+        return open_taken(source, options, taken, size)
+    except BackendError as error:
+        if own_size in (None, size):
+            raise
+        made, asked = ("{}x{}".format(*each) for each in (own_size, size))
+        raise BackendError(f"{error}; the network is made for {made}, not for {asked}: --size {made}") from error
 
 
 def fixed_interface(model: onnx.ModelProto, inputs: tuple[Input, ...]) -> Interface:
@@ -135,9 +151,15 @@ def fixed_interface(model: onnx.ModelProto, inputs: tuple[Input, ...]) -> Interf
     return Interface(inputs=inputs, outputs=outputs)
 
 
-def _takes_any_size(model: onnx.ModelProto) -> bool:
-    """Whether the height or width of its image is open."""
-    return any(None in image.size for image in image_inputs(model))
+def _fixed_size(model: onnx.ModelProto) -> Size | None:
+    """(W, H) in pixels of the first image of a model; None where one has an open side, or there is none."""
+    sizes = [image.size for image in image_inputs(model)]
+    if not sizes or any(None in size for size in sizes):
+        return None
+    width, height = sizes[0]
+    assert width is not None
+    assert height is not None
+    return width, height
 
 
 def open_onnx_at(source: ModelSource, options: RuntimeOptions, interface: Interface, size: Size) -> Backend:

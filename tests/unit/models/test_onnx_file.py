@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from graphs import graph as graph_of
 from onnx import TensorProto, helper, numpy_helper
 
 from oakpoint.backends.registry import RuntimeOptions
-from oakpoint.errors import ConversionError, UsageError
+from oakpoint.errors import BackendError, ConversionError, UsageError
 from oakpoint.models.base import ModelOptions
 from oakpoint.models.naming import model_of
 from oakpoint.tasks.keypoints.task import Keypoints
@@ -137,3 +138,24 @@ def test_no_file_and_no_onnx(tmp_path: Path) -> None:
     for opened in (lambda model: model.origin(SIZE), lambda model: model.runnable(runtime)):
         with pytest.raises(ConversionError, match=r"text\.onnx: not a valid ONNX model"):
             opened(model_of(tmp_path / "text.onnx"))
+
+
+def test_a_size_that_a_file_fixes_may_be_another_one_where_its_layers_take_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kernel = {"w": np.ones((4, 3, 1, 1), np.float32)}
+    weights = {**kernel, "flat": np.array([1, -1]), "m": np.ones((4 * 6 * 8, 5), np.float32)}
+    one = "float[1, 3, 6, 8] x"
+    onnx.save(graph_of("y = Conv (x, w)", inputs=one, weights=kernel), tmp_path / "any.onnx")
+    body = "a = Conv (x, w)\n b = Reshape (a, flat)\n y = MatMul (b, m)"
+    onnx.save(graph_of(body, inputs=one, weights=weights), tmp_path / "one.onnx")
+    assert model_of(tmp_path / "any.onnx").origin((16, 12)).interface.size == (16, 12)
+    assert "any.onnx is made for 8x6 and is converted for 16x12" in caplog.text
+    caplog.clear()
+    model_of(tmp_path / "any.onnx").origin((8, 6))
+    assert "is made for" not in caplog.text
+    with pytest.raises(ConversionError, match="does not take inputs of x 1x3x12x16"):
+        model_of(tmp_path / "one.onnx").origin((16, 12))
+    runnable = model_of(tmp_path / "one.onnx").runnable(RuntimeOptions(backend="openvino"))
+    with pytest.raises(BackendError, match=r"one\.onnx: .*; the network is made for 8x6, not for 9x7: --size 8x6$"):
+        runnable.open_at((9, 7))
