@@ -19,6 +19,7 @@ from oakpoint.convert.rewrites.operators.hyperbolic import Hyperbolic
 from oakpoint.convert.rewrites.operators.prelu import PReluSlopes
 from oakpoint.convert.rewrites.operators.selu import Selu
 from oakpoint.convert.rewrites.operators.sign import Sign
+from oakpoint.convert.rewrites.operators.squares import Squares
 
 SHAPES = array_shapes(min_dims=0, max_dims=5, max_side=4)
 
@@ -178,3 +179,20 @@ def test_a_clip_with_ordinary_bounds_stays() -> None:
 def test_random_inputs_are_those_that_fp16_holds() -> None:
     x = random_inputs(graph_of([layer("Relu", "x")], {"x": (100,)}), np.random.default_rng(0))["x"]
     assert (x.astype(np.float16) == x).all()
+
+
+@settings(max_examples=25)
+@given(x=values(), exponent=st.sampled_from([2.0, 2, [2.0]]))
+def test_a_square_is_a_product(x: np.ndarray, exponent: object) -> None:
+    two = np.asarray(exponent, np.int64 if isinstance(exponent, int) else np.float32)
+    model = graph_of([layer("Pow", "x two")], {"x": x.shape}, {"two": two})
+    assert differences(model, Squares(), {"x": x})["y"] < 1e-6
+    assert bool(rewritten(model, Squares())[1]) == (two.ndim <= x.ndim)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 3.0, -2.0, [2.0, 2.0, 3.0]])
+def test_another_power_stays(exponent: object) -> None:
+    model = graph_of([layer("Pow", "x p")], {"x": (2, 3)}, {"p": np.asarray(exponent, np.float32)})
+    assert rewritten(model, Squares()) == (model, ())
+    computed = graph_of([layer("Pow", "x p")], {"x": (2, 3), "p": (3,)})
+    assert rewritten(computed, Squares()) == (computed, ())

@@ -14,6 +14,7 @@ from rewritten import Layer, graph_of, layer, on_device, random_inputs, run
 
 from oakpoint.convert.rewrites.operators.fp16_range import Fp16Range
 from oakpoint.convert.rewrites.operators.registry import OPERATOR_REWRITES
+from oakpoint.myriad.blob import read_blob
 
 pytestmark = pytest.mark.compiler
 
@@ -84,6 +85,33 @@ def test_along_axes(tmp_path: Path) -> None:
     ]  # fmt: skip
     constants = {"forty": np.float32(40), "eight": np.float32(8), "faint": np.float32(2**-8),
                  "s": weights(4) + 1, "b": weights(4), "axis1": np.array(1), "axis3": np.array(3)}  # fmt: skip
+    compiled_and_executed(layers, {"x": IMAGE}, constants, tmp_path)
+
+
+def normalised(x: str, axes: list[int], name: str, *, inside: bool = True) -> list[Layer]:
+    """A normalisation as exporters before opset 17 write it; ε under the root, or beside it."""
+    parts = [
+        layer("ReduceMean", x, f"{name}-mean", axes=axes), layer("Sub", f"{x} {name}-mean", f"{name}-apart"),
+        layer("Pow", f"{name}-apart two", f"{name}-square"),
+        layer("ReduceMean", f"{name}-square", f"{name}-variance", axes=axes),
+    ]  # fmt: skip
+    if inside:
+        parts += [layer("Add", f"{name}-variance e", f"{name}-a"), layer("Sqrt", f"{name}-a", f"{name}-b")]
+    else:
+        parts += [layer("Sqrt", f"{name}-variance", f"{name}-a"), layer("Add", f"{name}-a e", f"{name}-b")]
+    return [*parts, layer("Div", f"{name}-apart {name}-b", name)]
+
+
+def test_normalisations_that_are_spelt_out(tmp_path: Path) -> None:
+    layers = [layer("Mul", "x faint", "small"), layer("Reshape", "x row", "rows")]
+    for x in ("x", "small"):
+        for axes in ([1], [3], [2, 3], [1, 2, 3]):
+            layers += normalised(x, axes, f"{x}-{''.join(map(str, axes))}")
+    layers += normalised("rows", [2], "rows-2") + normalised("rows", [2], "rows-outside", inside=False)
+    layers += [layer("Pow", "x two", "square"), layer("ReduceSum", "square one", "sum"), layer("Sqrt", "sum", "norm"),
+               layer("Div", "x norm", "unit"), layer("ReduceSumSquare", "x", "squares", axes=[3])]  # fmt: skip
+    constants = {"two": np.float32(2), "e": np.float32(1e-5), "faint": np.float32(2**-8), "row": np.array([1, 12, 16]),
+                 "one": np.array([1])}  # fmt: skip
     compiled_and_executed(layers, {"x": IMAGE}, constants, tmp_path)
 
 
@@ -194,3 +222,11 @@ def test_what_the_compiler_cannot_lay_out(tmp_path: Path) -> None:
     ]  # fmt: skip
     constants = {"k": weights(24, 3, 3, 3), "w": weights(20, 16), "b": weights(16)}
     compiled_and_executed(layers, {"x": (1, 3, 16, 20)}, constants, tmp_path)
+
+
+def test_many_short_rows_are_reduced_in_few_stages(tmp_path: Path) -> None:
+    """The classes of 600 boxes and of an image's pixels, which the compiler would cut into pieces of twelve."""
+    layers = [layer("ReduceMax", "boxes", "best", axes=[2], keepdims=0), layer("LogSoftmax", "boxes", "log", axis=2),
+              layer("LogSoftmax", "image", "log-image", axis=3)]  # fmt: skip
+    compiled_and_executed(layers, {"boxes": (1, 600, 5), "image": (1, 24, 24, 5)}, {}, tmp_path)
+    assert len(read_blob(tmp_path / "device.blob").stages) < 60

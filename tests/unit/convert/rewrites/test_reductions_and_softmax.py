@@ -15,6 +15,7 @@ from oakpoint.convert.rewrites.operators.log_softmax import LogSoftmaxAxis, LogS
 from oakpoint.convert.rewrites.operators.lp_normalization import LpNormalization
 from oakpoint.convert.rewrites.operators.reduce_l2 import ReduceL2
 from oakpoint.convert.rewrites.operators.reduce_prod import ReduceProd
+from oakpoint.convert.rewrites.operators.row_reductions import WINDOW, RowReductions
 
 SHAPES = array_shapes(min_dims=1, max_dims=5, max_side=5)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -27,8 +28,7 @@ def test_log_softmax_over_any_axis(shape: tuple[int, ...], data: st.DataObject, 
     model = graph_of([layer("LogSoftmax", "x", axis=axis)], {"x": shape})
     inputs = random_inputs(model, np.random.default_rng(seed), spread=20)
     assert differences(model, LogSoftmaxAxis(), inputs)["y"] < 1e-6
-    stays = axis in (-1, len(shape) - 1)
-    assert ("LogSoftmax" in operators_of(rewritten(model, LogSoftmaxAxis())[0])) == stays
+    assert "LogSoftmax" not in operators_of(rewritten(model, LogSoftmaxAxis())[0])
 
 
 @st.composite
@@ -140,3 +140,30 @@ def test_reductions_over_channels_make_no_pool() -> None:
         assert operators_of(rewritten(model, ChannelReductions())[0]) == left
     model = graph_of([layer("ReduceMean", "x", axes=[1])], {"x": (1, 4, 4, 5)})
     assert operators_of(rewritten(model, ChannelReductions())[0]) == ["Conv"]
+
+
+def test_an_epsilon_after_a_mean_of_squares_becomes_no_bias() -> None:
+    layers = [layer("Mul", "x x", "q"), layer("ReduceMean", "q", axes=[1])]
+    model = graph_of(layers, {"x": (1, 4, 4, 5)})
+    assert operators_of(rewritten(model, ChannelReductions())[0]) == ["Mul", "Conv", "Relu"]
+    assert differences(model, ChannelReductions(), random_inputs(model, np.random.default_rng(0)))["y"] < 1e-6
+
+
+@settings(max_examples=40)
+@given(
+    operator=st.sampled_from(["ReduceMean", "ReduceSum", "ReduceMax"]),
+    rows=array_shapes(min_dims=1, max_dims=2, max_side=5),
+    length=st.integers(1, WINDOW + 2),
+    axis=st.sampled_from([-1, 0]),
+    keep=st.integers(0, 1),
+    seed=SEEDS,
+)
+def test_reductions_of_rows(operator: str, rows: tuple[int, ...], length: int, axis: int, keep: int, seed: int) -> None:
+    shape = (*rows, length)
+    if operator == "ReduceSum":
+        model = graph_of([layer(operator, "x a", keepdims=keep)], {"x": shape}, {"a": np.array([axis])})
+    else:
+        model = graph_of([layer(operator, "x", keepdims=keep, axes=[axis])], {"x": shape})
+    assert differences(model, RowReductions(), random_inputs(model, np.random.default_rng(seed)))["y"] < 1e-6
+    taken = axis == -1 and length <= WINDOW
+    assert bool(rewritten(model, RowReductions())[1]) == taken

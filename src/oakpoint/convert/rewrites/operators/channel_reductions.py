@@ -16,7 +16,8 @@ class ChannelReductions(LocalRewrite):
     The compiler makes pools with as many rows as there are channels of them, for which it finds no memory where the
     image is used once more, as in spatial attention or a normalisation (spelt «Memory allocation failed»). The weights
     of the convolution are a power of two, so that the sum stays in the range of its elements; the rest of the factor
-    comes after it. A maximum over channels and image is first one over the image.
+    comes after it. A maximum over channels and image is first one over the image. After a mean of squares, a ``Relu``
+    that changes nothing keeps an epsilon from becoming the convolution's bias, where 1e-5 is rounded to 1.5e-5.
     """
 
     name = "channel-reductions"
@@ -25,7 +26,7 @@ class ChannelReductions(LocalRewrite):
 
     def replace(self, place: Place) -> bool:
         """See ``LocalRewrite.replace``."""
-        axes = _axes(place)
+        axes = reduced_axes(place)
         if len(place.shape) != 4 or not place.floating or 1 not in axes or place.shape[1] == 1:
             return False
         editor, channels, operator = place.editor, place.shape[1], place.node.op_type
@@ -40,6 +41,8 @@ class ChannelReductions(LocalRewrite):
             weight = 2.0 ** -math.ceil(math.log2(channels))
             weights = editor.constant(np.full((1, channels, 1, 1), weight))
             result = editor.op("Conv", place.x, weights, kernel_shape=[1, 1])
+            if _is_square(place):
+                result = editor.op("Relu", result)
             factor = 1 / weight if operator == "ReduceSum" else 1 / (weight * channels)
             result = result if factor == 1 else editor.op("Mul", result, editor.constant(factor))
         if not place.attributes.get("keepdims", 1):
@@ -48,7 +51,8 @@ class ChannelReductions(LocalRewrite):
         return True
 
 
-def _axes(place: Place) -> list[int]:
+def reduced_axes(place: Place) -> list[int]:
+    """The axes of a reduction, from 0 on and in order; empty where they are computed."""
     rank, given = len(place.shape), place.attributes.get("axes")
     if place.node.op_type == "ReduceSum" and place.tensor(1):
         constant = place.constant(1)
@@ -56,6 +60,12 @@ def _axes(place: Place) -> list[int]:
         if not given:
             return []
     return sorted(axis % rank for axis in (given or range(rank)))
+
+
+def _is_square(place: Place) -> bool:
+    """Whether no element can be negative, since each is one multiplied with itself."""
+    node = place.known.producers.get(place.x)
+    return node is not None and node.op_type == "Mul" and node.input[0] == node.input[1]
 
 
 def _largest(place: Place, x: str, channels: int) -> str:

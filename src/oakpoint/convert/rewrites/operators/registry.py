@@ -29,9 +29,11 @@ from oakpoint.convert.rewrites.operators.prelu import PReluSlopes
 from oakpoint.convert.rewrites.operators.reduce_l2 import ReduceL2
 from oakpoint.convert.rewrites.operators.reduce_prod import ReduceProd
 from oakpoint.convert.rewrites.operators.resize import ResizeModes
+from oakpoint.convert.rewrites.operators.row_reductions import RowReductions
 from oakpoint.convert.rewrites.operators.scalars import Scalars
 from oakpoint.convert.rewrites.operators.selu import Selu
 from oakpoint.convert.rewrites.operators.sign import Sign
+from oakpoint.convert.rewrites.operators.squares import Squares
 from oakpoint.convert.rewrites.operators.truth_values import TruthValues
 from oakpoint.convert.rewrites.operators.variance import Variance
 
@@ -45,6 +47,7 @@ OPERATOR_REWRITES: Final[tuple[LocalRewrite, ...]] = (
     PReluSlopes(),
     ClipBounds(),
     TruthValues(),
+    Squares(),
     # along axes
     SoftmaxAxis(),
     LogSoftmaxAxis(),
@@ -70,6 +73,7 @@ OPERATOR_REWRITES: Final[tuple[LocalRewrite, ...]] = (
     BroadcastRanks(),
     # what the compiler cannot lay out, those above among it
     ChannelReductions(),
+    RowReductions(),
     LinearLayers(),
     # what FP16 makes of small numbers: last, since those above write some
     Epsilons(),
