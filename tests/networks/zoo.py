@@ -25,6 +25,7 @@ class Member:
         channels: of its images.
         others: shapes of the inputs beside the first image, by name, the first image's among them; empty without any.
         opset: at which the older exporter writes it.
+        refused: an operator of it that the device does not take; empty where it takes them all.
     """
 
     model: str
@@ -33,6 +34,7 @@ class Member:
     channels: int = COLOUR
     others: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     opset: int = 13
+    refused: str = ""
 
     @property
     def name(self) -> str:
@@ -83,7 +85,14 @@ MEMBERS = (
     Member(model="zoo_transformers:MobileViT", task="classes", opset=13),
     Member(model="zoo_transformers:SegFormer", task="mask", opset=11),
     Member(model="zoo_transformers:TextRecogniser", task="tensors", size=(128, 48), opset=11),
-    Member(model="zoo_transformers:RecurrentRecogniser", task="tensors", size=(128, 32), channels=GREY, opset=11),
+    Member(
+        model="zoo_transformers:RecurrentRecogniser",
+        task="tensors",
+        size=(128, 32),
+        channels=GREY,
+        opset=11,
+        refused="LSTM",
+    ),
     Member(model="zoo_dense:UNet", task="mask", opset=9),
     Member(model="zoo_dense:OddUNet", task="mask", size=(100, 68), opset=11),
     Member(model="zoo_dense:DeepLab", task="mask", opset=11),
