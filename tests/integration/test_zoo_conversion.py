@@ -1,4 +1,4 @@
-"""Networks that nobody made for this project, through the whole chain: a verified blob, or findings that say why not."""
+"""Networks that nobody made for this project, through the whole chain: a verified blob, or findings that say why."""
 
 from __future__ import annotations
 
