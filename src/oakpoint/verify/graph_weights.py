@@ -45,6 +45,7 @@ class Kernel:
         groups: into how many its channels are divided.
         bias: (O,).
         bias_reach: (O,), the size of what was added up for the bias, to which its rounding is relative.
+        has_bias: whether anything is added at all; 0 + −0 would lose a sign.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Kernel:
     groups: int
     bias: Vector
     bias_reach: Array
+    has_bias: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +150,19 @@ def _kernels_of(node: onnx.NodeProto, constants: Mapping[str, Vector]) -> Iterat
         return
     groups = attributes.get("group", 1)
     for form in _forms(node, weights.values, groups, transposed=bool(attributes.get("transB"))):
-        bias = Vector(np.zeros(len(form), np.float32), "stored")
+        bias, has_bias = Vector(np.zeros(len(form), np.float32), "stored"), False
         if node.op_type != "MatMul" and len(node.input) > 2 and node.input[2]:
             own = constants.get(node.input[2])
             if own is None or own.values.size not in (1, len(form)):
                 continue
-            bias = Vector(bias.values + own.values.reshape(-1), own.precision)
+            bias, has_bias = Vector(np.resize(own.values, len(form)), own.precision), True
         scaled = any(attributes.get(name, 1.0) != 1.0 for name in ("alpha", "beta"))
         precision: Precision = "computed" if scaled else weights.precision
         if scaled:
             form = form * attributes.get("alpha", 1.0)
             bias = Vector(bias.values * attributes.get("beta", 1.0), "computed")
         name = node.name or node.output[0]
-        yield Kernel(name, np.ascontiguousarray(form), precision, groups, bias, np.abs(bias.values))
+        yield Kernel(name, np.ascontiguousarray(form), precision, groups, bias, np.abs(bias.values), has_bias)
 
 
 def _forms(node: onnx.NodeProto, values: Array, groups: int, *, transposed: bool) -> list[Array]:
@@ -203,8 +205,9 @@ Step = tuple[Literal["add", "multiply"], Array]
 def _after(kernel: Kernel, kind: str, value: Array, precision: Precision) -> Kernel:
     """A kernel with one step folded in."""
     if kind == "add":
-        bias = Vector(_half(kernel.bias.values + value), _less_sure(kernel.bias.precision, precision))
-        return replace(kernel, bias=bias, bias_reach=kernel.bias_reach + np.abs(value))
+        total = kernel.bias.values + value if kernel.has_bias else value
+        bias = Vector(_half(total), _less_sure(kernel.bias.precision, precision))
+        return replace(kernel, bias=bias, bias_reach=kernel.bias_reach + np.abs(value), has_bias=True)
     return replace(
         kernel,
         values=_half(kernel.values * value[:, np.newaxis, np.newaxis]),

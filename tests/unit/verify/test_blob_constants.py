@@ -160,6 +160,19 @@ def convolution(n: Any, x: str, *, scale: float, bias_scale: float = 0.0) -> str
     return str(n.op("Conv", x, weights, *biases, pads=[1] * 4))
 
 
+def with_minus_zeros(values: np.ndarray) -> np.ndarray:
+    """Every third value is −0, as tiny negative ones are in FP16."""
+    values = np.array(values)
+    values.reshape(-1)[::3] = -0.0
+    return values
+
+
+def batch_norm_of_minus_zeros(n: Any, x: str) -> str:
+    means = np.zeros(16)  # the compiler adds −0 for one
+    values = [n.rng.random(16) + 0.5, with_minus_zeros(n.rng.normal(size=16)), means, n.rng.random(16) + 0.5]
+    return str(n.op("BatchNormalization", convolution(n, x, scale=0.1), *map(n.constant, values)))
+
+
 FOLDED: dict[str, Callable[[Any, str], str]] = {
     "factor": lambda n, x: n.op("Mul", n.conv(x, 16, 16), n.constant(0.37)),
     "factors": lambda n, x: n.op("Mul", n.conv(x, 16, 16), n.constant((n.rng.random(16) + 0.5).reshape(1, 16, 1, 1))),
@@ -178,6 +191,13 @@ FOLDED: dict[str, Callable[[Any, str], str]] = {
     "fully connected": lambda n, x: n.op(
         "Gemm", n.op("Flatten", n.op("GlobalAveragePool", n.conv(x, 16, 16))), n.random(20, 16), n.random(20), transB=1
     ),
+    "biases of minus zero": lambda n, x: n.op(
+        "Conv", x, n.random(16, 16, 3, 3), n.constant(with_minus_zeros(n.rng.normal(size=16))), pads=[1] * 4
+    ),
+    "a shift of minus zero": lambda n, x: n.op(
+        "Add", convolution(n, x, scale=0.1), n.constant(with_minus_zeros(n.rng.normal(size=(1, 16, 1, 1))))
+    ),
+    "batch norm of minus zeros": batch_norm_of_minus_zeros,
     "subnormal weights": lambda n, x: convolution(n, x, scale=1e-6, bias_scale=1e-3),
     "large weights": lambda n, x: convolution(n, x, scale=300, bias_scale=100),
     "biases over FP16's range": lambda n, x: convolution(n, x, scale=1e-3, bias_scale=300),
