@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
 from oakpoint.errors import BackendError
-from oakpoint.verify.tensors import LIMITS, TensorAgreement
+from oakpoint.verify.tensors import LIMITS, PROBABILITIES, TensorAgreement
 from oakpoint.verify.tolerances import BLOB_STAGE, IR_STAGE, ONNX_STAGE, Tolerance
 
 Array = NDArray[Any]
@@ -242,3 +242,38 @@ def test_faults_where_a_sigmoid_is_saturated_are_caught(fault: str) -> None:
     place = {"one value": (row, column), "one line": (row,), "a corner": (slice(9), slice(9))}[fault]
     got[0, 0][place] = 1 - got[0, 0][place]
     assert failed(compared({"a": expected}, {"a": got}, times=4))
+
+
+def nothing_found(seed: int, error: float, *, shift: float = 0.0) -> tuple[Array, Array]:
+    """A detector's map that says 0.0001 nearly everywhere, and the same with logits off by ``error`` of themselves."""
+    rng = np.random.default_rng(seed)
+    logits = -9 + rng.normal(size=(1, 1, 48, 64))
+    noisy = logits * (1 + error * rng.normal(size=logits.shape)) + shift
+    expected, got = ((1 / (1 + np.exp(-values))).astype(np.float32) for values in (logits, noisy))
+    return expected, got
+
+
+def behind(operator: str, expected: Array, got: Array) -> list[str]:
+    agreement = TensorAgreement(IR_STAGE, probabilities=frozenset({"a"} if operator in PROBABILITIES else ()))
+    agreement.add([{"a": expected}], [{"a": got}])
+    return failed(agreement)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_probabilities_of_nothing_are_judged_as_their_logits_would_be(seed: int) -> None:
+    pair = nothing_found(seed, 5e-3)
+    assert behind("Sigmoid", *pair) == []
+    assert behind("Softmax", *pair) == []
+    assert behind("Mul", *pair), "of other tensors the values count"
+
+
+@pytest.mark.parametrize("operator", ["Sigmoid", "Softmax"])
+def test_faults_in_probabilities_of_nothing_are_caught(operator: str) -> None:
+    expected, got = nothing_found(0, 5e-3, shift=0.5)
+    assert behind(operator, expected, got), "all of it are half as large again"
+    assert behind(operator, expected, expected[..., ::-1].copy())
+    assert behind(operator, expected, 1 - expected)
+    assert behind(operator, expected, np.full_like(expected, np.nan))
+    one = expected.copy()
+    one[0, 0, 20, 30] = 0.9
+    assert behind(operator, expected, one)

@@ -36,6 +36,8 @@ class MaskAgreement(AfterTensors):
     def reference(self, tensors: Tensors) -> Tensors:
         """See ``Comparison.reference``."""
         self._reader.values(tensors)  # refuses other outputs
+        if self._reader.channels == 1 and self._reader.activation == "none":
+            self.raw.probabilities = frozenset(tensors)
         return tensors
 
     candidate = reference

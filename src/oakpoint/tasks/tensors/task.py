@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ from oakpoint.bundle.interface import Interface
 from oakpoint.bundle.records import DeviceRecord, TaskRecord
 from oakpoint.errors import UsageError
 from oakpoint.geometry import PixelMap
-from oakpoint.tasks.base import Task
-from oakpoint.verify.tensors import TensorAgreement
+from oakpoint.tasks.base import Task, from_parameters
+from oakpoint.verify.tensors import PROBABILITIES, TensorAgreement
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -50,9 +51,17 @@ def _values(array: NDArray[Any]) -> dict[str, float | int | None]:
 @final
 @dataclass(frozen=True, slots=True)
 class RawTensors(Task[TensorsFound]):
-    """Knows nothing, and is always there."""
+    """Knows nothing, and is always there.
+
+    Attributes:
+        probabilities: names of the outputs that a sigmoid or softmax computes, by which they are compared.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name = "tensors"
+
+    probabilities: tuple[str, ...] = ()
 
     @classmethod
     def recognised(cls, interface: Interface) -> Self | None:
@@ -63,12 +72,17 @@ class RawTensors(Task[TensorsFound]):
     @classmethod
     def from_record(cls, record: TaskRecord) -> Self:
         """See ``Task.from_record``."""
-        del record
-        return cls()
+        return from_parameters(cls, record)
 
     def record(self) -> TaskRecord:
         """See ``Task.record``."""
-        return TaskRecord(name=self.name, parameters={})
+        return TaskRecord(name=self.name, parameters=asdict(self) if self.probabilities else {})
+
+    def with_operators(self, operators: Mapping[str, str]) -> Self:
+        """See ``Task.with_operators``."""
+        return replace(
+            self, probabilities=tuple(name for name, operator in operators.items() if operator in PROBABILITIES)
+        )
 
     def with_changes(self, **changes: Any) -> Self:
         """See ``Task.with_changes``.
@@ -100,4 +114,4 @@ class RawTensors(Task[TensorsFound]):
     ) -> TensorAgreement:
         """See ``Task.comparison``."""
         del device, onnx
-        return TensorAgreement(stage)
+        return TensorAgreement(stage, probabilities=frozenset(self.probabilities))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oakpoint.bundle.interface import Interface, TensorSpec, image_interface
-from oakpoint.bundle.records import DeviceRecord
+from oakpoint.bundle.records import DeviceRecord, TaskRecord
 from oakpoint.errors import UsageError
 from oakpoint.geometry import PixelMap
 from oakpoint.images.preprocess import Preprocess
@@ -70,3 +70,13 @@ def test_a_parameter_asks_for_the_task() -> None:
     assert RawTensors().with_changes(labels=None) == RawTensors()
     with pytest.raises(UsageError, match=r"labels: means nothing here, .* --task keypoints, boxes, classes or mask"):
         RawTensors().with_changes(threshold=None, labels=("a",))
+
+
+def test_probabilities_are_known_by_their_operators_and_stand_in_the_manifest() -> None:
+    task = RawTensors().with_interface(INTERFACE, {"y": "Sigmoid", "z": "Conv", "w": "Softmax"})
+    assert task.probabilities == ("y", "w")
+    assert RawTensors.from_record(task.record()) == task
+    assert task.comparison("onnx → ir").probabilities == {"y", "w"}
+    assert RawTensors().record().parameters == {}
+    with pytest.raises(UsageError, match="task tensors: threshold"):
+        RawTensors.from_record(TaskRecord(name="tensors", parameters={"threshold": 0.5}))
