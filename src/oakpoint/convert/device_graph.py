@@ -32,6 +32,7 @@ from oakpoint.convert.rewrites.intake.spare_inputs import SpareInputs
 from oakpoint.convert.rewrites.intake.whole_number_inputs import WholeNumberInputs
 from oakpoint.convert.rewrites.operators.batch_norms import BatchNorms
 from oakpoint.convert.rewrites.operators.fp16_range import Fp16Range
+from oakpoint.convert.rewrites.operators.named_outputs import NamedOutputs
 from oakpoint.convert.rewrites.operators.no_effect import NoEffect
 from oakpoint.convert.rewrites.operators.registry import OPERATOR_REWRITES, REWRITTEN
 from oakpoint.convert.rewrites.opset.earlier_opsets import EarlierOpset
@@ -127,6 +128,7 @@ def device_rewrites(inputs: Sequence[DeviceInput], heads: Sequence[Rewrite]) -> 
         EmptyTensors(),
         *OPERATOR_REWRITES,
         *heads,
+        NamedOutputs(),
         KnownOperators(),
         Fp16Range(),
         Fp16(),

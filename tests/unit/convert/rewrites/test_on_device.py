@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto
-from rewritten import Layer, graph_of, layer, on_device, random_inputs, run
+from rewritten import Layer, differences, graph_of, layer, on_device, random_inputs, rewritten, run
 
 from oakpoint.convert.rewrites.operators.fp16_range import Fp16Range
+from oakpoint.convert.rewrites.operators.named_outputs import NamedOutputs
 from oakpoint.convert.rewrites.operators.registry import OPERATOR_REWRITES
 from oakpoint.myriad.blob import read_blob
 
@@ -230,3 +231,15 @@ def test_many_short_rows_are_reduced_in_few_stages(tmp_path: Path) -> None:
               layer("LogSoftmax", "image", "log-image", axis=3)]  # fmt: skip
     compiled_and_executed(layers, {"boxes": (1, 600, 5), "image": (1, 24, 24, 5)}, {}, tmp_path)
     assert len(read_blob(tmp_path / "device.blob").stages) < 60
+
+
+def test_outputs_of_operators_with_several_keep_their_names(tmp_path: Path) -> None:
+    layers = [layer("Split", "x two", "a b", axis=1), layer("Relu", "a", "c"), layer("TopK", "x k", "best places")]
+    model = graph_of(layers, {"x": IMAGE}, {"two": np.array([1, 3]), "k": np.array([2])}, ["a", "b", "c", "best"])
+    values = random_inputs(model, np.random.default_rng(1))
+    found = on_device(model, [NamedOutputs()], values, tmp_path)
+    for name, wanted in run(model, values).items():
+        np.testing.assert_allclose(found[name], wanted, rtol=1e-3)
+    assert differences(model, NamedOutputs(), values) == dict.fromkeys("abc", 0) | {"best": 0}
+    alone = graph_of([layer("Relu", "x")], {"x": IMAGE})
+    assert rewritten(alone, NamedOutputs()) == (alone, ())
