@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -188,6 +189,21 @@ class Interface:
             ImageError: see ``Preprocess.apply``.
         """
         return {given.tensor.name: given.values(image) for given in self.inputs}
+
+    def feed_apart(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """As ``feed``, but the second, third and fourth image input get the image mirrored, upside down, and both.
+
+        Two models are compared on it: with one picture for all, a network that compares its images finds no difference,
+        and images that are swapped are as good as others.
+
+        Raises:
+            ImageError: see ``Preprocess.apply``.
+        """
+        views = itertools.cycle((image, image[:, ::-1], image[::-1], image[::-1, ::-1]))
+        return {
+            given.tensor.name: given.values(image if given.preprocess is None else np.ascontiguousarray(next(views)))
+            for given in self.inputs
+        }
 
     def original_from_tensor(self, image_size: tuple[int, int]) -> PixelMap:
         """The map from pixels of the first image input to pixels of an image of (W, H)."""

@@ -78,7 +78,7 @@ class StageVerifier:
             lambda: self._open(source, "onnxruntime"),
             self.task.comparison(ONNX_STAGE),
             images=self.images,
-            feed=self.interface.feed,
+            feed=self.interface.feed_apart,
             further={"weights bit for bit": lambda: share_equal_by_name(tensors, onnx, norms)},
         )
 
@@ -94,7 +94,7 @@ class StageVerifier:
             lambda: self._open(source, "openvino", _batch_of_ir(ir)),
             self.task.comparison(IR_STAGE),
             images=self.images,
-            feed=self.interface.feed,
+            feed=self.interface.feed_apart,
             further={
                 "weights rounded to FP16": lambda: constants().share_equal,
                 "share of the weights compared": lambda: constants().share_compared,
@@ -118,7 +118,7 @@ class StageVerifier:
                 lambda: self._open(ModelSource(onnx=path), "onnxruntime", on_device=True),
                 self.task.comparison(DEVICE_STAGE, device=device, onnx=onnx),
                 images=self.images,
-                feed=self.interface.feed,
+                feed=self.interface.feed_apart,
                 candidate_feed=lambda image: _as_float32(self._baked(image)),
             )
             return replace(report, summary=report.summary.replace(str(path), "the device graph"))
@@ -145,8 +145,8 @@ class StageVerifier:
                 lambda: self._open(ModelSource(onnx=path), "onnxruntime"),
                 self.task.comparison(limits, device=device, onnx=onnx),
                 images=self.images,
-                feed=self.interface.feed,
-                candidate_feed=interface.feed,
+                feed=self.interface.feed_apart,
+                candidate_feed=interface.feed_apart,
                 claim=ONNX_ARCHIVE_CLAIM,
             )
             return replace(report, summary=report.summary.replace(str(path), f"{MODEL_NAME} in {archive.name}"))
@@ -168,7 +168,7 @@ class StageVerifier:
             lambda: self._open(source, "myriad_simulator", on_device=True),
             self.task.comparison(BLOB_STAGE, device=device, onnx=onnx),
             images=self.images,
-            feed=self.interface.feed,
+            feed=self.interface.feed_apart,
             candidate_feed=self._baked,
             further={
                 "constants as in the device graph": lambda: constants().share_equal,
@@ -194,7 +194,7 @@ class StageVerifier:
             return ConstantsReport()
 
     def _baked(self, image: NDArray[np.uint8]) -> Tensors:
-        return self.interface.on_device().feed(image)
+        return self.interface.on_device().feed_apart(image)
 
     def _open(self, source: ModelSource, backend: str, batch: int = 1, *, on_device: bool = False) -> Backend:
         interface = self.interface.at(self.interface.size, batch=batch)

@@ -229,3 +229,21 @@ def test_an_interface_without_an_image_has_no_size() -> None:
     assert blind.at(None, batch=3).tensors[0].shape == (3, 5)
     with pytest.raises(UsageError, match="takes an image of 1 or 3 channels, got one that takes x Nx5"):
         _ = blind.image
+
+
+@given(preprocess=preprocesses(), count=st.integers(1, 4))
+def test_images_of_a_comparison_are_told_apart(preprocess: Preprocess, count: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    given_ = [
+        Input(tensor=TensorSpec(f"i{n}", "float32", (1, *preprocess.tensor_shape[1:])), preprocess=preprocess)
+        for n in range(count)
+    ]
+    state = Input(tensor=TensorSpec("state", "float32", (1, 3)))
+    interface = Interface(inputs=(state, *given_))
+    apart, alike = interface.feed_apart(image), interface.feed(image)
+    assert list(apart) == list(alike)
+    for name in ("state", "i0"):
+        np.testing.assert_array_equal(apart[name], alike[name])
+    for n in range(1, count):
+        np.testing.assert_array_equal(alike[f"i{n}"], alike["i0"])
+        assert all((apart[f"i{n}"] != apart[f"i{other}"]).any() for other in range(n))

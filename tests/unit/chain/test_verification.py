@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from oakpoint.backends.registry import ModelSource
-from oakpoint.bundle.interface import Interface, TensorSpec, image_interface
+from oakpoint.bundle.interface import Input, Interface, TensorSpec, image_interface
 from oakpoint.bundle.records import DeviceRecord, Verdict
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.blob_from_onnx import compile_graph
@@ -80,3 +81,26 @@ def test_a_graph_that_cannot_be_run_is_called_by_what_it_is(channels_last: tuple
     assert report.verdict is Verdict.FAIL
     assert report.summary.startswith("the device graph: ")
     assert "/tmp" not in report.summary
+
+
+def difference(path: Path, minuend: str, subtrahend: str) -> Path:
+    """How far apart two images are."""
+    images = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, 16, 32)) for name in ("first", "second")]
+    found = helper.make_tensor_value_info("found", TensorProto.FLOAT, (1, 3, 16, 32))
+    graph = helper.make_graph([helper.make_node("Sub", [minuend, subtrahend], ["found"])], "g", images, [found])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def test_images_that_are_swapped_on_the_way_are_seen(tmp_path: Path) -> None:
+    preprocess = Preprocess(size=SIZE, resize="stretch", interpolation="area", colour="rgb")
+    spec = TensorSpec("first", "float32", (1, 3, SIZE[1], SIZE[0]))
+    interface = Interface(
+        inputs=tuple(Input(tensor=replace(spec, name=name), preprocess=preprocess) for name in ("first", "second")),
+        outputs=(replace(spec, name="found"),),
+    )
+    right, swapped = (difference(tmp_path / f"{n}.onnx", *n.split("-")) for n in ("first-second", "second-first"))
+    for model, verdict in ((right, Verdict.PASS), (swapped, Verdict.FAIL)):
+        graph = device_graph(model, device_inputs(interface))
+        report = verifier(interface).device_graph_of_onnx(right, graph, DeviceRecord())
+        assert report.verdict is verdict, report.summary
