@@ -187,7 +187,7 @@ class UnsupportedNetworkError(ConversionError):
     """
 
     def __init__(self, findings: Sequence[Finding]) -> None:
-        super().__init__("\n".join(_grouped(findings)))
+        super().__init__(";\n".join(_grouped(findings)))  # where it is shown in one line, they are still told apart
         self.findings = tuple(findings)
 
 

@@ -127,6 +127,12 @@ _TAG = re.compile(r"\[ [A-Z_]+ \]|\[VPU\]")
 """The kind of an error (``[ GENERAL_ERROR ]``): the reason stands behind it, or in the next line."""
 
 
+_ASSERTION = (
+    "a fault inside the compiler, which names no layer: convert with one output at a time, --output NAME, to see which "
+    "part it is about"
+)
+
+
 def reason_in(text: str) -> str:
     """The compiler's own reason, shortened to the layer and its type."""
     lines = [spoken for line in text.splitlines() if (spoken := _spoken(line))]
@@ -140,6 +146,8 @@ def reason_in(text: str) -> str:
         return "a symbolic or dynamic size; every size must be a number"
     if "Cannot find reader for model format" in text:
         return "the file is not an ONNX model that it can read"
+    if lines and lines[-1].startswith("AssertionFailed"):
+        return f"{lines[-1][:200]} ({_ASSERTION})"
     return lines[-1][:300] if lines else "it gave no reason"
 
 

@@ -71,6 +71,11 @@ Unknown exception
         (DYNAMIC, "a symbolic or dynamic size; every size must be a number"),
         (FORMAT, "the file is not an ONNX model that it can read"),
         (OTHER, "file.cpp:99: something went wrong"),
+        (
+            "AssertionFailed: cmxDataProducerInd < failedStageInd",
+            "AssertionFailed: cmxDataProducerInd < failedStageInd (a fault inside the compiler, which names no layer: "
+            "convert with one output at a time, --output NAME, to see which part it is about)",
+        ),
         ("", "it gave no reason"),
         ("Inference Engine:\n[ INFO ] hello\n", "it gave no reason"),
         ("x" * 1000, "x" * 300),
