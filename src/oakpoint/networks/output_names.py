@@ -23,13 +23,14 @@ def parse_outputs(texts: Iterable[str]) -> dict[str, str]:
         Wanted name → the network's name for it.
 
     Raises:
-        UsageError: an empty name, one with other characters than letters, digits and underscores, or one given twice.
+        UsageError: an empty name, one given twice, or a new one with other characters than letters, digits and
+            underscores. A network's own may have any: exporters call outputs ``128`` or ``/head/Conv_output_0``.
     """
     chosen: dict[str, str] = {}
     for text in texts:
         wanted, equals, own = (part.strip() for part in text.partition("="))
         own = own if equals else wanted
-        if not own or not wanted or NOT_IN_NAMES.search(wanted) or wanted[0].isdigit():
+        if not own or not wanted or (equals and (NOT_IN_NAMES.search(wanted) or wanted[0].isdigit())):
             raise UsageError(
                 f"{OPTION} {text}: expected NEW=NAME or NAME, the network's own name of an output, such as "
                 "semi=output_0"

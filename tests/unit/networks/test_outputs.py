@@ -122,6 +122,11 @@ def test_a_choice_with_a_mistake(text: str) -> None:
         parse_outputs([text])
 
 
+@pytest.mark.parametrize("name", ["128", "transpose_0.tmp_0", "/head/Conv_output_0", "StatefulPartitionedCall:1"])
+def test_an_output_by_a_name_as_exporters_give_them(name: str) -> None:
+    assert parse_outputs([name, f"new={name}"]) == {name: name, "new": name}
+
+
 def test_a_name_given_twice() -> None:
     with pytest.raises(UsageError, match=r"^--output a=y: a is given twice$"):
         parse_outputs(["a=x", "a=y"])
