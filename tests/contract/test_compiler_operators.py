@@ -51,8 +51,6 @@ CONSTANTS = {
     "values": np.array([0, 1], np.float16),
     "rois": np.array([[0, 0, 3, 3]], np.float16),
     "image": np.array([0]),
-    "lw": half(1, 32, 10),
-    "lr": half(1, 32, 8),
 }
 
 ONE_BY_ONE = (
@@ -82,9 +80,6 @@ BODIES = {
     "Gemm": "r = ReduceMean <axes = [1, 2], keepdims = 0> (x)\n y = Gemm (r, m)",
     "MatMul": "y = MatMul (x, m)",
     "RoiAlign": "y = RoiAlign <output_height = 2, output_width = 2> (x, rois, image)",
-    "LSTM": "t = ReduceMean <axes = [1], keepdims = 0> (x)\n u = Transpose <perm = [1, 0, 2]> (t)\n"
-            "q, h, k = LSTM <hidden_size = 8> (u, lw, lr)\n"
-            "r = Squeeze (q, one)\n o = Add (h, k)\n y = Add (r, o)",
     "ArgMax": "a = ArgMax <axis = 1> (x)\n y = Cast <to = 10> (a)",
     "ArgMin": "a = ArgMin <axis = 1> (x)\n y = Cast <to = 10> (a)",
     "TopK": "y, i = TopK <axis = 1> (x, three)",

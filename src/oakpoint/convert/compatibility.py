@@ -60,6 +60,7 @@ REFUSED: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
                      "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence", "Optional",
                      "OptionalGetElement", "OptionalHasElement"), _SEQUENCES),
+    # the compiler takes an LSTM of one direction whose three outputs are all used, which nothing here can execute
     **dict.fromkeys(("GRU", "LSTM", "RNN"), ("recurrent layers are not compiled", _RECURRENT)),
     "DeformConv": ("the device has no deformable convolutions", "replace it by a convolution and train on"),
     "Einsum": ("the compiler does not know it", "write it as Transpose, MatMul and Reshape (torch.matmul, torch.bmm)"),
@@ -86,8 +87,7 @@ class KnownOperators(Rewrite):
         graph = model.graph
         constants = {tensor.name for tensor in graph.initializer}
         constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
-        used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-        findings = [_of_form(node, constants, used) or _of_kind(node) for node in graph.node]
+        findings = [_of_form(node, constants) or _of_kind(node) for node in graph.node]
         if found := [finding for finding in findings if finding is not None]:
             raise UnsupportedNetworkError(found)
         return ()
@@ -103,7 +103,7 @@ def _of_kind(node: onnx.NodeProto) -> Finding | None:
     return Finding(layer=name_of(node), operator=node.op_type, problem=problem, remedy=remedy)
 
 
-def _of_form(node: onnx.NodeProto, constants: set[str], used: set[str]) -> Finding | None:
+def _of_form(node: onnx.NodeProto, constants: set[str]) -> Finding | None:
     """Operators that are taken in their usual form, and have another."""
     problem = remedy = ""
     if node.op_type in ("Conv", "ConvTranspose") and node.input[1] not in constants:
@@ -117,9 +117,6 @@ def _of_form(node: onnx.NodeProto, constants: set[str], used: set[str]) -> Findi
             "the device gives no indices of maxima",
             "unpool with Resize or ConvTranspose",
         )
-    elif node.op_type == "LSTM" and (len(node.output) < 3 or not used.issuperset(node.output)):
-        problem = "the compiler takes it only where all three of its outputs are used"
-        remedy = "put out its last states as well, or keep it on the host: cut the network before it"
     elif node.op_type == "RoiAlign" and _text(node, "mode") == "max":
         problem, remedy = "what the device makes of mode max is not what ONNX asks for", "use mode avg"
     elif node.op_type == "Resize" and _text(node, "mode") == "cubic":
