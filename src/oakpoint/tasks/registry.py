@@ -48,7 +48,10 @@ def recognised_task(interface: Interface, name: str | None = None, *, on_device:
         raise UsageError(f"task: expected one of {', '.join(TASKS)}, got {name!r}")
     if interface.size is None and task_name != RawTensors.name:
         raise UsageError(f"task: {name} is what is found in an image, and the network takes none; leave --task out")
-    if (found := TASKS[task_name].taken_as(interface, form)) is not None:
+    named = TASKS[task_name]
+    if on_device and not form and (found := named.recognised_on_device(interface)) is not None:
+        return found
+    if (found := named.taken_as(interface, form)) is not None:
         return found
     given = ", ".join(f"{spec.name} {spec.shape}" for spec in interface.outputs)
     raise UsageError(f"task: the network's outputs are not those of {name}: {given}; leave --task out to find out")

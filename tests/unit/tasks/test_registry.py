@@ -120,3 +120,6 @@ def test_heads_of_the_device_are_keypoints_by_their_names() -> None:
     heads = interface(("heatmap_packed", (1, 64, 24)), ("descriptors_packed", (1, 8, 12, 4)))
     assert not isinstance(recognised_task(heads), Keypoints)
     assert isinstance(recognised_task(heads, on_device=True), Keypoints)
+    assert isinstance(recognised_task(heads, "keypoints", on_device=True), Keypoints)
+    with pytest.raises(UsageError, match="not those of keypoints"):
+        recognised_task(heads, "keypoints")
