@@ -23,8 +23,9 @@ Layer = tuple[str, Sequence[str], Sequence[str], dict[str, Any]]
 
 
 def layer(operator: str, inputs: str, outputs: str = "y", **attributes: Any) -> Layer:
-    """A layer; tensors by name with spaces between, ``-`` for an input that is left out."""
-    return operator, ["" if name == "-" else name for name in inputs.split()], outputs.split(), attributes
+    """A layer; tensors by name with spaces between, ``-`` for one that is left out."""
+    given, put = (["" if name == "-" else name for name in names.split()] for names in (inputs, outputs))
+    return operator, given, put, attributes
 
 
 def graph_of(
@@ -35,7 +36,10 @@ def graph_of(
 ) -> onnx.ModelProto:
     """A model of opset 13 with float32 inputs of static shapes."""
     graph = helper.make_graph(
-        [helper.make_node(op, given, put, name=f"layer_{put[0]}", **kw) for op, given, put, kw in layers],
+        [
+            helper.make_node(op, given, put, name=f"layer_{next(filter(None, put))}", **kw)
+            for op, given, put, kw in layers
+        ],
         "test",
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
         [onnx.ValueInfoProto(name=name) for name in outputs],

@@ -34,7 +34,6 @@ TAKEN: Final = frozenset({
 })  # fmt: skip
 """Operators that the compiler takes in their usual form."""
 
-_RECURRENT = "write it as convolutions, or keep it on the host: cut the network before it"
 _SEQUENCES = "works on sequences of tensors, and the device knows single ones", "stack them into one tensor"
 _TRIGONOMETRY = "no SHAVE kernel computes it", "compute it beforehand where its input is constant, or on the host"
 _QUANTISED = (
@@ -60,8 +59,6 @@ REFUSED: Final[dict[str, tuple[str, str]]] = {
     **dict.fromkeys(("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
                      "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence", "Optional",
                      "OptionalGetElement", "OptionalHasElement"), _SEQUENCES),
-    # the compiler takes an LSTM of one direction whose three outputs are all used, which nothing here can execute
-    **dict.fromkeys(("GRU", "LSTM", "RNN"), ("recurrent layers are not compiled", _RECURRENT)),
     "DeformConv": ("the device has no deformable convolutions", "replace it by a convolution and train on"),
     "Einsum": ("the compiler does not know it", "write it as Transpose, MatMul and Reshape (torch.matmul, torch.bmm)"),
     "GridSample": (
@@ -117,6 +114,9 @@ def _of_form(node: onnx.NodeProto, constants: set[str]) -> Finding | None:
             "the device gives no indices of maxima",
             "unpool with Resize or ConvTranspose",
         )
+    elif node.op_type in ("GRU", "LSTM", "RNN"):  # others are written out step by step before
+        problem = "the length of its sequence is not known before the network runs, and each step is layers of its own"
+        remedy = "fix it (--size, --shape), or keep the layer on the host: cut the network before it"
     elif node.op_type == "RoiAlign" and _text(node, "mode") == "max":
         problem, remedy = "what the device makes of mode max is not what ONNX asks for", "use mode avg"
     elif node.op_type == "Resize" and _text(node, "mode") == "cubic":

@@ -37,8 +37,7 @@ def test_all_of_them_are_told_with_a_remedy() -> None:
         ("y, i = MaxPool <kernel_shape = [2, 2]> (x)", "no indices of maxima"),
         ('y = RoiAlign <mode = "max"> (x, rois, image)', "mode max"),
         ("y = Dropout (x, , yes)", "as in training"),
-        ("s = Squeeze (x, axes)\n y = LSTM <hidden_size = 2> (s, lw, lr)", "recurrent layers are not compiled"),
-        ("s = Squeeze (x, axes)\n y, h, c = LSTM <hidden_size = 2> (s, lw, lr)", "recurrent layers are not compiled"),
+        ("s = Squeeze (x, axes)\n y = LSTM <hidden_size = 2> (s, lw, lr)", "the length of its sequence is not known"),
     ],
 )
 def test_a_form_that_is_not_taken(body: str, told: str) -> None:

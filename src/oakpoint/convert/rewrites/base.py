@@ -78,9 +78,14 @@ def apply_all(model: onnx.ModelProto, rewrites: Sequence[Rewrite]) -> tuple[Appl
 
 def name_of(node: Any) -> str:
     """What a finding calls a layer."""
-    return str(node.name or next(name for name in node.output if name))
+    return str(node.name or first_output(node))
+
+
+def first_output(node: Any) -> str:
+    """The first output that is not left out."""
+    return next(str(name) for name in node.output if name)
 
 
 def label(node: Any) -> str:
     """How messages and journals name a layer."""
-    return f"layer {node.name or node.output[0]!r} ({node.op_type})"
+    return f"layer {name_of(node)!r} ({node.op_type})"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from oakpoint.convert.graph_edit import GraphEditor, drop_unused, rename_tensor
-from oakpoint.convert.rewrites.base import Rewrite, label, name_of
+from oakpoint.convert.rewrites.base import Rewrite, first_output, label, name_of
 from oakpoint.errors import Finding, UnsupportedNetworkError
 
 _SMALL = 1024
@@ -155,7 +155,7 @@ class LocalRewrite(Rewrite):
             return ()
         known, nodes, touched, findings = Known(model), [], [], []
         for node in graph.node:
-            place = Place(node, known, f"{node.output[0]}_{self.name}")
+            place = Place(node, known, f"{first_output(node)}_{self.name}")
             try:
                 replaced = node.op_type in self.operators and self.replace(place)
             except _OpenSizeError:

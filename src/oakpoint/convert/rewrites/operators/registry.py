@@ -26,6 +26,7 @@ from oakpoint.convert.rewrites.operators.max_pool import MaxPoolWindows
 from oakpoint.convert.rewrites.operators.one_hot import OneHot
 from oakpoint.convert.rewrites.operators.pad import PadForms
 from oakpoint.convert.rewrites.operators.prelu import PReluSlopes
+from oakpoint.convert.rewrites.operators.recurrent import Recurrent
 from oakpoint.convert.rewrites.operators.reduce_l2 import ReduceL2
 from oakpoint.convert.rewrites.operators.reduce_prod import ReduceProd
 from oakpoint.convert.rewrites.operators.resize import ResizeModes
@@ -38,6 +39,8 @@ from oakpoint.convert.rewrites.operators.truth_values import TruthValues
 from oakpoint.convert.rewrites.operators.variance import Variance
 
 OPERATOR_REWRITES: Final[tuple[LocalRewrite, ...]] = (
+    # step by step: what they are spelt out into, the others see
+    Recurrent(),
     # one value at a time
     HardSigmoid(),
     Absolute(),
