@@ -35,6 +35,7 @@ from oakpoint.convert.rewrites.operators.fp16_range import Fp16Range
 from oakpoint.convert.rewrites.operators.named_outputs import NamedOutputs
 from oakpoint.convert.rewrites.operators.no_effect import NoEffect
 from oakpoint.convert.rewrites.operators.registry import OPERATOR_REWRITES, REWRITTEN
+from oakpoint.convert.rewrites.opset.batch_first import BatchFirst
 from oakpoint.convert.rewrites.opset.earlier_opsets import EarlierOpset
 from oakpoint.convert.rewrites.opset.functions import SpeltOut
 from oakpoint.convert.rewrites.opset.later_forms import LaterForms
@@ -112,6 +113,7 @@ def host_rewrites(inputs: Sequence[DeviceInput]) -> tuple[Rewrite, ...]:
         FoldedConstants(),
         LaterForms(),
         ReductionAxes(),
+        BatchFirst(),
         DeviceOpset(),
         NoEffect(),
     )

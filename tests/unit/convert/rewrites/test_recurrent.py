@@ -7,10 +7,13 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 from recurrent import Recurrence
-from rewritten import differences, graph_of, layer, operators_of, random_inputs, rewritten
+from rewritten import differences, graph_of, layer, operators_of, random_inputs, rewritten, run
 
 from oakpoint.convert.rewrites.operators.recurrent import MOST_STEPS, Recurrent
+from oakpoint.convert.rewrites.opset.batch_first import BatchFirst
+from oakpoint.convert.rewrites.opset.opset import DeviceOpset
 from oakpoint.errors import Finding, UnsupportedNetworkError
 
 DIRECTIONS = st.sampled_from(["forward", "reverse", "bidirectional"])
@@ -129,3 +132,26 @@ def test_layers_whose_first_output_is_left_out_keep_their_names_apart() -> None:
     layers = [layer("RNN", "x w r", "- h", hidden_size=2), layer("RNN", "h w r", "- y", hidden_size=2)]
     model = graph_of(layers, {"x": (3, 1, 2)}, {name: values.astype(np.float32) for name, values in weights.items()})
     assert differences(model, Recurrent(), random_inputs(model, rng))["y"] < Recurrent.tolerance
+
+
+@pytest.mark.parametrize("operator", ["GRU", "LSTM", "RNN"])
+@pytest.mark.parametrize("outputs", [(True, True, True), (False, True, True)])
+def test_the_batch_first(operator: str, outputs: tuple[bool, ...]) -> None:
+    """ONNX Runtime does not compute layout 1: it is what it computes of layout 0, transposed."""
+    rng = np.random.default_rng(2)
+    recurrence = Recurrence(operator=operator, direction="bidirectional", rows=2, initial="input", outputs=outputs)
+    steps_first = recurrence.model(rng)
+    batch_first = onnx.ModelProto.FromString(steps_first.SerializeToString())
+    batch_first.opset_import[0].version = 14
+    batch_first.graph.node[0].attribute.append(helper.make_attribute("layout", 1))
+    for value in batch_first.graph.input:
+        dimensions = value.type.tensor_type.shape.dim
+        dimensions[0].dim_value, dimensions[1].dim_value = dimensions[1].dim_value, dimensions[0].dim_value
+    inputs = random_inputs(steps_first, rng)
+    model, touched = rewritten(batch_first, BatchFirst(), DeviceOpset())
+    assert len(touched) == 2  # the layer, and the opset
+    assert model.graph.node[-len(model.graph.output) - 1].name == steps_first.graph.node[0].name
+    found = run(model, {name: np.swapaxes(values, 0, 1) for name, values in inputs.items()})
+    for name, expected in run(steps_first, inputs).items():
+        perm = (2, 0, 1, 3) if expected.ndim == 4 else (1, 0, 2)
+        np.testing.assert_array_equal(found[name], expected.transpose(perm))
