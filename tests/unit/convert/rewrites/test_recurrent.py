@@ -73,7 +73,7 @@ def finding(model: onnx.ModelProto) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("recurrence", "told"),
+    ("recurrence", "expected"),
     [
         (Recurrence(operator="RNN", steps=MOST_STEPS + 1), f"{MOST_STEPS + 1} steps"),
         (Recurrence(operator="LSTM", steps=250, units=300), "MB of at most"),
@@ -84,12 +84,12 @@ def finding(model: onnx.ModelProto) -> Finding:
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else value.operator,
 )
-def test_what_is_not_written_out_is_a_finding(recurrence: Recurrence, told: str) -> None:
-    assert told in finding(recurrence.model(np.random.default_rng(0))).problem
+def test_what_is_not_written_out_is_a_finding(recurrence: Recurrence, expected: str) -> None:
+    assert expected in finding(recurrence.model(np.random.default_rng(0))).problem
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "expected"),
     [
         ("x w r - - - - p", "peepholes"),
         ("x w r - short", "sequence_lens: 2 of 3 steps"),
@@ -98,9 +98,9 @@ def test_what_is_not_written_out_is_a_finding(recurrence: Recurrence, told: str)
         ("x w r b2", "weights are computed"),
     ],
 )
-def test_inputs_that_the_device_does_not_take(names: str, told: str) -> None:
+def test_inputs_that_the_device_does_not_take(names: str, expected: str) -> None:
     model = with_inputs(names)
-    assert told in finding(model).problem
+    assert expected in finding(model).problem
 
 
 def test_inputs_that_say_nothing() -> None:

@@ -89,9 +89,9 @@ def _refuse(place: Place, steps: int) -> None:
         raise UnsupportedLayerError("lets its gates see the cell (peepholes, input P)", without)
     lengths = place.constant(4)
     if place.tensor(4) and (lengths is None or (lengths != steps).any()):
-        told = "computed" if lengths is None else f"{', '.join(map(str, lengths.ravel()))} of {steps} steps"
+        which = "computed" if lengths is None else f"{', '.join(map(str, lengths.ravel()))} of {steps} steps"
         raise UnsupportedLayerError(
-            f"its sequences have lengths of their own (input sequence_lens: {told}), and the device computes all steps",
+            f"its sequences have lengths of their own (input sequence_lens: {which}); the device computes all steps",
             "export it without packed sequences: each of full length",
         )
 
