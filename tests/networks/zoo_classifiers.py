@@ -347,3 +347,20 @@ class FaceEmbedding(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return functional.normalize(self.norm(self.embed(self.features(image).flatten(1))), dim=1)
+
+
+class SpatialTransformer(nn.Module):
+    """A classifier that straightens its features first (Jaderberg et al. 2015), which the device cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(conv_norm(3, 16, stride=4, act=nn.ReLU()), conv_norm(16, 16, act=nn.ReLU()))
+        self.affine, self.head = nn.Linear(16, 6), nn.Linear(16, CLASSES)
+        settled(self, 0)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.features(image)
+        rows, columns = torch.meshgrid(torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 24), indexing="ij")
+        places = torch.stack([columns, rows, torch.ones_like(rows)], -1).reshape(1, -1, 3)
+        grid = (places @ self.affine(x.mean((2, 3))).reshape(-1, 3, 2)).reshape(-1, 16, 24, 2)
+        return self.head(functional.grid_sample(x, grid, align_corners=True).mean((2, 3)))
