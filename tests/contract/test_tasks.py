@@ -425,7 +425,7 @@ def test_what_an_archive_says_of_it_is_json(case: Case) -> None:
 @every_case
 def test_heads_as_they_are_need_nothing_measured(case: Case, tmp_path: Path) -> None:
     interface = case.interface.renamed(case.task.chain_names(case.interface))
-    measured = case.task.measured_heads(AS_THEY_ARE, tmp_path / "not-there.onnx", {}, interface.image)
+    measured = case.task.measured_heads(AS_THEY_ARE, tmp_path / "not-there.onnx", {}, interface)
     assert measured == (DeviceRecord(heads=AS_THEY_ARE), "")
 
 
