@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from onnx import load
 
-from oakpoint.bundle.interface import Interface
 from oakpoint.bundle.records import StageReport
 from oakpoint.chain.making import Making
 from oakpoint.convert.one_size import mark_one_size
-from oakpoint.convert.onnx_from_torch import export_onnx
-from oakpoint.convert.onnx_intake import host_tensors, write_taken
 from oakpoint.convert.output_operators import output_operators
-from oakpoint.convert.weights_in_onnx import facts_of
 from oakpoint.export import why_one_size
+from oakpoint.models.host_onnx import write_host_onnx
 from oakpoint.networks.registry import LoadedNetwork
 
 ONNX_FILE = "model.onnx"
@@ -23,37 +18,23 @@ ONNX_FILE = "model.onnx"
 def make_onnx(making: Making) -> str:
     """Write the host's ONNX, and find out what it takes and gives."""
     network, path = making.origin.network, making.folder / ONNX_FILE
-    if network is not None:
-        command, (tool, note) = "torch.onnx.export", _exported(making, network)
-    else:
-        assert making.origin.model is not None
-        command, tool, note = "take_onnx", "oakpoint", ""
-        write_taken(making.origin.model, path, making.origin.names)
-    inputs, outputs = host_tensors(path)
-    given = zip(making.interface.inputs, inputs, strict=True)
-    interface = Interface(inputs=tuple(replace(own, tensor=spec) for own, spec in given), outputs=outputs)
-    making.settle(interface, output_operators(load(path, load_external_data=False)))
+    written = write_host_onnx(making.origin, path, title=making.title)
+    command, note = ("take_onnx", "") if network is None else ("torch.onnx.export", _marked(making, network))
+    making.settle(written.interface, output_operators(load(path, load_external_data=False)))
     parents = (making.origin.parent,) if making.origin.parent else ()
-    making.add("onnx", (ONNX_FILE,), interface, parents=parents, tool=tool, command=command)
-    return tool + note
+    making.add("onnx", (ONNX_FILE,), written.interface, parents=parents, tool=written.tool, command=command)
+    return written.tool + note
 
 
-def _exported(making: Making, network: LoadedNetwork) -> tuple[str, str]:
+def _marked(making: Making, network: LoadedNetwork) -> str:
+    """Mark an export that holds for its own size alone, and say so."""
     path = making.folder / ONNX_FILE
-    tool = export_onnx(
-        network.module,
-        path,
-        inputs=making.interface.tensors,
-        outputs=making.origin.outputs,
-        description=f"{making.title}: {network.weights.description()}",
-        facts=facts_of(network.weights),
-    )
     if (size := making.size) is None:
-        return tool, ""
+        return ""
     if reason := why_one_size(network, path, making.interface, making.origin.outputs, size=size):
         mark_one_size(path, reason)
-        return tool, f", for {size[0]}x{size[1]} alone: {reason}"
-    return tool, ""
+        return f", for {size[0]}x{size[1]} alone: {reason}"
+    return ""
 
 
 def judge_onnx(making: Making) -> StageReport:

@@ -52,6 +52,7 @@ def _common(
 
 def _register() -> None:
     from oakpoint.cli.bench import bench_command
+    from oakpoint.cli.check import check_command
     from oakpoint.cli.convert import convert_command
     from oakpoint.cli.demo import demo_command
     from oakpoint.cli.doctor import doctor_command
@@ -63,6 +64,7 @@ def _register() -> None:
     from oakpoint.cli.verify import verify_command
 
     commands: dict[str, Callable[..., Any]] = {
+        "check": check_command,
         "convert": convert_command,
         "verify": verify_command,
         "run": run_command,

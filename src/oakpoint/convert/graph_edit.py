@@ -106,6 +106,18 @@ def _captured(node: onnx.NodeProto) -> set[str]:
     return names
 
 
+def names_read(node: onnx.NodeProto) -> list[str]:
+    """Names of the tensors that an operator reads, with those that its graphs read from around it."""
+    names = dict.fromkeys(name for name in node.input if name)
+    for attribute in node.attribute:
+        for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            own = {name for part in inner.node for name in part.output} | {value.name for value in inner.input}
+            own |= {tensor.name for tensor in inner.initializer}
+            read = [name for part in inner.node for name in names_read(part)] + [output.name for output in inner.output]
+            names |= dict.fromkeys(name for name in read if name not in own)
+    return list(names)
+
+
 def static_sizes(model: onnx.ModelProto) -> dict[str, list[int] | None]:
     """The size of every tensor whose shape can be inferred; None where a dimension is open."""
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph

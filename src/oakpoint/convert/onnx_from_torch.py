@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import math
 import threading
@@ -68,6 +69,7 @@ def export_onnx(
     outputs: Sequence[str] | Mapping[str, str] | None = None,
     description: str = "",
     facts: Mapping[str, str] | None = None,
+    modules: dict[str, str] | None = None,
 ) -> str:
     """Export a network to ONNX at the sizes of its inputs, with just the outputs that are wanted.
 
@@ -82,6 +84,9 @@ def export_onnx(
         outputs: names of the outputs, and from which of the network's; see ``outputs.chosen_outputs``. None for all.
         description: what the model says of itself, for whoever opens it in a viewer.
         facts: the same for programs: the model's metadata.
+        modules: is given, for each layer by its first output, the path of the module that it is of, such as
+            ``backbone.stem.1``; layers of the network's own ``forward``, or of which torch does not say it, are left
+            out.
 
     Returns:
         The tool that did it, with its version.
@@ -110,6 +115,8 @@ def export_onnx(
                 raise ConversionError(
                     f"torch cannot export the network: {first_line(_root(error))} (all that torch says: oakpoint -v …)"
                 ) from error
+    if modules is not None:
+        modules.update(_modules(model, _WRAPPED if exported is not module else ""))
     if exported is not module:
         _take_back_names(model)
     _strip_metadata(model)
@@ -211,6 +218,23 @@ def _no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+"""Metadata of a node in which torch says the modules around it, outermost first, and at the end the operator."""
+
+
+def _modules(model: Any, wrapped: str) -> dict[str, str]:
+    """The path of each node's module by its first output."""
+    found = {}
+    for node in model.graph.node:
+        said = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
+        with contextlib.suppress(ValueError, SyntaxError):  # of another version of torch, in another form
+            scopes = [str(scope) for scope in ast.literal_eval(said)]
+            path = f"{scopes[-2]}.".removeprefix(wrapped)[:-1] if len(scopes) > 1 else ""
+            if path:
+                found[node.output[0]] = path
+    return found
 
 
 def _strip_metadata(model: Any) -> None:

@@ -1,0 +1,137 @@
+"""``oakpoint check``."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from oakpoint.cli.console import err, out, print_error, print_json, print_progress
+from oakpoint.cli.model_options import with_model_options
+from oakpoint.cli.options import Images, Json, Weights, parse_size
+from oakpoint.errors import OakpointError
+from oakpoint.layers.check import TARGETS, CheckOptions, check_layers
+from oakpoint.layers.verdicts import EXIT_UNTRIED, CheckReport, LayerVerdict
+from oakpoint.models.base import ModelOptions
+
+RANDOM_SEED = 0
+
+_STYLES = {"refused": "bold red", "untried": "yellow", "caveat": "yellow", "rewritten": "cyan", "taken": "green"}
+_WORDS = {
+    "refused": "not taken",
+    "untried": "not tried",
+    "caveat": "taken, with a caveat",
+    "rewritten": "taken after a rewrite",
+    "taken": "taken",
+}
+
+
+@with_model_options
+def check_command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A .onnx file, package.module:Class, a bundle, or acorn, superpoint, edgepoint2, alike.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[str, typer.Option(help=f"What is to take it: {', '.join(TARGETS)}.")] = "myriad",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="WIDTHxHEIGHT in pixels, such as 320x200. Default: the model's own, if it has one.",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Weights = None,
+    images: Images = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="Initialise the network at random instead of --weights (for a trial).")
+    ] = False,
+    list_all: Annotated[bool, typer.Option("--all", help="List the layers that are simply taken, too.")] = False,
+    as_json: Json = False,
+    *,
+    said: ModelOptions,
+) -> None:
+    """Tell of every layer whether a target takes it. Exit code 0: all are taken; 1: one is not; 2: not to be tried."""
+    options = CheckOptions(
+        model=model,
+        target=target,
+        size=parse_size(size),
+        said=replace(said, weights=weights, seed=RANDOM_SEED if random else None),
+        images=images,
+    )
+    try:
+        report = _checked(options)
+    except OakpointError as error:
+        print_error(str(error))
+        raise typer.Exit(EXIT_UNTRIED) from error
+    if as_json:
+        print_json(report.facts())
+    else:
+        _print_layers(report, list_all=list_all or logging.getLogger().isEnabledFor(logging.INFO))
+        _print_summary(report)
+    if report.untried:
+        print_error(report.untried)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def _checked(options: CheckOptions) -> CheckReport:
+    """Check, with what is being done in a changing line on a terminal, and in lines elsewhere."""
+    if not err.is_terminal:
+        return check_layers(options, print_progress)
+    with err.status("checking …") as status:
+        return check_layers(options, lambda words: status.update(f"{escape(words)} …"))
+
+
+def _print_layers(report: CheckReport, *, list_all: bool) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("layer", "operator", "verdict", "why, and what to do"):
+        table.add_column(heading, overflow="fold")
+    for kind, style in _STYLES.items():
+        if kind == "taken" and not list_all:
+            continue
+        for verdict in report.of_kind(kind):  # type: ignore[arg-type]
+            layer = verdict.layer
+            table.add_row(
+                escape(layer.shown),
+                escape(layer.operator),
+                f"[{style}]{_WORDS[kind]}[/]",
+                escape("\n".join(_reasons(verdict))),
+            )
+    if table.row_count:
+        out.print(table)
+        out.print()
+
+
+def _reasons(verdict: LayerVerdict) -> list[str]:
+    reasons = [verdict.problem] if verdict.problem else []
+    reasons += [f"→ {remedy}" for remedy in verdict.remedies]
+    reasons += verdict.caveats
+    return reasons + ([f"rewrites: {', '.join(verdict.rewrites)}"] if verdict.rewrites else [])
+
+
+def _print_summary(report: CheckReport) -> None:
+    counts = [
+        f"[{style}]{len(report.of_kind(kind))} {_WORDS[kind]}[/]"  # type: ignore[arg-type]
+        for kind, style in _STYLES.items()
+        if report.of_kind(kind)  # type: ignore[arg-type]
+    ]
+    out.print(f"{escape(report.model)} for {report.target}: {len(report.layers)} layers, {', '.join(counts)}")
+    if report.cut_bytes is not None:
+        out.print(f"cut before all that is not taken: {report.cut_bytes:,} bytes a frame over USB")
+    if (first := report.first_infinity) is not None:
+        where = escape(f"{first.layer.shown} ({first.layer.operator})")
+        out.print(f"FP16 overflows first in {where}, which reaches {first.largest:.4g} on {report.images} images")
+    elif report.images:
+        largest = max((v.numbers for v in report.layers if v.numbers), key=lambda n: n.largest, default=None)
+        if largest is not None:
+            out.print(f"no overflow of FP16 on {report.images} images: the largest magnitude is {largest.largest:.4g}")
+    for note in report.notes:
+        out.print(f"[yellow]note:[/] {escape(note)}")

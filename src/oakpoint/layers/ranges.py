@@ -1,0 +1,160 @@
+"""Which numbers the layers of a network give on images, and what FP16 makes of them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
+from oakpoint.layers.parts import known_values, shape_of
+
+LARGEST: Final = 65504.0
+"""The largest number of FP16."""
+
+SMALLEST_NORMAL: Final = 2.0**-14
+"""Below it, 6.1e-5, FP16 keeps fewer digits the smaller a number is."""
+
+SMALLEST: Final = 2.0**-24
+"""The smallest number of FP16 above zero, 6.0e-8; half of it and less is zero."""
+
+_CHUNK_BYTES: Final = 256 * 2**20
+"""Of tensors that are looked at in one run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """What a tensor, or all that a layer gives, holds on images, in float32.
+
+    Attributes:
+        largest: the largest finite magnitude.
+        below_normal: share of the values other than 0 that are smaller than FP16's smallest normal number.
+        below_smallest: share of them that are smaller than its smallest number of all.
+        not_finite: how many values are no finite numbers in float32 already.
+        values: how many were looked at, 0 among them not.
+    """
+
+    largest: float = 0.0
+    below_normal: float = 0.0
+    below_smallest: float = 0.0
+    not_finite: int = 0
+    values: int = 0
+
+    @property
+    def overflows(self) -> bool:
+        """Whether FP16 makes an infinity of a value that is none."""
+        return self.largest > LARGEST
+
+    def with_other(self, other: Range) -> Range:
+        """Both taken together."""
+        values = self.values + other.values
+        mine, theirs = (self.values / values, other.values / values) if values else (0.0, 0.0)
+        return Range(
+            largest=max(self.largest, other.largest),
+            below_normal=mine * self.below_normal + theirs * other.below_normal,
+            below_smallest=mine * self.below_smallest + theirs * other.below_smallest,
+            not_finite=self.not_finite + other.not_finite,
+            values=values,
+        )
+
+
+def range_of(array: NDArray[Any]) -> Range:
+    """The range of the values of an array."""
+    magnitudes = np.abs(array[np.isfinite(array)])
+    magnitudes = magnitudes[magnitudes > 0]
+    count = magnitudes.size
+    return Range(
+        largest=float(magnitudes.max(initial=0.0)),
+        below_normal=float(np.count_nonzero(magnitudes < SMALLEST_NORMAL) / count) if count else 0.0,
+        below_smallest=float(np.count_nonzero(magnitudes < SMALLEST) / count) if count else 0.0,
+        not_finite=int(array.size - np.count_nonzero(np.isfinite(array))),
+        values=count,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """What was measured.
+
+    Attributes:
+        tensors: range of each floating-point tensor that a layer gives, by name.
+        squared_norms: the largest sum of squares along axis 1 of the tensors that were asked for.
+        images: how many were looked at.
+    """
+
+    tensors: Mapping[str, Range]
+    squared_norms: Mapping[str, float]
+    images: int
+
+
+def measured_ranges(
+    model: onnx.ModelProto,
+    feeds: Sequence[Callable[[], Mapping[str, NDArray[Any]]]],
+    *,
+    norms_of: Iterable[str] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> Ranges:
+    """Run a network in ONNX Runtime, and look at all that its layers give.
+
+    Tensors are looked at in portions, so that memory stays bounded; each portion is a run of its own.
+
+    Args:
+        model: with float32 tensors and static shapes; left unchanged.
+        feeds: each makes the inputs for one image.
+        norms_of: names of tensors (N, C, …) whose vectors' squared norms are wanted.
+        progress: told before each portion.
+
+    Raises:
+        BackendError: ONNX Runtime does not run it.
+    """
+    values = known_values(model)
+    wanted = [name for node in model.graph.node for name in node.output if name and _is_float(values.get(name))]
+    tensors: dict[str, Range] = {}
+    norms = dict.fromkeys(norms_of, 0.0)
+    portions = _portions(wanted, values)
+    with tempfile.TemporaryDirectory(prefix="oakpoint-ranges-") as scratch:
+        for number, portion in enumerate(portions, start=1):
+            progress(f"ranges: {len(feeds)} images, portion {number} of {len(portions)}")
+            path = Path(scratch) / f"{number}.onnx"
+            onnx.save(_giving(model, portion, values), path)
+            with OnnxRuntimeBackend(path) as backend:
+                for feed in feeds:
+                    for name, array in backend.run(feed()).items():
+                        tensors[name] = tensors.get(name, Range()).with_other(range_of(array))
+                        if name in norms and array.ndim > 1:
+                            squared = np.square(array, dtype=np.float64).sum(axis=1)
+                            norms[name] = max(norms[name], float(squared.max(initial=0.0)))
+            path.unlink()
+    return Ranges({name: tensors[name] for name in wanted}, {name: n for name, n in norms.items() if n}, len(feeds))
+
+
+def _is_float(value: onnx.ValueInfoProto | None) -> bool:
+    return value is not None and value.type.tensor_type.elem_type == TensorProto.FLOAT
+
+
+def _portions(names: Sequence[str], values: Mapping[str, onnx.ValueInfoProto]) -> list[list[str]]:
+    portions: list[list[str]] = []
+    room = 0
+    for name in names:
+        size = 4 * int(np.prod(shape_of(values[name]) or (0,)))
+        if not portions or size > room:
+            portions.append([])
+            room = _CHUNK_BYTES
+        portions[-1].append(name)
+        room -= size
+    return portions
+
+
+def _giving(model: onnx.ModelProto, names: Sequence[str], values: Mapping[str, onnx.ValueInfoProto]) -> onnx.ModelProto:
+    """The network with these tensors as its outputs."""
+    giving = onnx.ModelProto.FromString(model.SerializeToString())
+    del giving.graph.output[:]
+    giving.graph.output.extend(values[name] for name in names)
+    return giving
