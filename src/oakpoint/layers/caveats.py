@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -20,6 +19,9 @@ VANISHING_SHARE: Final = 0.01
 
 COARSE_SHARE: Final = 0.25
 """The same of values below the smallest normal number, which lose digits only."""
+
+_SAFE: Final = LARGEST / 4
+"""What a layer may reach on the images at hand, so that others do not overflow."""
 
 _TILED_PX: Final = 64 * 64
 """Pixels of a map from which a max pool of stride 1 is cut into tiles worth a word; at 320×200 there were 88 to 156."""
@@ -40,10 +42,9 @@ def of_numbers(numbers: Range, *, infinite_first: bool, carried: bool = False) -
         caveats.append(f"hands on what overflows FP16 before it, {numbers.largest:.4g}")
     elif numbers.overflows:
         first = ", the first infinity of the network" if infinite_first else ""
-        factor = 2.0 ** -math.ceil(math.log2(numbers.largest / (LARGEST / 4)))
         caveats.append(
             f"overflows FP16: reaches {numbers.largest:.4g}, and the largest number is {LARGEST:.0f}{first}; scale "
-            f"what goes into it by {factor:g}, and what comes out back"
+            f"what goes into it down until this stays below {_SAFE:.0f} here, and what comes out of it back"
         )
     if numbers.below_smallest >= VANISHING_SHARE:
         caveats.append(f"{numbers.below_smallest:.1%} of its values vanish: below {SMALLEST:.1e} FP16 has 0 alone")

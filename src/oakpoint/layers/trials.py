@@ -125,6 +125,6 @@ class RuntimeTrial:
             try:
                 backend = self._runtime(path)
             except BackendError as error:
-                return str(error).replace(f"{path}: ", "")
+                return str(error).replace(f"{path}: ", "").replace(f"Load model from {path} failed:", "")
             backend.close()
         return None
