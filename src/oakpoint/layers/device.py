@@ -45,6 +45,7 @@ class DeviceVerdicts:
         refused: layers that are not taken.
         untried: layers that could not be tried, and why.
         rewrites: layers that are taken after rewrites, each with how exact it is.
+        joined: layers that are one on the device with the layer that reads them.
         graph: the device graph of what our own findings left; None where it cannot be made.
         whole: whether that is the whole network.
     """
@@ -52,6 +53,7 @@ class DeviceVerdicts:
     refused: dict[int, Refused] = field(default_factory=dict)
     untried: dict[int, str] = field(default_factory=dict)
     rewrites: dict[int, list[str]] = field(default_factory=dict)
+    joined: dict[int, int] = field(default_factory=dict)
     graph: DeviceGraph | None = None
     whole: bool = True
 
@@ -143,14 +145,33 @@ class DeviceCheck:
 
     def _note_rewrites(self, graph: DeviceGraph) -> None:
         exactness = {rewrite.name: rewrite.tolerance for rewrite in device_rewrites(tuple(self._inputs.values()), ())}
+        restated: set[int | None] = set()
         for applied in graph.rewrites:
-            if applied.rewrite in _FORM_ALONE:
-                continue
             tolerance = exactness.get(applied.rewrite, 0.0)
             told = f"{applied.rewrite} ({f'within {tolerance:g}' if tolerance else 'exact'})"
             for owner in dict.fromkeys(map(self._layers.labelled, applied.layers)):
-                if owner is not None and told not in self.verdicts.rewrites.setdefault(owner, []):
+                if applied.rewrite in _FORM_ALONE:
+                    restated.add(owner)
+                elif owner is not None and told not in self.verdicts.rewrites.setdefault(owner, []):
                     self.verdicts.rewrites[owner].append(told)
+        self._note_joined(graph, restated)
+
+    def _note_joined(self, graph: DeviceGraph, restated: Collection[int | None]) -> None:
+        """Note layers that a rewrite made one with the layer that reads them, as a product with the sum behind it."""
+        there = set(self._layers.owners(graph.model.graph.node))
+        for place in reversed(range(len(self.parts.nodes))):  # against the order of execution: readers come first
+            owner = self._owners[place]
+            if owner is None or any(owner in known for known in (there, restated, self.verdicts.rewrites)):
+                continue
+            if owner in self.verdicts.refused or owner in self.verdicts.untried:
+                continue
+            made = set(self.parts.nodes[place].output)
+            readers = {
+                self._owners[p] for p, node in enumerate(self.parts.nodes) if made.intersection(names_read(node))
+            }
+            if len(readers) == 1 and (reader := readers.pop()) in self.verdicts.rewrites and reader is not None:
+                self.verdicts.joined[owner] = reader
+                self.verdicts.rewrites[owner] = list(self.verdicts.rewrites[reader])
 
     def compile(self, trial: Trial) -> None:
         """Try what the findings left.
@@ -172,6 +193,10 @@ class DeviceCheck:
             behind = "" if refusal.alone else " (behind the layers before it; alone it is taken)"
             problem = f"{part}the compiler refuses it: {refusal.reason}{behind}"
             self.verdicts.refused.setdefault(owner, Refused(problem, "write it with other operators"))
+        for owner, reader in self.verdicts.joined.items():
+            if (refused := self.verdicts.refused.get(reader)) is not None:
+                problem = f"one layer on the device with {self._layers.layers[reader].shown}: {refused.problem}"
+                self.verdicts.refused.setdefault(owner, Refused(problem, refused.remedy))
         for place in found.untried:
             if (owner := owners[place]) is not None:
                 self.verdicts.untried.setdefault(owner, "it hangs on a layer that is not taken")

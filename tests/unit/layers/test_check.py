@@ -23,6 +23,8 @@ WEIGHTS = {
     "w2": RNG.normal(0, 0.1, (8, 8, 3, 3)).astype(np.float32),
     "grid": RNG.uniform(-1, 1, (1, 16, 24, 2)).astype(np.float32),
     "large": np.array(400, np.float32),
+    "rows": RNG.normal(0, 0.1, (8, 8)).astype(np.float32),
+    "bias": RNG.normal(0, 0.1, 8).astype(np.float32),
     "tiny": np.full((8, 1, 1), 1e-9, np.float32),
 }
 CONVOLUTION = "Conv <pads = [1, 1, 1, 1]>"
@@ -107,6 +109,19 @@ def test_a_part_of_a_layer_is_refused(check: Callable[..., CheckReport]) -> None
     verdict = of(report, "HardSwish_1")
     assert verdict.kind == "refused"
     assert verdict.problem.startswith("its ")
+
+
+def test_layers_that_are_one_on_the_device_are_refused_together(check: Callable[..., CheckReport]) -> None:
+    body = f"""
+    a = {CONVOLUTION} (image, w1)
+    r = Transpose <perm = [0, 2, 3, 1]> (a)
+    m = MatMul (r, rows)
+    y = Add (m, bias)
+    """
+    assert of(check(body), "MatMul_2").kind == "rewritten"
+    report = check(body, "Conv")
+    assert {name for name, kind in kinds(report).items() if kind == "refused"} == {"Conv_0", "MatMul_2", "Add_3"}
+    assert of(report, "MatMul_2").problem.startswith("one layer on the device with Add_3: its Conv: ")
 
 
 def test_an_open_size_leaves_what_hangs_on_it_untried(check: Callable[..., CheckReport]) -> None:
