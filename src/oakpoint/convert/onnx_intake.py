@@ -23,7 +23,7 @@ def open_onnx(path: Path) -> onnx.ModelProto:
 
     Raises:
         ConversionError: no such file, no valid ONNX, one that is newer or older than what can be read, external data
-            that is missing or lies outside the model's folder, or an input or output that is no tensor.
+            that is missing or lies outside the model's folder, no input, or an input or output that is no tensor.
     """
     if not path.is_file():
         raise ConversionError(f"{path}: no such ONNX file")
@@ -43,7 +43,9 @@ def open_onnx(path: Path) -> onnx.ModelProto:
     except Exception as error:
         raise ConversionError(f"{path}: not a valid ONNX model ({first_line(error)})") from error
     with _naming(path):
-        given_inputs(model), given_outputs(model)
+        given_outputs(model)
+        if not given_inputs(model):
+            raise ConversionError("expected a network that takes something, got one without inputs")
     return model
 
 

@@ -326,3 +326,11 @@ def test_a_sequence_among_the_outputs_is_said(tmp_path: Path) -> None:
     )
     with pytest.raises(ConversionError, match=r"x\.onnx: parts: expected a tensor, got sequence; put in and out"):
         open_onnx(tmp_path / "x.onnx")
+
+
+def test_a_network_without_inputs_is_refused(tmp_path: Path) -> None:
+    node = helper.make_node("Constant", [], ["y"], value_float=1.0)
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [])
+    onnx.save(helper.make_model(helper.make_graph([node], "g", [], [output])), tmp_path / "m.onnx")
+    with pytest.raises(ConversionError, match="without inputs"):
+        open_onnx(tmp_path / "m.onnx")
