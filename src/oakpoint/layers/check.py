@@ -94,6 +94,8 @@ def check_layers(
             "export it with batch 1 or an open batch"
         )
     images, notes = _photographs(options.images)
+    if not origin.weights.trained:
+        notes.append("the weights are random: the numbers, and where they overflow, are not those of a trained network")
     norms = (DESC,) if isinstance(origin.task, Keypoints) else ()
     myriad = _OnMyriad(model, layers, written, progress, images, norms, notes)
     return myriad.report(options, compiler or partial(CompilerTrial, progress=progress))
