@@ -116,7 +116,7 @@ def export_onnx(
                     f"torch cannot export the network: {first_line(_root(error))} (all that torch says: oakpoint -v …)"
                 ) from error
     if modules is not None:
-        modules.update(_modules(model, _WRAPPED if exported is not module else ""))
+        modules.update(modules_of(model, _WRAPPED if exported is not module else ""))
     if exported is not module:
         _take_back_names(model)
     _strip_metadata(model)
@@ -224,17 +224,41 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 """Metadata of a node in which torch says the modules around it, outermost first, and at the end the operator."""
 
 
-def _modules(model: Any, wrapped: str) -> dict[str, str]:
-    """The path of each node's module by its first output."""
+_OF_WEIGHTS = (".weight", ".bias")
+_UNNAMED = "node_"
+"""How the names begin that torch's exporter gives to layers."""
+
+
+def modules_of(model: Any, wrapped: str = "") -> dict[str, str]:
+    """The path of each layer's module by the layer's first output, as far as an export of torch's says it.
+
+    What torch writes into a layer's metadata counts; else, where the layer has no name but the exporter's, that of its
+    weights.
+
+    Args:
+        model: an export.
+        wrapped: what stands before the paths, of a module around the network.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
     found = {}
     for node in model.graph.node:
-        said = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
-        with contextlib.suppress(ValueError, SyntaxError):  # of another version of torch, in another form
-            scopes = [str(scope) for scope in ast.literal_eval(said)]
-            path = f"{scopes[-2]}.".removeprefix(wrapped)[:-1] if len(scopes) > 1 else ""
-            if path:
-                found[node.output[0]] = path
+        path = f"{_path_said(node)}.".removeprefix(wrapped)[:-1]
+        own = [name.rpartition(".")[0] for name in node.input if name in weights and name.endswith(_OF_WEIGHTS)]
+        if not path and own and node.name.startswith(_UNNAMED):
+            path = own[0].removeprefix(wrapped)
+        if path:
+            found[node.output[0]] = path
     return found
+
+
+def _path_said(node: Any) -> str:
+    """The module's path in a node's metadata; empty where there is none that can be read."""
+    said = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
+    try:
+        scopes = [str(scope) for scope in ast.literal_eval(said)]
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # of another version, or by another hand
+        return ""
+    return scopes[-2] if len(scopes) > 1 else ""
 
 
 def _strip_metadata(model: Any) -> None:

@@ -23,7 +23,7 @@ class Layer:
     Attributes:
         name: ONNX's name of the node, or of its first output.
         operator: its type.
-        module: of a torch network, the path of the module that it is of; empty where that is not known.
+        module: the path of the torch module that it is of; empty where that is not known.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Layers:
 
         Args:
             model: its graph.
-            modules: of a torch network, the module's path of a layer by its first output.
+            modules: the path of a layer's torch module by its first output, as far as it is known.
         """
         nodes = [node for node in model.graph.node if node.op_type != "Constant"]
         modules = modules or {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oakpoint.bundle.interface import Interface
-from oakpoint.convert.onnx_from_torch import export_onnx
+from oakpoint.convert.onnx_from_torch import export_onnx, modules_of
 from oakpoint.convert.onnx_intake import host_tensors, write_taken
 from oakpoint.convert.weights_in_onnx import facts_of
 from oakpoint.models.base import Origin
@@ -20,7 +20,7 @@ class HostOnnx:
     Attributes:
         tool: that did it, with its version.
         interface: what it takes and gives, in its own names and types.
-        modules: of a torch network, the path of the module of each layer, by the layer's first output.
+        modules: the path of the torch module of each layer, by the layer's first output, as far as it is known.
     """
 
     tool: str
@@ -54,6 +54,7 @@ def write_host_onnx(origin: Origin, path: Path, *, title: str) -> HostOnnx:
     else:
         assert origin.model is not None
         write_taken(origin.model, path, origin.names)
+        modules.update(modules_of(origin.model))
     inputs, outputs = host_tensors(path)
     given = zip(origin.interface.inputs, inputs, strict=True)
     interface = Interface(inputs=tuple(replace(own, tensor=spec) for own, spec in given), outputs=outputs)

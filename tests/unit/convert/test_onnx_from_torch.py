@@ -17,7 +17,7 @@ from torch import nn
 
 from oakpoint.backends.torch import TorchBackend
 from oakpoint.bundle.interface import TensorSpec
-from oakpoint.convert.onnx_from_torch import export_onnx, write_onnx
+from oakpoint.convert.onnx_from_torch import export_onnx, modules_of, write_onnx
 from oakpoint.errors import ConversionError
 
 NAMES = {"input_name": "input", "output_names": ("semi", "desc")}
@@ -182,3 +182,27 @@ def test_a_plain_network_is_exported_as_it_is(tmp_path: Path, small_network: Any
     assert (tmp_path / "0.onnx").read_bytes() == (tmp_path / "1.onnx").read_bytes()
     assert names[0] == names[2]
     assert all(name in small_network.module.state_dict() for name in names[0])
+
+
+def test_layers_are_told_by_the_modules_they_are_of(tmp_path: Path, small_network: Any) -> None:
+    modules: dict[str, str] = {}
+    spec = TensorSpec("input", "float32", ("N", 1, 64, 96))
+    export_onnx(small_network.module, tmp_path / "m.onnx", inputs=[spec], modules=modules)
+    model = onnx.load(tmp_path / "m.onnx")
+    own = {name for name, _ in small_network.module.named_modules()}
+    assert set(modules.values()) <= own
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert convolutions
+    for node in convolutions:
+        assert f"{modules[node.output[0]]}.weight" == node.input[1]
+    by_weights = modules_of(model)  # of the file, which has no metadata
+    assert {modules[node.output[0]] for node in convolutions} == set(by_weights.values())
+
+
+@pytest.mark.parametrize("said", ["['', 'a.b', 'relu']", "['a.b', 'relu']", "[[['", "5", "[]", "(" * 5000, ""])
+def test_metadata_of_any_form_is_taken(said: str) -> None:
+    node = onnx.helper.make_node("Relu", ["x"], ["y"], name="node_relu")
+    entry = node.metadata_props.add()
+    entry.key, entry.value = "pkg.torch.onnx.name_scopes", said
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], []))
+    assert modules_of(model) == ({"y": "a.b"} if "a.b" in said else {})
