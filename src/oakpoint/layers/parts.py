@@ -40,8 +40,9 @@ class Parts:
     Attributes:
         model: the graph; its nodes stand in the order of execution.
         values: what is known of its tensors.
-        ends: the type of floating point of which inputs and outputs of parts are, for targets that take no other: what
-            is of another type is cast on its way, but for outputs of int32. None leaves them as they are.
+        ends: the type of floating point of tensors that are cut through, for targets that take no other: one of another
+            type is cast on its way, but for outputs of int32. The graph's own inputs and outputs stay what they are,
+            and so do all with None.
     """
 
     model: onnx.ModelProto
@@ -73,13 +74,12 @@ class Parts:
         return found
 
     def frontier(self, places: Collection[int]) -> list[str]:
-        """Tensors that layers put out for others, or for whoever runs the network."""
+        """Tensors that layers put out: for whoever runs the network, in its own order, and then for other layers."""
         chosen = set(places)
-        wanted = {output.name for output in self.model.graph.output}
-        for place, node in enumerate(self.nodes):
-            if place not in chosen:
-                wanted.update(names_read(node))
-        return [name for place in sorted(chosen) for name in self.nodes[place].output if name and name in wanted]
+        made = [name for place in sorted(chosen) for name in self.nodes[place].output if name]
+        read = {name for place, node in enumerate(self.nodes) if place not in chosen for name in names_read(node)}
+        own = [output.name for output in self.model.graph.output if output.name in made]
+        return [*own, *(name for name in made if name in read and name not in own)]
 
     def can_be_had(self, cut: Collection[int]) -> set[int]:
         """The layers that can be tried where others are cut out: all they read is given, or of a known kind.
@@ -105,8 +105,10 @@ class Parts:
         return shape_of(value) is not None and value is not None and value.type.tensor_type.elem_type in _FLOATING
 
     def part(self, places: Iterable[int]) -> onnx.ModelProto:
-        """The layers at these places, in the order of execution, as a model."""
+        """The layers at these places, in the order of execution, as a model; of all of them it is the graph itself."""
         chosen = sorted(set(places))
+        if len(chosen) == len(self.nodes):
+            return onnx.ModelProto.FromString(self.model.SerializeToString())
         nodes = [onnx.NodeProto.FromString(self.nodes[place].SerializeToString()) for place in chosen]
         made = {name for node in nodes for name in node.output}
         constants = self.constants
@@ -116,7 +118,9 @@ class Parts:
         if not outputs:  # nobody reads what it gives: it is tried all the same
             outputs = [self._value(next(name for name in nodes[-1].output if name))]
         if self.ends is not None:
-            nodes = _with_ends(nodes, inputs, outputs, self.ends)
+            own = {value.name for value in (*self.model.graph.input, *self.model.graph.output)}
+            given, put_out = ([value for value in ends if value.name not in own] for ends in (inputs, outputs))
+            nodes = _with_ends(nodes, given, put_out, self.ends)
         kept = [tensor for tensor in self.model.graph.initializer if tensor.name in read]
         graph = helper.make_graph(nodes, "part", inputs, outputs, kept)
         part = helper.make_model(graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version)

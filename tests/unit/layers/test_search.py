@@ -185,3 +185,18 @@ def test_a_part_computes_what_the_whole_does() -> None:
     assert [value.name for value in part.graph.input] == ["a"]
     assert [value.name for value in part.graph.output] == ["c"]
     assert [tensor.name for tensor in part.graph.initializer] == ["w2"]
+
+
+def test_what_the_network_puts_out_stays_what_it_is_and_a_cut_whole_number_is_cast() -> None:
+    whole_numbers = "a = Relu (x)\n c = ArgMax <axis = 1> (a)\n b = Exp (x)\n d = ArgMin <axis = 1> (b)"
+    body = f"{whole_numbers}\n y = Gather <axis = 0> (t, d)"
+    table = {"t": np.arange(8, dtype=np.float32)}
+    model = graph(body, outputs="int64 c, float y", opset=13, weights=table)
+    parts = Parts(model, known_values(model), TensorProto.FLOAT)
+    assert parts.part(range(5)) == model
+    own = parts.part([0, 1])
+    assert [(value.name, value.type.tensor_type.elem_type) for value in own.graph.output] == [("c", TensorProto.INT64)]
+    cut = parts.part([2, 3])
+    assert [(value.name, value.type.tensor_type.elem_type) for value in cut.graph.output] == [
+        ("d_put_out", TensorProto.FLOAT)
+    ]
