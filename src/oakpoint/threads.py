@@ -152,10 +152,11 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def _blas_libraries() -> Iterator[BlasLibrary]:
-    """NumPy's BLAS library, and those of whatever else is loaded."""
+    """NumPy's BLAS library, and then those of whatever else is loaded."""
     import numpy  # noqa: F401 - so that its library is there
 
-    for library in ThreadpoolController().select(user_api="blas").lib_controllers:
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    for library in sorted(found, key=lambda library: "numpy" not in str(library.filepath)):
         layer = getattr(library, "threading_layer", None)
         per_thread = library.internal_api == "mkl" or (library.internal_api == "openblas" and layer == "openmp")
         set_count = library.set_num_threads if per_thread else _setter(library)
