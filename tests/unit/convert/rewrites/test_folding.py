@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from graphs import checked, copy, graph, operators, run
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
@@ -101,6 +103,7 @@ def folded(body: str, size: tuple[int, ...]) -> tuple:
 def test_the_same_values_with_nothing_left_to_work_out(name: str, height: int, width: int, seed: int) -> None:
     body, left = BODIES[name]
     size = (1, 4, height, width)
+    assume(name != "sizes" or math.prod(size) % math.ceil(height / 2) == 0)  # the network itself takes no others
     model, made, _ = folded(body, size)
     assert operators(made) == (left if left is not None else ["Mul"] if height < 6 else ["Mul", "Relu"])
     checked(made)
