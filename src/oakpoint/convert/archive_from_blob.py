@@ -10,7 +10,7 @@ import io
 import json
 import lzma
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +67,34 @@ def archive_config(
     heads: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The content of an archive's ``config.json``."""
+    outputs = [
+        {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)} for tensor in interface.outputs
+    ]
+    return config_of(name, path, map(input_facts, interface.inputs), outputs, heads)
+
+
+def config_of(
+    name: str,
+    path: str,
+    inputs: Iterable[Mapping[str, Any]],
+    outputs: Iterable[Mapping[str, Any]],
+    heads: Iterable[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The schema's frame around what is said of a model's inputs, outputs and heads.
+
+    Args:
+        name: of the model.
+        path: of its file within the archive.
+        inputs: facts of each.
+        outputs: facts of each.
+        heads: what the outputs mean.
+    """
     return {
         "config_version": "1.0",
         "model": {
             "metadata": {"name": name, "path": path},
-            "inputs": [input_facts(given) for given in interface.inputs],
-            "outputs": [
-                {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
-                for tensor in interface.outputs
-            ],
+            "inputs": [dict(facts) for facts in inputs],
+            "outputs": [dict(facts) for facts in outputs],
             "heads": [dict(head) for head in heads],
         },
     }

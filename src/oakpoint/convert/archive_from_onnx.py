@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from oakpoint.bundle.interface import Input, Interface, TensorSpec
-from oakpoint.convert.archive_from_blob import CONFIG_NAME, RESIZE_MODES, input_facts, write_members
+from oakpoint.convert.archive_from_blob import CONFIG_NAME, RESIZE_MODES, config_of, input_facts, write_members
 from oakpoint.errors import ConversionError
 from oakpoint.images.preprocess import Colour, Layout, PerChannel, Preprocess
 
@@ -68,15 +68,7 @@ def onnx_archive_config(
     heads: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The content of such an archive's ``config.json``."""
-    return {
-        "config_version": "1.0",
-        "model": {
-            "metadata": {"name": name, "path": MODEL_NAME},
-            "inputs": [_input(given) for given in interface.inputs],
-            "outputs": [_output(spec) for spec in interface.outputs],
-            "heads": [dict(head) for head in heads],
-        },
-    }
+    return config_of(name, MODEL_NAME, map(_input, interface.inputs), map(_output, interface.outputs), heads)
 
 
 def _input(given: Input) -> dict[str, Any]:

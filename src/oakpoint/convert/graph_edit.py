@@ -118,10 +118,20 @@ def names_read(node: onnx.NodeProto) -> list[str]:
     return list(names)
 
 
+def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes of a layer by name."""
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def inferred_values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+    """Types and shapes of the tensors of a graph by name, as far as they can be inferred."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    return {value.name: value for value in (*graph.input, *graph.value_info, *graph.output)}
+
+
 def static_sizes(model: onnx.ModelProto) -> dict[str, list[int] | None]:
     """The size of every tensor whose shape can be inferred; None where a dimension is open."""
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    sizes = {value.name: numbers_of(value) for value in (*inferred.input, *inferred.value_info, *inferred.output)}
+    sizes = {name: numbers_of(value) for name, value in inferred_values(model).items()}
     return sizes | {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
 
 

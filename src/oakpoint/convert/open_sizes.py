@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import onnx
 
+from oakpoint.convert.graph_edit import numbers_of
 from oakpoint.convert.rewrites.base import name_of
 from oakpoint.errors import Finding
 
@@ -29,7 +28,7 @@ def why_open(model: onnx.ModelProto) -> Finding | None:
         model: with the shapes of its tensors inferred.
     """
     graph = model.graph
-    static = {value.name for value in (*graph.input, *graph.value_info, *graph.output) if _is_static(value)}
+    static = {value.name for value in (*graph.input, *graph.value_info, *graph.output) if numbers_of(value) is not None}
     static |= {tensor.name for tensor in graph.initializer}
     opened = [output.name for output in graph.output if output.name not in static]
     if not opened:
@@ -64,8 +63,3 @@ def _dependent_on_values(graph: onnx.GraphProto) -> set[str]:
         if node.op_type not in _OF_SIZE_ALONE and variable.intersection(node.input):
             variable.update(node.output)
     return variable
-
-
-def _is_static(value: Any) -> bool:
-    kind = value.type.tensor_type
-    return bool(kind.HasField("shape")) and all(dimension.HasField("dim_value") for dimension in kind.shape.dim)

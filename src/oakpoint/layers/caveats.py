@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from oakpoint.convert.graph_edit import names_read
-from oakpoint.convert.rewrites.local import attributes_of
+from oakpoint.convert.graph_edit import attributes_of, names_read
+from oakpoint.fp16 import LARGEST, SMALLEST, SMALLEST_NORMAL
 from oakpoint.layers.parts import shape_of
-from oakpoint.layers.ranges import LARGEST, SMALLEST, SMALLEST_NORMAL, Range, range_of
+from oakpoint.layers.ranges import Range, range_of
 
 VANISHING_SHARE: Final = 0.01
 """Values smaller than FP16's smallest number that are worth a word: with fewer, they are noise about zero."""

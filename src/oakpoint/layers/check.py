@@ -18,12 +18,13 @@ from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 from oakpoint.backends.openvino import OpenVinoBackend
 from oakpoint.bundle.interface import OPEN_BATCH, Interface
 from oakpoint.convert.device_graph import device_inputs, in_float32
+from oakpoint.convert.graph_edit import inferred_values
 from oakpoint.convert.interface import fixed
 from oakpoint.errors import BackendError, CompilerUnavailableError, MissingExtraError, UsageError
 from oakpoint.layers import caveats
 from oakpoint.layers.device import DeviceCheck, DeviceVerdicts, Refused, fixed_graph
 from oakpoint.layers.names import Layers
-from oakpoint.layers.parts import Parts, known_values
+from oakpoint.layers.parts import Parts
 from oakpoint.layers.ranges import Range, Ranges, measured_ranges
 from oakpoint.layers.search import Trial, refused_layers
 from oakpoint.layers.trials import CompilerTrial, Progress, RuntimeTrial
@@ -114,7 +115,7 @@ def _on_host(
     """The verdicts of a runtime of the host."""
     sized = interface.at(interface.size)
     model = fixed(model, {spec.name: spec.shape for spec in sized.tensors})
-    parts = Parts(model, known_values(model))
+    parts = Parts(model, inferred_values(model))
     asked: list[str] = []
 
     def heard(words: str) -> None:
@@ -287,7 +288,7 @@ class _OnMyriad:
         for node, owner in zip(self._model.graph.node, self._layers.owners(self._model.graph.node), strict=True):
             if owner is not None and node.op_type != "Constant":
                 said[owner] += caveats.of_weights(node, constants)
-        values = known_values(graph)
+        values = inferred_values(graph)
         for node, owner in zip(graph.graph.node, self._layers.owners(graph.graph.node), strict=True):
             if owner is not None:
                 said[owner] += caveats.of_form(node, values)

@@ -12,14 +12,14 @@ import onnx
 from onnx import TensorProto
 
 from oakpoint.convert.device_graph import DeviceGraph, DeviceInput, device_graph, device_rewrites
-from oakpoint.convert.graph_edit import names_read
+from oakpoint.convert.graph_edit import inferred_values, names_read
 from oakpoint.convert.rewrites.base import apply_all
 from oakpoint.convert.rewrites.intake.folding import FoldedConstants
 from oakpoint.convert.rewrites.intake.one_form import Initialisers, InlinedFunctions
 from oakpoint.convert.rewrites.intake.sizes import FixedShapes
 from oakpoint.errors import ConversionError, Finding, UnsupportedNetworkError
 from oakpoint.layers.names import Layers
-from oakpoint.layers.parts import Parts, known_values, shape_of
+from oakpoint.layers.parts import Parts, shape_of
 from oakpoint.layers.search import Trial, refused_layers
 
 _FORM_ALONE: Final = {
@@ -86,7 +86,7 @@ class DeviceCheck:
             layers: of the user's network.
             inputs: see ``device_graph``.
         """
-        self.parts = Parts(model, known_values(model), TensorProto.FLOAT)
+        self.parts = Parts(model, inferred_values(model), TensorProto.FLOAT)
         self.verdicts = DeviceVerdicts()
         self._layers, self._inputs = layers, {given.name: given for given in inputs}
         self._owners = layers.owners(self.parts.nodes)
@@ -182,7 +182,7 @@ class DeviceCheck:
         graph = self.verdicts.graph
         if graph is None:
             return
-        parts = Parts(graph.model, known_values(graph.model), TensorProto.FLOAT16)
+        parts = Parts(graph.model, inferred_values(graph.model), TensorProto.FLOAT16)
         owners = self._layers.owners(parts.nodes)
         found = refused_layers(parts, trial)
         for refusal in found.refusals:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from oakpoint.convert.graph_edit import names_read
+from oakpoint.convert.graph_edit import names_read, numbers_of
 
 _FLOATING = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 _SMALL = 64
@@ -19,18 +19,10 @@ _PUT_OUT = "_put_out"
 _GIVEN = "_given"
 
 
-def known_values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
-    """Types and shapes of the tensors of a graph by name, as far as they can be inferred."""
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    return {value.name: value for value in (*graph.input, *graph.value_info, *graph.output)}
-
-
 def shape_of(value: onnx.ValueInfoProto | None) -> tuple[int, ...] | None:
     """The shape of a tensor; None where a side of it is not known."""
-    if value is None or not value.type.tensor_type.HasField("shape"):
-        return None
-    sides = value.type.tensor_type.shape.dim
-    return tuple(side.dim_value for side in sides) if all(side.HasField("dim_value") for side in sides) else None
+    size = None if value is None else numbers_of(value)
+    return None if size is None else tuple(size)
 
 
 @dataclass(frozen=True, slots=True)

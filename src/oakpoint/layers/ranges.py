@@ -14,16 +14,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
-from oakpoint.layers.parts import known_values, shape_of
-
-LARGEST: Final = 65504.0
-"""The largest number of FP16."""
-
-SMALLEST_NORMAL: Final = 2.0**-14
-"""Below it, 6.1e-5, FP16 keeps fewer digits the smaller a number is."""
-
-SMALLEST: Final = 2.0**-24
-"""The smallest number of FP16 above zero, 6.0e-8; half of it and less is zero."""
+from oakpoint.convert.graph_edit import inferred_values
+from oakpoint.fp16 import LARGEST, SMALLEST, SMALLEST_NORMAL
+from oakpoint.layers.parts import shape_of
 
 _CHUNK_BYTES: Final = 256 * 2**20
 """Of tensors that are looked at in one run."""
@@ -114,7 +107,7 @@ def measured_ranges(
     Raises:
         BackendError: ONNX Runtime does not run it.
     """
-    values = known_values(model)
+    values = inferred_values(model)
     wanted = [name for node in model.graph.node for name in node.output if name and _is_float(values.get(name))]
     tensors: dict[str, Range] = {}
     norms = dict.fromkeys(norms_of, 0.0)

@@ -104,8 +104,9 @@ def taken_onnx(model: onnx.ModelProto, of: str, options: ModelOptions, size: Siz
         UsageError: options that do not fit it, sizes that nobody gave, or one that its task does not take.
         ConversionError: it does not take these sizes.
     """
-    looks: dict[str, Look] = {image.name: (image.layout, image.channels) for image in image_inputs(model)}
-    for image in image_inputs(model):
+    images = image_inputs(model)
+    looks: dict[str, Look] = {image.name: (image.layout, image.channels) for image in images}
+    for image in images:
         if image.layout == "nhwc":
             logger.warning("input %s: an image with channels last, by %s", image.name, image.why)
     own = fixed_interface(model, inputs_of(given_inputs(model), looks, options.inputs, size, of=of))

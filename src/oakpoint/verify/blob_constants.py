@@ -17,15 +17,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from oakpoint.fp16 import LARGEST
 from oakpoint.myriad.blob import Blob
 from oakpoint.myriad.constants import Places, Values, Weights, constants_of
 from oakpoint.verify.graph_weights import GraphWeights, Kernel, Precision, Vector, graph_weights
 
 Array = NDArray[np.float32]
 Flags = NDArray[np.bool_]
-
-LARGEST = 65504.0
-"""FP16's largest value, to which the compiler clips what its power of two takes beyond."""
 
 NEAR = 0.5
 """A tensor of the blob is one of the graph's, altered, where at least this share of its values is the same."""
@@ -309,7 +307,7 @@ def _exponents(weights: Weights, values: Array, expected: Array) -> set[int]:
 
 def _stored(values: Array, exponent: int) -> NDArray[np.float16]:
     """The graph's values times 2^exponent as the compiler stores them."""
-    scaled = np.clip(np.ldexp(values, exponent), -LARGEST, LARGEST)
+    scaled = np.clip(np.ldexp(values, exponent), -LARGEST, LARGEST)  # as the compiler clips what goes beyond
     if exponent:
         size = np.where(np.abs(scaled) >= SMALLEST_NORMAL / 2, SMALLEST_NORMAL, 0.0)
         scaled = np.where(np.abs(scaled) < SMALLEST_NORMAL, np.copysign(size, scaled), scaled)

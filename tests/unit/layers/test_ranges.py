@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from graphs import graph
 
+from oakpoint.convert.graph_edit import inferred_values
 from oakpoint.layers import ranges
 from oakpoint.layers.caveats import of_form, of_numbers
-from oakpoint.layers.parts import known_values
 from oakpoint.layers.ranges import Range, measured_ranges, range_of
 
 
@@ -49,4 +49,4 @@ def test_a_max_pool_over_a_large_map_is_told() -> None:
     body = "y = MaxPool <kernel_shape = [5, 5], pads = [2, 2, 2, 2]> (x)"
     for side, told in ((200, True), (10, False)):
         model = graph(body, inputs=f"float[1, 1, {side}, 320] x", outputs="float y", opset=13)
-        assert bool(of_form(model.graph.node[0], known_values(model))) == told
+        assert bool(of_form(model.graph.node[0], inferred_values(model))) == told

@@ -11,7 +11,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from oakpoint.convert.graph_edit import GraphEditor, drop_unused, rename_tensor
+from oakpoint.convert.graph_edit import (
+    GraphEditor,
+    attributes_of,
+    drop_unused,
+    inferred_values,
+    numbers_of,
+    rename_tensor,
+)
 from oakpoint.convert.rewrites.base import Rewrite, first_output, label, name_of
 from oakpoint.errors import Finding, UnsupportedNetworkError
 
@@ -46,12 +53,10 @@ class Known:
                 self._tensors[node.output[0]] = node.attribute[0].t
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._kinds: dict[str, int] = {}
-        inferred = onnx.shape_inference.infer_shapes(_without_weights(model), data_prop=True).graph
-        for value in (*inferred.input, *inferred.value_info, *inferred.output):
-            self._kinds[value.name] = value.type.tensor_type.elem_type
-            dimensions = value.type.tensor_type.shape.dim
-            if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dimensions):
-                self._shapes[value.name] = tuple(d.dim_value for d in dimensions)
+        for name, value in inferred_values(_without_weights(model)).items():
+            self._kinds[name] = value.type.tensor_type.elem_type
+            if (size := numbers_of(value)) is not None:
+                self._shapes[name] = tuple(size)
         self.outputs = {output.name for output in graph.output}
         self.producers = {name: node for node in graph.node for name in node.output}
         self.consumers: dict[str, list[onnx.NodeProto]] = {}
@@ -208,8 +213,3 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         elif tensor.name not in given:
             graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-
-
-def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
-    """The attributes of a layer by name."""
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}

@@ -53,6 +53,35 @@ class Summary(ABC, Generic[R]):
         """The figures, for as many frames as were counted."""
 
 
+class TrackCounts:
+    """Figures of tracks over all frames of a run; none where nothing was followed."""
+
+    def __init__(self) -> None:
+        self._tracked = self._tracks = self._oldest = 0
+        self._followed = False
+
+    def add(self, ages: NDArray[np.integer]) -> None:
+        """Count one frame.
+
+        Args:
+            ages: of what was found in it, how many frames its track has, this one among them.
+        """
+        self._followed = True
+        self._tracked += int((ages > 1).sum())
+        self._tracks += int((ages == 2).sum())
+        self._oldest = max(self._oldest, int(ages.max(initial=0)))
+
+    def facts(self, frames: int) -> dict[str, Any]:
+        """The figures, for as many frames as were counted."""
+        if not self._followed:
+            return {}
+        return {
+            "tracks": self._tracks,
+            "tracks_mean_per_frame": self._tracked / max(frames - 1, 1),
+            "oldest_track_frames": self._oldest,
+        }
+
+
 class ResultView(ABC, Generic[R]):
     """Shows one kind of result.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from oakpoint.tasks.boxes.result import Boxes
 from oakpoint.tasks.boxes.tracking import BoxTracker, BoxTracks
 from oakpoint.view.draw import bgr_from_image
-from oakpoint.view.results.base import FollowOptions, ResultView, Summary
+from oakpoint.view.results.base import FollowOptions, ResultView, Summary, TrackCounts
 from oakpoint.view.results.colours import class_colour, put_label
 
 _SHIFT = 4  # OpenCV's fixed-point coordinates: this many bits below one pixel
@@ -25,20 +25,16 @@ class BoxesSummary(Summary[Boxes]):
     """Means over frames."""
 
     def __init__(self) -> None:
-        self._boxes = self._tracked = self._tracks = self._oldest = 0
+        self._boxes = 0
         self._classes: Counter[str] = Counter()
-        self._followed = False
+        self._tracks = TrackCounts()
 
     def add(self, result: Boxes, tracks: BoxTracks | None) -> None:
         """See ``Summary.add``."""
         self._boxes += len(result)
         self._classes.update(result.names())
-        if tracks is None:
-            return
-        self._followed = True
-        self._tracked += int((tracks.ages > 1).sum())
-        self._tracks += int((tracks.ages == 2).sum())
-        self._oldest = max(self._oldest, int(tracks.ages.max(initial=0)))
+        if tracks is not None:
+            self._tracks.add(tracks.ages)
 
     def facts(self, frames: int) -> dict[str, Any]:
         """See ``Summary.facts``."""
@@ -46,13 +42,7 @@ class BoxesSummary(Summary[Boxes]):
             "boxes_mean": self._boxes / max(frames, 1),
             "boxes_by_class": dict(self._classes.most_common()),
         }
-        if not self._followed:
-            return found
-        return found | {
-            "tracks": self._tracks,
-            "tracks_mean_per_frame": self._tracked / max(frames - 1, 1),
-            "oldest_track_frames": self._oldest,
-        }
+        return found | self._tracks.facts(frames)
 
 
 @final

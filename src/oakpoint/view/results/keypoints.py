@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from oakpoint.features.tracking import Tracker, Tracks
 from oakpoint.features.types import Features
 from oakpoint.view.draw import draw_keypoints, draw_tracks
-from oakpoint.view.results.base import FollowOptions, ResultView, Summary
+from oakpoint.view.results.base import FollowOptions, ResultView, Summary, TrackCounts
 
 
 @final
@@ -19,29 +19,19 @@ class KeypointsSummary(Summary[Features]):
     """Means over frames."""
 
     def __init__(self) -> None:
-        self._keypoints = self._tracked = self._tracks = self._oldest = 0
-        self._followed = False
+        self._keypoints = 0
+        self._tracks = TrackCounts()
 
     def add(self, result: Features, tracks: Tracks | None) -> None:
         """See ``Summary.add``."""
         self._keypoints += len(result)
-        if tracks is None:
-            return
-        self._followed = True
-        self._tracked += int((tracks.ages > 1).sum())
-        self._tracks += int((tracks.ages == 2).sum())
-        self._oldest = max(self._oldest, int(tracks.ages.max(initial=0)))
+        if tracks is not None:
+            self._tracks.add(tracks.ages)
 
     def facts(self, frames: int) -> dict[str, Any]:
         """See ``Summary.facts``."""
         found: dict[str, Any] = {"keypoints_mean": self._keypoints / max(frames, 1)}
-        if not self._followed:
-            return found
-        return found | {
-            "tracks": self._tracks,
-            "tracks_mean_per_frame": self._tracked / max(frames - 1, 1),
-            "oldest_track_frames": self._oldest,
-        }
+        return found | self._tracks.facts(frames)
 
 
 @final

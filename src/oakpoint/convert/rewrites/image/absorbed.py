@@ -7,10 +7,12 @@ import math
 import numpy as np
 import onnx
 
+from oakpoint.convert.graph_edit import attributes_of
 from oakpoint.convert.rewrites.base import label
-from oakpoint.convert.rewrites.image.carried import CARRIED, Handler, attributes_of
+from oakpoint.convert.rewrites.image.carried import CARRIED, Handler
 from oakpoint.convert.rewrites.image.form import Array, Form
-from oakpoint.convert.rewrites.image.walk import FP16_MAX, Walk
+from oakpoint.convert.rewrites.image.walk import Walk
+from oakpoint.fp16 import LARGEST
 
 
 def convolved(walk: Walk, node: onnx.NodeProto) -> bool:
@@ -90,7 +92,7 @@ def normalised_by_instance(walk: Walk, node: onnx.NodeProto) -> bool:
     axes = (0, *range(2, len(found.shape)))
     if constants is None or not found.is_constant_along(axes) or found.scale.size != 1 or not found.is_positive:
         return False
-    if walk.spans.get(found.tensor, math.inf) ** 2 > FP16_MAX:
+    if walk.spans.get(found.tensor, math.inf) ** 2 > LARGEST:
         return False
     epsilon = attributes_of(node).get("epsilon", 1e-5) / float(found.scale.ravel()[0]) ** 2
     kept = [attribute for attribute in node.attribute if attribute.name != "epsilon"]

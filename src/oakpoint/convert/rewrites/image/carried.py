@@ -14,19 +14,16 @@ import onnx
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from oakpoint.convert.graph_edit import attributes_of
 from oakpoint.convert.rewrites.base import label
 from oakpoint.convert.rewrites.image.form import Array, Form, Shape, form
-from oakpoint.convert.rewrites.image.walk import FP16_MAX, Walk
+from oakpoint.convert.rewrites.image.walk import Walk
+from oakpoint.fp16 import LARGEST
 
 Handler = Callable[[Walk, onnx.NodeProto], bool]
 
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 _SUM_POOLS = {"AveragePool", "GlobalAveragePool", "ReduceMean"}
-
-
-def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
-    """Attributes by name."""
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def same(walk: Walk, node: onnx.NodeProto) -> bool:
@@ -120,7 +117,7 @@ def padded(walk: Walk, node: onnx.NodeProto) -> bool:
         if value or not walk.can_centre(found):
             return False
         found, levels = walk.centred(node.input[0], label(node)), np.zeros(1)
-    if abs(level := float(levels.ravel()[0])) > FP16_MAX:
+    if abs(level := float(levels.ravel()[0])) > LARGEST:
         return False
     node.input[0] = walk.whole(found).tensor
     if level != value:
@@ -250,7 +247,7 @@ def clipped(walk: Walk, node: onnx.NodeProto) -> bool:
     if limits is None or not found.is_uniform or not found.is_positive:
         return False
     levels = [None if limit is None else float(((limit - found.shift) / found.scale).ravel()[0]) for limit in limits]
-    if any(level is not None and abs(level) > FP16_MAX for level in levels):
+    if any(level is not None and abs(level) > LARGEST for level in levels):
         return False
     added = ["" if level is None else walk.add_constant(np.array(level), node.output[0]) for level in levels]
     node.input[:] = [found.tensor, *added]

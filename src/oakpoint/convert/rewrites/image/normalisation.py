@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from oakpoint.convert.graph_edit import drop_unused, rename_tensor
+from oakpoint.convert.graph_edit import drop_unused, inferred_values, numbers_of, rename_tensor
 from oakpoint.convert.rewrites.base import Rewrite, label
 from oakpoint.convert.rewrites.image.absorbed import HANDLERS
 from oakpoint.convert.rewrites.image.carried import OF_ANY_INPUT
@@ -123,10 +123,5 @@ def _name_output(graph: onnx.GraphProto, walk: Walk, name: str, made: str) -> di
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, Shape]:
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = {}
-    for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        kind = value.type.tensor_type
-        if kind.HasField("shape") and all(size.HasField("dim_value") for size in kind.shape.dim):
-            shapes[value.name] = tuple(size.dim_value for size in kind.shape.dim)
-    return shapes
+    sizes = {name: numbers_of(value) for name, value in inferred_values(model).items()}
+    return {name: tuple(size) for name, size in sizes.items() if size is not None}

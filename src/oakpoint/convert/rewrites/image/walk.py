@@ -13,9 +13,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from oakpoint.convert.rewrites.image.form import Array, Form, Shape, form
+from oakpoint.fp16 import LARGEST
 from oakpoint.myriad.cost import MEMORY, STAGE
 
-FP16_MAX = 65504.0
 _FEW = 8
 _OPERAND = "value"
 
@@ -168,7 +168,7 @@ class Walk:
 
     def can_centre(self, found: Form) -> bool:
         """Whether the shift can be made part of the device's tensor."""
-        return bool((found.scale != 0).all() and np.abs(found.shift / found.scale).max() <= FP16_MAX)
+        return bool((found.scale != 0).all() and np.abs(found.shift / found.scale).max() <= LARGEST)
 
     def centred(self, name: str, why: str) -> Form:
         """A tensor's form without a shift: what is zero for the host is zero on the device, as padding needs it.

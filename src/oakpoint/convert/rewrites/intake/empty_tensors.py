@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import onnx
 from onnx import helper
 
-from oakpoint.convert.graph_edit import drop_unused
+from oakpoint.convert.graph_edit import attributes_of, drop_unused
 from oakpoint.convert.rewrites.base import Rewrite, label, name_of
-from oakpoint.convert.rewrites.local import Known, attributes_of
+from oakpoint.convert.rewrites.local import Known
 from oakpoint.errors import Finding, UnsupportedNetworkError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from oakpoint.convert.graph_edit import bypass
+from oakpoint.convert.graph_edit import bypass, inferred_values
 from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import ConversionError
 
@@ -90,9 +90,8 @@ def _convert(tensor: onnx.TensorProto) -> None:
 
 def drop_needless_casts(model: onnx.ModelProto) -> None:
     """Take out casts from float32 to float32, in place."""
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    floats = {v.name for v in (*graph.input, *graph.value_info, *graph.output) if _is_float(v)}
-    floats |= {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
+    floats = {name for name, value in inferred_values(model).items() if _is_float(value)}
+    floats |= {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT}
     for node in list(model.graph.node):
         if node.op_type == "Cast" and node.input[0] in floats and node.attribute[0].i == TensorProto.FLOAT:
             bypass(model.graph, node)

@@ -9,9 +9,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from oakpoint.convert.graph_edit import drop_unused
+from oakpoint.convert.graph_edit import attributes_of, drop_unused
 from oakpoint.convert.rewrites.base import Rewrite, label
-from oakpoint.convert.rewrites.local import Known, UnsupportedLayerError, attributes_of
+from oakpoint.convert.rewrites.local import Known, UnsupportedLayerError
 
 _EPSILON = 1e-5
 """ONNX's default."""

@@ -7,9 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from oakpoint.convert.rewrites.local import LocalRewrite, Place
-
-LARGEST = float(np.finfo(np.float16).max)
-"""FP16's largest value, 65504."""
+from oakpoint.fp16 import LARGEST
 
 
 class ClipBounds(LocalRewrite):

@@ -8,12 +8,13 @@ import numpy as np
 import onnx
 
 from oakpoint.convert.rewrites.local import Known, LocalRewrite, Place
+from oakpoint.fp16 import SMALLEST, SMALLEST_NORMAL
 
-LEAST_DIVISOR: Final = 2.0**-14
+LEAST_DIVISOR: Final = SMALLEST_NORMAL
 """FP16's smallest normal number, 6.1e-5. The device multiplies by reciprocals; those of anything below 1.53e-5 are over
 65504, its largest value, and 0 · ∞ is not a number."""
 
-LEAST_POSITIVE: Final = 2.0**-24
+LEAST_POSITIVE: Final = SMALLEST
 """FP16's smallest number above zero, 6e-8."""
 
 _CARRYING = frozenset({"Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})

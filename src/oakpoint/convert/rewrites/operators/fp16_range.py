@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from oakpoint.convert.rewrites.base import Rewrite, label, name_of
-from oakpoint.convert.rewrites.operators.clip import LARGEST
 from oakpoint.errors import Finding, UnsupportedNetworkError
+from oakpoint.fp16 import LARGEST
 
 _CHOSEN: Final = {"Clip", "Equal", "Greater", "Less", "Max", "Min", "Pad", "Where"}
 """Operators that choose a constant or compare with it, and do not calculate: ±65504 is as far as anything goes."""

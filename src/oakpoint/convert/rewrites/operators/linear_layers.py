@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from oakpoint.convert.rewrites.local import Known, LocalRewrite, Place, attributes_of
+from oakpoint.convert.graph_edit import attributes_of
+from oakpoint.convert.rewrites.local import Known, LocalRewrite, Place
 
 Array = NDArray[Any]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from oakpoint.convert.rewrites.local import LocalRewrite, Place, UnsupportedLayerError
-from oakpoint.convert.rewrites.operators.clip import LARGEST
 from oakpoint.convert.rewrites.operators.windows import Windows, windows_of
+from oakpoint.fp16 import LARGEST
 
 
 class MaxPoolWindows(LocalRewrite):

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 
-from oakpoint.convert.rewrites.local import Known, LocalRewrite, Place, attributes_of
+from oakpoint.convert.graph_edit import attributes_of
+from oakpoint.convert.rewrites.local import Known, LocalRewrite, Place
 
 
 class Variance(LocalRewrite):

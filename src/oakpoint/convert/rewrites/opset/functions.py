@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 from onnx import helper, inliner
 
-from oakpoint.convert.graph_edit import drop_unused, drop_weights_among_inputs, replace_node
+from oakpoint.convert.graph_edit import drop_unused, drop_weights_among_inputs, inferred_values, replace_node
 from oakpoint.convert.rewrites.base import Rewrite, apply_all, label
 from oakpoint.convert.rewrites.intake.float32 import Float32, drop_needless_casts
 from oakpoint.convert.rewrites.intake.folding import FoldedConstants
@@ -43,8 +43,7 @@ class SpeltOut(Rewrite):
         wanted = [node for node in model.graph.node if self._is_wanted(node, opset)]
         if not wanted or opset < DEVICE_OPSET:
             return ()
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-        values = {value.name: value for value in (*inferred.input, *inferred.value_info, *inferred.output)}
+        values = inferred_values(model)
         constants = {tensor.name: tensor for tensor in model.graph.initializer}
         touched = []
         for node in wanted:

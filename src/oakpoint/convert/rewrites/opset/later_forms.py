@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from oakpoint.convert.graph_edit import static_sizes
+from oakpoint.convert.graph_edit import inferred_values, static_sizes
 from oakpoint.convert.rewrites.base import Rewrite, label
 
 Array = NDArray[Any]
@@ -50,9 +50,8 @@ class LaterForms(Rewrite):
 
 
 def _ranks(model: onnx.ModelProto) -> dict[str, int]:
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    values = (*graph.input, *graph.value_info, *graph.output)
-    return {v.name: len(v.type.tensor_type.shape.dim) for v in values if v.type.tensor_type.HasField("shape")}
+    kinds = {name: value.type.tensor_type for name, value in inferred_values(model).items()}
+    return {name: len(kind.shape.dim) for name, kind in kinds.items() if kind.HasField("shape")}
 
 
 def _is_short(node: onnx.NodeProto) -> bool:
