@@ -9,6 +9,7 @@ OakpointError                what a user can act on; the command line prints it 
 ├── BundleError              a bundle: missing, altered, half written, of another version
 ├── BlobError                a blob: truncated, corrupted, of another format
 │   └── NotModelledError     a whole blob with a stage that the simulator does not model
+├── StageMapError            what is said of a blob's stages and tensors does not fit it, or cannot be read
 ├── BackendError             a runtime cannot be imported, or cannot load or run a model as it was asked to
 │   └── NotExecutableError   the model is whole, and the runtime lacks a way to run a part of it
 ├── DeviceError              a camera is not there, not permitted, in use, or not of the kind that is needed
@@ -103,6 +104,10 @@ class BlobError(OakpointError):
 
 class NotModelledError(BlobError):
     """A blob is whole, and has a stage that the simulator does not model: nothing is guessed."""
+
+
+class StageMapError(OakpointError):
+    """What is said of a blob's stages and tensors does not fit the blob, or cannot be read."""
 
 
 class BackendError(OakpointError):

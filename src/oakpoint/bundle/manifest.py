@@ -31,6 +31,7 @@ REPORT_FILE = "report.json"
 _OPTIONS: dict[ArtifactKind, str] = {
     "superblob": "--superblob",
     "oak_json": "--to blob",
+    "stage_map": "--to blob",
     "onnx_archive": "--to onnx-archive",
 }
 """What makes an artefact whose kind is no target of a conversion."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, NoReturn
 
 from oakpoint.bundle.interface import Interface
 
-ArtifactKind = Literal["onnx", "ir", "blob", "oak_json", "archive", "superblob", "onnx_archive"]
+ArtifactKind = Literal["onnx", "ir", "blob", "oak_json", "stage_map", "archive", "superblob", "onnx_archive"]
 
 
 class Verdict(Enum):

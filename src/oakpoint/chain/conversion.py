@@ -166,7 +166,7 @@ def _prepare(making: Making) -> None:
         making.step("compiler", lambda: str(ensure_toolchain().name))
     else:
         reason = "the Myriad compiler is not available on this platform: it is a Linux x86-64 program"
-        making.not_made = dict.fromkeys(("blob", "oak_json", "archive"), reason)
+        making.not_made = dict.fromkeys(("blob", "oak_json", "stage_map", "archive"), reason)
 
 
 def _made(making: Making) -> tuple[str, OakpointError] | None:

@@ -11,8 +11,9 @@ from oakpoint.chain.making import Making
 from oakpoint.convert.blob_from_onnx import compile_graph
 from oakpoint.convert.device_graph import device_graph, device_inputs
 from oakpoint.convert.oak_json import write_oak_json
+from oakpoint.myriad.stage_map_file import stage_map_json
 
-BLOB_FILE, JSON_FILE = "model.blob", "model.json"
+BLOB_FILE, JSON_FILE, STAGES_FILE = "model.blob", "model.json", "model.stages.json"
 
 
 def measure_heads(making: Making) -> str:
@@ -48,6 +49,11 @@ def make_blob(making: Making) -> str:
     tool = write_oak_json(making.folder / JSON_FILE, compiled.outputs)
     parents = making.hashes("blob")
     making.add("oak_json", (JSON_FILE,), interface, parents=parents, tool=tool, command="write_oak_json")
+    if compiled.stages is None:
+        making.not_made = {**making.not_made, "stage_map": compiled.unmapped}
+    else:
+        (making.folder / STAGES_FILE).write_text(stage_map_json(compiled.stages))
+        making.add("stage_map", (STAGES_FILE,), interface, parents=parents, tool=compiled.tool, command="stage_map")
     return compiled.tool
 
 

@@ -84,7 +84,7 @@ STEPS: tuple[Step, ...] = (
     Step(
         name="blob",
         needs=("onnx", "heads", "device graph"),
-        makes=("blob", "oak_json"),
+        makes=("blob", "oak_json", "stage_map"),
         wanted=_reaching("blob"),
         make=make_blob,
         stage=BLOB_STAGE,

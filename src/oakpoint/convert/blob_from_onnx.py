@@ -13,8 +13,11 @@ from oakpoint.bundle.interface import TensorSpec
 from oakpoint.bundle.records import Applied
 from oakpoint.convert.device_graph import DeviceGraph, DeviceInput, device_graph, static_shape, tensor_spec
 from oakpoint.convert.rewrites.base import Rewrite
-from oakpoint.errors import naming
+from oakpoint.errors import BlobError, StageMapError, naming
+from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.compiler import COMPILER, compile_blob
+from oakpoint.myriad.internal_graph import internal_graph_from_dot
+from oakpoint.myriad.stage_map import StageMap, device_names, stage_map
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +29,17 @@ class CompiledBlob:
         inputs: its tensors.
         outputs: its tensors.
         rewrites: what was done to the host's model for it, in order.
+        stages: the layers of its stages and the places of its tensors, by the device graph's names; None where the
+            compiler's graph of the network does not fit its blob.
+        unmapped: why there is no such map; empty where there is.
     """
 
     tool: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     rewrites: tuple[Applied, ...]
+    stages: StageMap | None
+    unmapped: str = ""
 
 
 def write_blob(
@@ -72,13 +80,25 @@ def compile_graph(graph: DeviceGraph, blob: Path, *, shaves: int, cache: Path | 
         path = Path(scratch) / "device.onnx"
         onnx.save(graph.model, path)
         with naming(path, "the device graph"):
-            compile_blob(path, blob, shaves=shaves, images=graph.images, cache=cache)
+            dump = compile_blob(path, blob, shaves=shaves, images=graph.images, cache=cache)
+    stages, unmapped = _mapped(graph, dump, blob)
     return CompiledBlob(
         tool=COMPILER,
         inputs=tuple(_input_spec(value, graph.images) for value in graph.model.graph.input),
         outputs=tuple(tensor_spec(value) for value in graph.model.graph.output),
         rewrites=graph.rewrites,
+        stages=stages,
+        unmapped=unmapped,
     )
+
+
+def _mapped(graph: DeviceGraph, dump: str, blob: Path) -> tuple[StageMap | None, str]:
+    """The map of a blob, or why there is none: a blob is as good without."""
+    names = device_names(tuple(node.output) for node in graph.model.graph.node)
+    try:
+        return stage_map(internal_graph_from_dot(dump), read_blob(blob), names), ""
+    except (StageMapError, BlobError) as error:
+        return None, str(error).replace(f"{blob}: ", "")
 
 
 def _input_spec(value: onnx.ValueInfoProto, images: Sequence[str] | None) -> TensorSpec:

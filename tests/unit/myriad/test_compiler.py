@@ -239,7 +239,8 @@ def test_more_than_eight_shaves_are_planned_for_one_stream(
     with pytest.raises(CompilerError):
         compile_blob(tmp_path / "a.onnx", tmp_path / "a.blob", shaves=shaves, cache=pretend(script))
     lines = (tmp_path / "config").read_text().splitlines()
-    assert lines == ["MYRIAD_DETECT_NETWORK_BATCH NO", *streams]
+    graph = ["MYRIAD_DUMP_INTERNAL_GRAPH_FILE_NAME graph.dot", "MYRIAD_DUMP_ALL_PASSES NO"]
+    assert lines == ["MYRIAD_DETECT_NETWORK_BATCH NO", *graph, *streams]
     arguments = (tmp_path / "arguments").read_text()
     assert f"-ip U8 -VPU_NUMBER_OF_SHAVES {shaves} -VPU_NUMBER_OF_CMX_SLICES {shaves} " in arguments
 

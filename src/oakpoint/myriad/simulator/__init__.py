@@ -7,7 +7,7 @@ FP16 rounding with sums taken as FP32. What it does not show: the chip's own bit
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -83,13 +83,34 @@ class Simulator:
             BlobError: a stage cannot be executed; the message names it.
             NotModelledError: what it computes from these values is not modelled.
         """
+        return self.run_watched(inputs, lambda _place, _memory: None)
+
+    def run_watched(
+        self, inputs: Mapping[str, NDArray[np.generic]], after: Callable[[int, Memory], None]
+    ) -> dict[str, NDArray[np.generic]]:
+        """Execute the network, and let somebody look at the memory, or write to it, behind every stage.
+
+        Args:
+            inputs: see ``run``.
+            after: called when a stage is done with its place in ``Blob.all_stages()``, where an injected stage comes
+                after its host, and with the memory. ``Memory.view`` gives a tensor in place, for example that of
+                ``stage_map.MappedTensor.buffer``: copy what is to be kept, since later stages use its bytes for others.
+                It must not run this simulator.
+
+        Returns:
+            See ``run``.
+
+        Raises:
+            UsageError, BlobError, NotModelledError: see ``run``; and what ``after`` raises.
+        """
         with self._turn, one_blas_thread():
             self._memory.clear()
             self._fill(inputs)
-            for stage, steps in self._steps:
+            for place, (stage, steps) in enumerate(self._steps):
                 with _naming(stage):
                     for step in steps:
                         step()
+                after(place, self._memory)
             return {name: view.copy() for name, view in self._outputs.items()}
 
     def _fill(self, inputs: Mapping[str, NDArray[np.generic]]) -> None:
