@@ -46,7 +46,7 @@ SMALL, SMALL_SIZE = "small_network:SmallNetwork", (160, 120)
 FILES = {
     "onnx": {"model.onnx"},
     "ir": {"model.xml", "model.bin"},
-    "blob": {"model.blob", "model.json"},
+    "blob": {"model.blob", "model.json", "model.stages.json"},
     "archive": {"model.rvc2.tar.xz"},
 }
 ALWAYS = {"manifest.json", "report.json"}
@@ -89,7 +89,7 @@ def test_every_artefact_names_what_it_was_made_from(small_blob_bundle: Path) -> 
     hashes = {kind: set(manifest.artifact(kind).files.values()) for kind in ("onnx", "ir", "blob", "archive")}  # type: ignore[arg-type]
     parents = {a.kind: set(a.parents) for a in manifest.artifacts}
     assert parents["ir"] == parents["blob"] == hashes["onnx"]
-    assert parents["archive"] == parents["oak_json"] == hashes["blob"]
+    assert parents["archive"] == parents["oak_json"] == parents["stage_map"] == hashes["blob"]
     assert all(artifact.tool and artifact.command for artifact in manifest.artifacts)
     assert manifest.artifact("blob").interface.image.baked
     assert not manifest.artifact("onnx").interface.image.baked
@@ -411,7 +411,7 @@ def test_on_another_platform_the_rest_is_made(
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     manifest = convert(small(image_folder, to="archive"), tmp_path / "b", listener).manifest
     assert names_in(tmp_path / "b") == FILES["onnx"] | FILES["ir"] | ALWAYS
-    assert set(manifest.not_made) == {"blob", "oak_json", "archive"}
+    assert set(manifest.not_made) == {"blob", "oak_json", "stage_map", "archive"}
     assert "Linux x86-64" in manifest.not_made["blob"]
     assert set(manifest.verdicts) == {ONNX_STAGE, IR_STAGE}
     with pytest.raises(BundleError, match=r"no blob .*not available on this platform"):

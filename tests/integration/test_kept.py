@@ -80,6 +80,7 @@ def test_a_refused_blob_keeps_onnx_and_ir(
     assert manifest.not_made == {
         "blob": "model.blob: refused",
         "oak_json": "model.blob: refused",
+        "stage_map": "model.blob: refused",
         "archive": "not tried, since the blob could not be made",
     }
     assert manifest.device.shaves is None
@@ -183,7 +184,7 @@ def test_keep_failed_keeps_a_failed_ir_beside_a_refused_blob(
         convert(options(keep_failed=True), bundle, listener)
     manifest = open_bundle(bundle).manifest
     assert manifest.verdicts == {IR_STAGE: Verdict.FAIL, DEVICE_STAGE: Verdict.PASS}
-    assert set(manifest.not_made) == {"blob", "oak_json", "archive"}
+    assert set(manifest.not_made) == {"blob", "oak_json", "stage_map", "archive"}
 
 
 def test_a_reference_that_cannot_be_run_keeps_what_came_before(
@@ -219,7 +220,9 @@ def test_ctrl_c_keeps_nothing(options: Options, tmp_path: Path, listener: Any, m
 def test_a_failed_ir_does_not_take_a_verified_blob_with_it(
     options: Options, ir_fails: None, tmp_path: Path, listener: Any
 ) -> None:
-    with pytest.raises(VerificationError, match=f"failed at {IR_STAGE}: .*; kept in .*: onnx, blob, oak_json, archive"):
+    with pytest.raises(
+        VerificationError, match=f"failed at {IR_STAGE}: .*; kept in .*: onnx, blob, oak_json, stage_map, archive"
+    ):
         convert(options(), tmp_path / "b", listener)
     bundle = open_bundle(tmp_path / "b")
     assert bundle.manifest.verdicts == {

@@ -12,12 +12,15 @@ import onnx
 from oakpoint.bundle.interface import TensorSpec
 from oakpoint.bundle.records import Applied
 from oakpoint.convert.device_graph import DeviceGraph, DeviceInput, device_graph, static_shape, tensor_spec
+from oakpoint.convert.graph_edit import static_sizes
 from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import BlobError, StageMapError, naming
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.compiler import COMPILER, compile_blob
 from oakpoint.myriad.internal_graph import internal_graph_from_dot
-from oakpoint.myriad.stage_map import StageMap, device_names, stage_map
+from oakpoint.myriad.mapping import map_stages
+from oakpoint.myriad.network import Network, NetworkLayer
+from oakpoint.myriad.stage_map import StageMap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class CompiledBlob:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     rewrites: tuple[Applied, ...]
-    stages: StageMap | None
+    stages: StageMap | None = None
     unmapped: str = ""
 
 
@@ -94,11 +97,17 @@ def compile_graph(graph: DeviceGraph, blob: Path, *, shaves: int, cache: Path | 
 
 def _mapped(graph: DeviceGraph, dump: str, blob: Path) -> tuple[StageMap | None, str]:
     """The map of a blob, or why there is none: a blob is as good without."""
-    names = device_names(tuple(node.output) for node in graph.model.graph.node)
     try:
-        return stage_map(internal_graph_from_dot(dump), read_blob(blob), names), ""
+        return map_stages(internal_graph_from_dot(dump), read_blob(blob), network_of(graph.model)), ""
     except (StageMapError, BlobError) as error:
         return None, str(error).replace(f"{blob}: ", "")
+
+
+def network_of(model: onnx.ModelProto) -> Network:
+    """The names, order and shapes of a device graph."""
+    layers = [NetworkLayer(node.name, node.op_type, tuple(node.input), tuple(node.output)) for node in model.graph.node]
+    sizes = {name: tuple(size) for name, size in static_sizes(model).items() if size}
+    return Network(layers, sizes)
 
 
 def _input_spec(value: onnx.ValueInfoProto, images: Sequence[str] | None) -> TensorSpec:

@@ -34,6 +34,17 @@ class Label:
             raise StageMapError(f"the compiler's graph: {self.title or 'a part'!r} does not say {key!r}")
         return self.values[key]
 
+    def number(self, key: str) -> int:
+        """The value of a key, a whole number.
+
+        Raises:
+            StageMapError: there is none, or it is no number.
+        """
+        text = self.value(key)
+        if not re.fullmatch(r"-?\d+", text):
+            raise StageMapError(f"the compiler's graph: {key!r} is no number: {text!r}")
+        return int(text)
+
     def part(self, key: str) -> Label:
         """The part of a key.
 

@@ -2,7 +2,7 @@
 
 The compiler writes it with ``MYRIAD_DUMP_INTERNAL_GRAPH_FILE_NAME`` and changes no byte of the blob for it. Here it is
 read into plain data, and everything that is not as expected is an error: what it says is only used where the blob says
-the same (:mod:`oakpoint.myriad.stage_map`).
+the same (:mod:`oakpoint.myriad.mapping`).
 
 Source of the form: OpenVINO, tag 2021.3, ``inference-engine/src/vpu/graph_transformer/src/backend/dump_to_dot.cpp``,
 and what the compiler writes.
@@ -82,6 +82,7 @@ class GraphStage:
         type: of the stage.
         layer, layer_type: the layer of the network that it comes from; both empty for what the compiler added.
         inputs, outputs: keys of the tensors, in the order of its ports.
+        activation: whether the activation behind the layer is computed with it.
     """
 
     key: str
@@ -92,6 +93,7 @@ class GraphStage:
     layer_type: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    activation: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +143,11 @@ def internal_graph_from_dot(text: str) -> InternalGraph:
                 parents[source] = target
         elif label.title in ("StageInput", "StageOutput"):
             stage, tensor = (target, source) if label.title == "StageInput" else (source, target)
-            ports.setdefault((stage, label.title), {})[int(label.value("portInd"))] = tensor
+            ports.setdefault((stage, label.title), {})[label.number("portInd")] = tensor
         else:
             raise StageMapError(f"the compiler's graph has an edge {label.title!r}, which is not known")
+    if unknown := {stage for stage, _ in ports} - set(stage_labels):
+        raise StageMapError(f"the compiler's graph: edges lead to {min(unknown)}, which is not there")
     _take_from_hosts(hosts, ports)
     stages = tuple(_stage(key, label, ports) for key, label in stage_labels.items())
     graph = InternalGraph(data, stages, parents, hosts)
@@ -188,7 +192,7 @@ def _data(key: str, label: Label) -> GraphData:
     if location not in _LOCATIONS or description.value("type") not in DataType.__members__ or set(dims) != set(strides):
         raise StageMapError(f"the compiler's graph: {label.title!r} has a type, place or shape that is not known")
     axes = _onnx_axes(tuple(dims))
-    origin = label.parts.get("origData")
+    origin, extra = label.parts.get("origData"), label.parts.get("extraAttrs")
     return GraphData(
         key=key,
         name=label.title.removeprefix("Data "),
@@ -200,8 +204,8 @@ def _data(key: str, label: Label) -> GraphData:
             tuple(strides[axis] for axis in axes),
         ),
         location=_LOCATIONS[location],
-        offset=int(label.value("dataOffset")),
-        index=int(label.parts["extraAttrs"].values.get("ioIdx", "-1")) if "extraAttrs" in label.parts else -1,
+        offset=label.number("dataOffset"),
+        index=extra.number("ioIdx") if extra is not None and "ioIdx" in extra.values else -1,
         tensor=origin.value("name") if origin is not None else "",
         tensor_shape=tuple(map(int, re.findall(r"\d+", origin.value("dims")))) if origin is not None else (),
     )
@@ -224,6 +228,7 @@ def _stage(key: str, label: Label, ports: dict[tuple[str, str], dict[int, str]])
     if (found := _STAGE.fullmatch(label.title)) is None:
         raise StageMapError(f"the compiler's graph: expected a stage or a tensor, got {label.title!r}")
     layer = label.parts.get("origLayer")
+    settings = label.parts["extraAttrs"].values if "extraAttrs" in label.parts else {}
     inputs, outputs = (ports.get((key, kind), {}) for kind in ("StageInput", "StageOutput"))
     return GraphStage(
         key=key,
@@ -234,6 +239,8 @@ def _stage(key: str, label: Label, ports: dict[tuple[str, str], dict[int, str]])
         layer_type=layer.value("type") if layer is not None else "",
         inputs=tuple(inputs[port] for port in sorted(inputs)),
         outputs=tuple(outputs[port] for port in sorted(outputs)),
+        activation="1" in (settings.get("withReLU"), settings.get("withClamp"))
+        or settings.get("postOperation", "Empty") != "Empty",
     )
 
 

@@ -15,7 +15,7 @@ from oakpoint.tasks.keypoints.task import superpoint_preprocess
 from oakpoint.verify.superblob import SUPERBLOB_STAGE
 from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_ARCHIVE_STAGE, ONNX_STAGE
 
-EVERYTHING = {"onnx", "ir", "blob", "oak_json", "archive", "superblob"}
+EVERYTHING = {"onnx", "ir", "blob", "oak_json", "stage_map", "archive", "superblob"}
 
 
 def report(stage: str, verdict: Verdict) -> StageReport:
@@ -42,8 +42,8 @@ def artifact(kind: Any) -> Artifact:
         ([], set()),
         ([ONNX_STAGE], EVERYTHING),
         ([IR_STAGE], {"ir"}),
-        ([DEVICE_STAGE], {"blob", "oak_json", "archive", "superblob"}),
-        ([BLOB_STAGE], {"blob", "oak_json", "archive", "superblob"}),
+        ([DEVICE_STAGE], {"blob", "oak_json", "stage_map", "archive", "superblob"}),
+        ([BLOB_STAGE], {"blob", "oak_json", "stage_map", "archive", "superblob"}),
         ([SUPERBLOB_STAGE], {"superblob"}),
         ([IR_STAGE, SUPERBLOB_STAGE], {"ir", "superblob"}),
     ],
@@ -64,10 +64,22 @@ def test_what_failed_goes_with_what_was_made_from_it(failed: list[str], missing:
     [
         ("onnx", EVERYTHING, {"not tried, since the onnx could not be made"}),
         ("ir", EVERYTHING - {"onnx"}, {"not tried, since the ir could not be made"}),
-        ("heads", {"blob", "oak_json", "archive", "superblob"}, {"not tried, since the blob could not be made"}),
+        (
+            "heads",
+            {"blob", "oak_json", "stage_map", "archive", "superblob"},
+            {"not tried, since the blob could not be made"},
+        ),
         ("onnx archive", {"onnx_archive"}, set()),
-        ("device graph", {"blob", "oak_json", "archive", "superblob"}, {"not tried, since the blob could not be made"}),
-        ("blob", {"blob", "oak_json", "archive", "superblob"}, {"not tried, since the blob could not be made"}),
+        (
+            "device graph",
+            {"blob", "oak_json", "stage_map", "archive", "superblob"},
+            {"not tried, since the blob could not be made"},
+        ),
+        (
+            "blob",
+            {"blob", "oak_json", "stage_map", "archive", "superblob"},
+            {"not tried, since the blob could not be made"},
+        ),
         ("archive", {"archive", "superblob"}, {"not tried, since the archive could not be made"}),
         ("superblob", {"superblob"}, set()),
     ],
@@ -118,7 +130,11 @@ def _standing_on(step: Step, wanted: list[Step]) -> set[str]:
 
 def test_only_what_was_asked_for_is_missing() -> None:
     assert set(left_out([], asked_for(to="ir", superblob=False), ("ir", "refused"))) == {"ir"}
-    assert set(left_out(reports(BLOB_STAGE), asked_for(to="blob", superblob=False), None)) == {"blob", "oak_json"}
+    assert set(left_out(reports(BLOB_STAGE), asked_for(to="blob", superblob=False), None)) == {
+        "blob",
+        "oak_json",
+        "stage_map",
+    }
 
 
 def test_heads_that_cannot_be_had_are_missed_where_they_were_wanted() -> None:
@@ -136,7 +152,7 @@ def test_a_failure_and_a_refusal_are_both_said() -> None:
     why = left_out([report(IR_STAGE, Verdict.FAIL)], asked_for(superblob=False), ("blob", "refused"))
     assert why["ir"] == "it failed its verification: onnx → ir was judged"
     assert why["blob"] == "refused"
-    assert set(why) == {"ir", "blob", "oak_json", "archive"}
+    assert set(why) == {"ir", "blob", "oak_json", "stage_map", "archive"}
 
 
 @pytest.mark.parametrize(
