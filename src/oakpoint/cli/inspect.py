@@ -7,52 +7,124 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from oakpoint.bundle.folder import is_bundle, open_bundle
 from oakpoint.cli.console import err, out, print_json, print_warning
+from oakpoint.cli.inspect_tables import print_advice, print_layers, print_replacements, print_stages, print_totals
 from oakpoint.cli.options import Json
 from oakpoint.convert.blobs_by_shaves import ALL_SHAVES, compile_for_shaves
-from oakpoint.errors import BlobError
+from oakpoint.errors import BlobError, ConversionError, StageMapError
+from oakpoint.layers.costs import LayerCost, NetworkCosts, network_costs
+from oakpoint.layers.replacements import kinds, replacements
 from oakpoint.models.bundle_folder import device_graph_of
 from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.cost import ShaveAdvice, advise
 from oakpoint.myriad.summary import BlobSummary, summarize, summary_as_json
 from oakpoint.myriad.superblob import BASE_SHAVES, blobs_from_superblob
+from oakpoint.view.layer_chart import LayerBar, save_layer_chart
 from oakpoint.view.timeline import save_timeline
 
 
 def inspect_command(
     path: Annotated[
-        Path, typer.Argument(metavar="BLOB", help="A .blob or .superblob file, or a bundle.", show_default=False)
+        Path, typer.Argument(metavar="BLOB", help="A bundle, or a .blob or .superblob file.", show_default=False)
     ],
+    list_stages: Annotated[
+        bool, typer.Option("--stages", help="List and draw the blob's stages instead of the network's layers.")
+    ] = False,
     save: Annotated[
-        Path | None, typer.Option(help="Save the time line as a picture, .png or .svg.", show_default=False)
+        Path | None,
+        typer.Option(help="Save where the time goes as a picture, .png or .svg.", show_default=False),
     ] = None,
     shave_advice: Annotated[
         bool,
         typer.Option(
-            "--advise", help="Estimate 1 to 16 shaves with 1 and 2 threads; a bundle is compiled for each (a minute)."
+            "--advise",
+            help="Say which layers to replace, and estimate 1 to 16 shaves with 1 and 2 threads; a bundle is compiled "
+            "for each (a minute).",
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what is inside a compiled blob: stages, memory, traffic, estimated time."""
+    """Show what is inside a compiled blob: layers or stages, memory, traffic, estimated time."""
     blob = _blob_of(path)
     summary = summarize(blob)
+    layers = _layers_of(path) if is_bundle(path) else None
     advice = _advice(path, blob) if shave_advice else ()
     if save is not None:
-        save_timeline(summary.estimate, save, title=path.name)
+        _save_picture(summary, None if list_stages else layers, save, path.name)
     if as_json:
-        facts = {"file": str(path), **summary_as_json(summary)}
-        print_json(facts | {"advice": [dataclasses.asdict(entry) for entry in advice]} if shave_advice else facts)
+        print_json({"file": str(path), **_facts(summary, layers, advice if shave_advice else None)})
         return
-    _print_stages(summary)
-    _print_totals(summary)
+    if layers is None or list_stages:
+        print_stages(summary, None if layers is None else [layers.layers[place] for place in layers.owners])
+    else:
+        print_layers(layers)
+    print_totals(summary)
+    if layers is None and not is_bundle(path):
+        out.print("[dim]a blob has no names of layers: give the bundle that it is of for the time of each layer[/]")
     if advice:
-        _print_advice(advice)
+        print_advice(advice)
+        if layers is not None:
+            print_replacements(replacements(layers), kinds(layers), summary.estimate.total_ms)
     if save is not None:
         out.print(f"saved {save}")
+
+
+def _layers_of(path: Path) -> NetworkCosts | None:
+    """Time by layer; None where the names of a bundle's stages cannot be had, and a warning that says why."""
+    with err.status("naming the stages …"):
+        try:
+            return network_costs(open_bundle(path))
+        except (StageMapError, ConversionError) as error:
+            problem = str(error)
+    print_warning(f"times by layer cannot be had, stages are shown instead: {problem}")
+    return None
+
+
+def _save_picture(summary: BlobSummary, layers: NetworkCosts | None, save: Path, name: str) -> None:
+    if layers is None:
+        save_timeline(summary.estimate, save, title=name)
+        return
+    bars = [
+        LayerBar(cost.layer.shown, (cost.engine_ms, cost.shave_ms, cost.memory_ms, cost.fixed_ms))
+        for cost in layers.layers
+    ]
+    least, most = summary.estimate.range_ms
+    heading = f"{name}: {summary.estimate.total_ms:.1f} ms estimated on one engine ({least:.0f} to {most:.0f} ms)"
+    save_layer_chart(bars, save, title=f"{heading}, {summary.shaves} SHAVEs")
+
+
+def _facts(
+    summary: BlobSummary, layers: NetworkCosts | None, advice: tuple[ShaveAdvice, ...] | None
+) -> dict[str, object]:
+    """The same for machines: stages and layers, each stage with the place of its layer, and what was advised."""
+    facts = summary_as_json(summary)
+    facts["layers"] = None if layers is None else [_layer_facts(cost) for cost in layers.layers]
+    facts["layer_of_stage"] = None if layers is None else list(layers.owners)
+    if advice is None:
+        return facts
+    facts["advice"] = [dataclasses.asdict(entry) for entry in advice]
+    if layers is not None:
+        facts["replacements"] = [
+            {
+                "layer": one.cost.layer.shown,
+                "change": one.change,
+                "now_ms": one.cost.total_ms,
+                "then_ms": one.then_ms,
+                "saved_ms": one.saved_ms,
+            }
+            for one in replacements(layers)
+        ]
+        facts["kinds"] = [dataclasses.asdict(kind) for kind in kinds(layers)]
+    return facts
+
+
+def _layer_facts(cost: LayerCost) -> dict[str, object]:
+    facts = dataclasses.asdict(cost)
+    del facts["nodes"], facts["layer"]
+    layer = cost.layer
+    return {"name": layer.name, "module": layer.module, "operator": layer.operator, "total_ms": cost.total_ms, **facts}
 
 
 def _blob_of(path: Path) -> Blob:
@@ -89,64 +161,3 @@ def _advice(path: Path, blob: Blob) -> tuple[ShaveAdvice, ...]:
 
         blobs = compile_for_shaves(device_graph_of(bundle), compiled=compiled)
     return advise(Blob.from_bytes(content) for content in blobs.values())
-
-
-def _print_stages(summary: BlobSummary) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("#", "stage", "on", "in", "out", "engine operations", "ms"):
-        table.add_column(heading, justify="right" if heading in ("#", "ms") else "left", overflow="fold")
-    for row in summary.rows:
-        table.add_row(
-            str(row.index),
-            row.name,
-            row.unit,
-            "\n".join(row.inputs),
-            "\n".join(row.outputs),
-            row.operations,
-            f"{row.cost.total_ms:.3f}",
-        )
-    out.print(table)
-
-
-def _print_totals(summary: BlobSummary) -> None:
-    costs = summary.estimate
-    least, most = (f"{value:.1f}" for value in costs.range_ms)
-    cmx = sum(row.cost.cmx_bytes for row in summary.rows)
-    out.print(f"\ninputs   {'; '.join(summary.inputs)}")
-    out.print(f"outputs  {'; '.join(summary.outputs)}")
-    out.print(f"over USB {summary.output_bytes:,} bytes out for each frame, {summary.input_bytes:,} in from a host")
-    out.print(
-        f"format {summary.version}, compiled for {summary.shaves} shaves and {summary.cmx_slices} CMX slices; "
-        f"{len(summary.rows)} stages: {', '.join(f'{n} {name}' for name, n in summary.stage_counts.items())}"
-    )
-    out.print(
-        f"{costs.macs / 1e9:.3f} G multiply-accumulates, {costs.engine_cycles / 1e6:.2f} M engine cycles, "
-        f"{costs.ddr_bytes / 1e6:.1f} MB over DDR, {summary.constant_bytes / 1e6:.2f} MB constants, "
-        f"{summary.bss_bytes / 1e6:.2f} MB intermediate memory, {summary.cmx_used_bytes / 1e6:.2f} MB of CMX in use, "
-        f"{cmx / 1e6:.1f} MB moved in it"
-    )
-    out.print(
-        f"estimated [bold]{costs.total_ms:.1f} ms[/] on one engine ({least} to {most}; ±{costs.uncertainty:.0%}, "
-        "good for ranking, not measured on a chip)"
-    )
-    if costs.shave_macs:
-        out.print(
-            f"[yellow]a lower bound:[/] {costs.shave_macs / 1e9:.3f} G of the multiply-accumulates run on the SHAVEs, "
-            "whose time is not modelled"
-        )
-    for constant in costs.constants:
-        unit = "" if constant.unit == "1" else f" {constant.unit}"
-        out.print(f"  [dim]{constant.name} {constant.value:g}{unit}: {constant.source}[/]")
-
-
-def _print_advice(advice: tuple[ShaveAdvice, ...]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold", title="shaves and threads, best rate first")
-    for heading in ("shaves a thread", "threads", "latency ms", "frames/s"):
-        table.add_column(heading, justify="right")
-    for entry in advice:
-        slower, fewer = ("> ", "< ") if entry.lower_bound else ("", "")
-        latency, rate = f"{slower}{entry.latency_ms:.1f}", f"{fewer}{entry.frames_per_second:.1f}"
-        table.add_row(str(entry.shaves), str(entry.threads), latency, rate)
-    out.print(table)
-    if any(entry.lower_bound for entry in advice):
-        out.print("[dim]> and <: some convolutions run on the SHAVEs there, whose time is not modelled[/]")

@@ -1,7 +1,8 @@
 """A time estimate of a blob, from what its stages ask of the engine and of memory.
 
 Time of a stage on one of the chip's two engines = engine cycles / clock + bytes over DDR / rate + a fixed part. It
-ranks networks; taken as milliseconds it holds to about ±30 %.
+ranks networks; taken as milliseconds it holds to about ±30 %. What the SHAVEs calculate has no model: of it the least
+time counts that it can take (:mod:`oakpoint.myriad.shave_cost`), and how much of the network it is, is said.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Final
 
 from oakpoint.errors import UsageError
 from oakpoint.myriad.blob import Blob, Stage
-from oakpoint.myriad.format import MAX_SHAVES, Location, NceMode, NceOperation, StageType
+from oakpoint.myriad.format import MAX_SHAVES, Location, NceMode, NceOperation
 from oakpoint.myriad.nce import NceDescriptor
-from oakpoint.myriad.parameters import ConvParameters, DeconvParameters
+from oakpoint.myriad.shave_cost import LANES, least_shave_ms, shave_macs
 
 UNCERTAINTY: Final = 0.3
 """Share by which the estimate may be off.
@@ -48,7 +49,10 @@ STAGE: Final = CostConstant(
 MULTIPLIERS: Final = CostConstant(
     "multiply-accumulates per cycle", 256.0, "1", "OpenVINO 2021.3, graph_transformer hw/tiling.hpp: inputs x outputs"
 )
-CONSTANTS: Final = (CLOCK, MEMORY, STAGE, MULTIPLIERS)
+VECTORS: Final = CostConstant(
+    "FP16 operations of a SHAVE per cycle, at most", float(LANES), "1", "WikiChip, SHAVE v2.0: 128-bit vectors; a bound"
+)
+CONSTANTS: Final = (CLOCK, MEMORY, STAGE, MULTIPLIERS, VECTORS)
 
 MODE_CYCLES: Final = {
     NceMode.MODE_1X256: 0,
@@ -75,7 +79,10 @@ class StageCost:
         read_bytes, written_bytes: over DDR: BSS, inputs and outputs.
         constant_bytes: weights and other constants read, over DDR as well.
         cmx_bytes: read and written in CMX.
+        elements: written, whatever their type.
         engine_ms, memory_ms, fixed_ms: the three parts of its time.
+        shave_ms: the least time of what the SHAVEs calculate; in a hardware stage of the stage injected into it, which
+            runs beside the engine.
     """
 
     index: int
@@ -88,14 +95,16 @@ class StageCost:
     written_bytes: int
     constant_bytes: int
     cmx_bytes: int
+    elements: int
     engine_ms: float
     memory_ms: float
     fixed_ms: float
+    shave_ms: float
 
     @property
     def total_ms(self) -> float:
         """Estimated time of the stage."""
-        return self.engine_ms + self.memory_ms + self.fixed_ms
+        return max(self.engine_ms, self.shave_ms) + self.memory_ms + self.fixed_ms
 
     @property
     def ddr_bytes(self) -> int:
@@ -136,8 +145,24 @@ class CostEstimate:
 
     @property
     def shave_macs(self) -> int:
-        """Multiply-accumulates on the SHAVEs, whose time is not modelled: with any, the estimate is a lower bound."""
+        """Multiply-accumulates on the SHAVEs, of whose time the least counts: with any, it takes longer than said."""
         return sum(stage.macs for stage in self.stages if stage.unit == "SHAVE")
+
+    @property
+    def shave_stages(self) -> int:
+        """Stages on the SHAVEs, of which the least time counts."""
+        return sum(stage.unit == "SHAVE" for stage in self.stages)
+
+    @property
+    def shave_share(self) -> float:
+        """Share of all elements written that the SHAVEs write."""
+        written = sum(stage.elements for stage in self.stages)
+        return sum(stage.elements for stage in self.stages if stage.unit == "SHAVE") / max(written, 1)
+
+    @property
+    def shave_ms(self) -> float:
+        """The least time of what the SHAVEs calculate on their own; part of the total."""
+        return sum(stage.shave_ms for stage in self.stages if stage.unit == "SHAVE")
 
     @property
     def engine_cycles(self) -> int:
@@ -155,17 +180,19 @@ def estimate(blob: Blob) -> CostEstimate:
     costs = []
     start_ms = 0.0
     for stage in blob.stages:
-        cost = _stage_cost(stage, start_ms)
+        cost = _stage_cost(stage, start_ms, blob.header.shaves)
         costs.append(cost)
         start_ms += cost.total_ms
     return CostEstimate(tuple(costs), blob.header.shaves)
 
 
-def _stage_cost(stage: Stage, start_ms: float) -> StageCost:
-    read = written = constant = cmx = 0
+def _stage_cost(stage: Stage, start_ms: float, shaves: int) -> StageCost:
+    read = written = constant = cmx = elements = 0
+    shave_ms = 0.0
     for part in (stage, stage.injected):
         if part is None:
             continue
+        shave_ms += least_shave_ms(part, shaves, CLOCK.value)
         for buffer in part.inputs:
             if buffer.location in (Location.INPUT, Location.BSS):
                 read += buffer.layout.nbytes
@@ -174,17 +201,19 @@ def _stage_cost(stage: Stage, start_ms: float) -> StageCost:
             elif buffer.location is Location.CMX:
                 cmx += buffer.layout.nbytes
         for buffer in part.outputs:
+            elements += buffer.layout.size
             if buffer.location is Location.CMX:
                 cmx += buffer.layout.nbytes
             else:
                 written += buffer.layout.nbytes
     cycles = sum(_cycles(stage, descriptor) for descriptor in stage.descriptors)
-    macs = sum(_engine_macs(stage, descriptor) for descriptor in stage.descriptors) + _shave_macs(stage)
+    macs = sum(_engine_macs(stage, descriptor) for descriptor in stage.descriptors) + shave_macs(stage)
     return StageCost(
-        stage.index, stage.name, stage.unit, start_ms, cycles, macs, read, written, constant, cmx,
+        stage.index, stage.name, stage.unit, start_ms, cycles, macs, read, written, constant, cmx, elements,
         engine_ms=cycles / (CLOCK.value * 1e3),
         memory_ms=(read + written + constant) / 1e6 * MEMORY.value,
         fixed_ms=STAGE.value,
+        shave_ms=shave_ms,
     )  # fmt: skip
 
 
@@ -210,6 +239,23 @@ def _cycles(stage: Stage, descriptor: NceDescriptor) -> int:
     return pixels * (steps * taps + MODE_CYCLES[descriptor.mode])
 
 
+def least_cycles(pixels: int, inputs: int, outputs: int, taps: int) -> int:
+    """Engine cycles of a convolution in the mode that takes the fewest, as the compiler chooses it.
+
+    Args:
+        pixels: of the output.
+        inputs: channels read.
+        outputs: channels written.
+        taps: elements of the kernel.
+    """
+    return min(
+        pixels
+        * -(-outputs // (int(MULTIPLIERS.value) // mode.input_block))
+        * (-(-inputs // mode.input_block) * taps + c)
+        for mode, c in MODE_CYCLES.items()
+    )
+
+
 def _engine_macs(stage: Stage, descriptor: NceDescriptor) -> int:
     if descriptor.fully_connected is not None:
         return descriptor.fully_connected.input_count * descriptor.fully_connected.output_count
@@ -217,19 +263,6 @@ def _engine_macs(stage: Stage, descriptor: NceDescriptor) -> int:
         return 0
     taps = descriptor.kernel_x * descriptor.kernel_y * stage.buffers[descriptor.weights].layout.dim("C")
     return _pixels(stage, descriptor) * taps * descriptor.channel_count
-
-
-def _shave_macs(stage: Stage) -> int:
-    """Multiply-accumulates of a convolution on the SHAVEs, from the size of its weights."""
-    if stage.type == StageType.FC:
-        return stage.inputs[1].layout.size
-    if isinstance(stage.parameters, ConvParameters):
-        layout = stage.outputs[0].layout
-    elif isinstance(stage.parameters, DeconvParameters):
-        layout = stage.inputs[0].layout
-    else:
-        return 0
-    return layout.dim("N") * layout.dim("H") * layout.dim("W") * stage.inputs[1].layout.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +274,8 @@ class ShaveAdvice:
         threads: inferences side by side, each on an engine of its own.
         latency_ms: estimated time of one inference.
         frames_per_second: estimated, of all threads together.
-        lower_bound: whether convolutions run on the SHAVEs, whose time is not modelled: it takes longer than said.
+        lower_bound: whether convolutions or matrix products run on the SHAVEs, of whose time only the least is known:
+            it takes longer than said.
     """
 
     shaves: int

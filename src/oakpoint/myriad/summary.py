@@ -131,6 +131,12 @@ def summary_as_json(summary: BlobSummary) -> dict[str, object]:
         "macs": costs.macs,
         "engine_cycles": costs.engine_cycles,
         "ddr_bytes": costs.ddr_bytes,
+        "shaves": {
+            "stages": costs.shave_stages,
+            "share_of_elements": costs.shave_share,
+            "least_ms": costs.shave_ms,
+            "macs": costs.shave_macs,
+        },
         "constants": [asdict(constant) for constant in costs.constants],
     }
     return plain

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from oakpoint.errors import UsageError
 from oakpoint.myriad.blob import Blob, read_blob
-from oakpoint.myriad.cost import CONSTANTS, UNCERTAINTY, advise, estimate
+from oakpoint.myriad.cost import CONSTANTS, UNCERTAINTY, advise, estimate, least_cycles
 
 
 def test_parts_of_the_small_blob_by_hand(tiny: Blob) -> None:
@@ -41,6 +41,14 @@ def test_total_is_the_sum_and_stages_follow_each_other(tiny: Blob) -> None:
     for before, after in zip(costs.stages, costs.stages[1:], strict=False):
         assert after.start_ms == pytest.approx(before.start_ms + before.total_ms)
     assert all(constant.source and constant.unit for constant in CONSTANTS)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "cycles"), [(64, 64, 155), (32, 64, 83), (32, 32, 55), (16, 16, 37), (8, 8, 28), (1, 64, 9)]
+)
+def test_cycles_of_a_pixel_in_the_best_mode(inputs: int, outputs: int, cycles: int) -> None:
+    """As the compiler says of 3x3 convolutions in its own graph (``cost`` of a stage's tiling)."""
+    assert least_cycles(100, inputs, outputs, 9) == 100 * cycles
 
 
 def test_advice(tiny: Blob) -> None:
