@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import pytest
 
+from oakpoint.cli import inspect
+from oakpoint.errors import StageMapError
 from oakpoint.myriad.superblob import superblob_from_blobs
 
 TINY = Path(__file__).parents[1] / "data" / "myriad" / "tiny.blob"
@@ -48,6 +50,67 @@ def test_picture(command: Command, tmp_path: Path, suffix: str) -> None:
         assert picture.std() > 0
     else:
         assert "estimated time" in path.read_text()
+
+
+def test_a_blob_by_itself_says_that_it_has_no_names(command: Command) -> None:
+    assert "a blob has no names of layers: give the bundle" in command("inspect", TINY).out
+    facts = json.loads(command("inspect", TINY, "--json").out)
+    assert facts["layers"] is facts["layer_of_stage"] is None
+
+
+@pytest.mark.compiler
+def test_a_bundle_shows_the_layers_by_the_users_names(command: Command, small_blob_bundle: Path) -> None:
+    ran = command("inspect", small_blob_bundle)
+    assert ran.code == 0
+    facts = json.loads(command("inspect", small_blob_bundle, "--json").out)
+    names = [layer["module"] or layer["name"] for layer in facts["layers"]]
+    assert names[0] == "(conversion of inputs)"
+    assert {layer["operator"] for layer in facts["layers"][1:]} >= {"Conv"}
+    assert all(name in ran.out for name in names)
+    assert len(set(names)) == len(names) < len(facts["rows"]) + 1
+    assert sum(layer["total_ms"] for layer in facts["layers"]) == pytest.approx(facts["estimate"]["total_ms"])
+    owned = [index for layer in facts["layers"] for index in layer["stages"]]
+    assert sorted(owned) == [row["index"] for row in facts["rows"]], "every stage is of one layer"
+    for place, row in zip(facts["layer_of_stage"], facts["rows"], strict=True):
+        assert row["index"] in facts["layers"][place]["stages"]
+    stages = command("inspect", small_blob_bundle, "--stages").out
+    assert "MyriadXHwOp" in stages.partition("format ")[0]
+    assert names[1] in stages
+
+
+@pytest.mark.compiler
+def test_advice_for_a_bundle_names_the_layers_to_replace(
+    command: Command, small_blob_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = (small_blob_bundle / "model.blob").read_bytes()
+    monkeypatch.setattr(inspect, "compile_for_shaves", lambda _, **__: {6: own})
+    picture = tmp_path / "layers.svg"
+    ran = command("inspect", small_blob_bundle, "--advise", "--save", picture)
+    assert ran.code == 0
+    assert "what saves most" in ran.out
+    assert "each with all other layers as they are" in ran.out
+    facts = json.loads(command("inspect", small_blob_bundle, "--advise", "--json").out)
+    assert 1 <= len(facts["replacements"]) <= 3
+    known = {layer["module"] or layer["name"]: layer["total_ms"] for layer in facts["layers"]}
+    for one in facts["replacements"]:
+        assert one["now_ms"] == pytest.approx(known[one["layer"]])
+        assert 0 < one["saved_ms"] <= one["now_ms"]
+    assert all(name in picture.read_text() for name in known)
+
+
+@pytest.mark.compiler
+def test_a_bundle_whose_stages_have_no_names_shows_them_without(
+    command: Command, small_blob_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> object:
+        raise StageMapError("no names")
+
+    monkeypatch.setattr(inspect, "network_costs", fail)
+    ran = command("inspect", small_blob_bundle)
+    assert ran.code == 0
+    assert "times by layer cannot be had, stages are shown instead: no names" in ran.err
+    assert "MyriadXHwOp" in ran.out
+    assert json.loads(command("inspect", small_blob_bundle, "--json").out)["layers"] is None
 
 
 def test_advice_for_one_blob_says_that_it_knows_only_that(command: Command) -> None:

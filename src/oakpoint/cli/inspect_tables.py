@@ -95,7 +95,8 @@ def print_totals(summary: BlobSummary) -> None:
         one = costs.shave_stages == 1
         out.print(
             f"unmodelled: what {costs.shave_stages} {'stage calculates' if one else 'stages calculate'} on the SHAVEs, "
-            f"{costs.shave_share:.0%} of all elements; in the estimate with {costs.shave_ms:.3f} ms, the least that it can take"
+            f"{costs.shave_share:.0%} of all elements; in the estimate with {costs.shave_ms:.3f} ms, the least that it "
+            "can take"
         )
     if costs.shave_macs:
         out.print(
