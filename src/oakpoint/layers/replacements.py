@@ -78,7 +78,10 @@ class Kind:
 
 
 def kinds(costs: NetworkCosts) -> tuple[Kind, ...]:
-    """Changes that save a little in each of several layers, the largest sum first."""
+    """Changes that save a little in each of several layers, the largest sum first.
+
+    A stage that runs inside a hardware stage is gone without a saving, and does not count.
+    """
     found: dict[str, list[StageCost]] = {}
     layers: dict[str, set[int]] = {}
     for place, cost in enumerate(costs.layers):
@@ -123,6 +126,10 @@ class _Facts:
         """What does without a stage; empty where nothing is known that does."""
         if stage.name == _PERMUTE and self.cost.layer.operator != "Transpose":
             return "maps and 1x1 convolutions all along: around a matrix product the order of the axes is changed"
+        if stage.unit == "DMA" and self.stages("NCE"):
+            return (
+                "maps that fit into CMX, smaller or of fewer channels, or more shaves: it is cut into tiles and copied"
+            )
         if stage.name in _AT_THE_END and any(
             later.macs for later in self.costs.estimate.stages if later.index > stage.index
         ):

@@ -139,6 +139,28 @@ def test_one_change_to_many_layers_is_summed(costs: NetworkCosts) -> None:
     assert kind.saved_ms == pytest.approx(4 * STAGE.value)
 
 
+def test_copies_of_tiles_are_told_apart_from_copies_alone(costs: NetworkCosts) -> None:
+    tiled = [
+        cost(
+            f"tiled {place}",
+            "Conv",
+            (),
+            [stage(7 + 2 * place, "MyriadXHwOp", "NCE"), stage(8 + 2 * place, "Copy", "DMA")],
+        )
+        for place in range(2)
+    ]
+    alone = [cost(f"joined {place}", "Concat", (), [stage(11 + place, "Copy", "DMA")]) for place in range(2)]
+    stages = [
+        stage(7 + place, "Copy" if place % 2 else "MyriadXHwOp", "DMA" if place % 2 else "NCE") for place in range(4)
+    ]
+    stages += [stage(11 + place, "Copy", "DMA") for place in range(2)]
+    found = kinds(costs_of(costs.blob, [*costs.layers, *tiled, *alone], [*costs.estimate.stages, *stages]))
+    assert sorted((kind.change.partition(":")[0], kind.layers) for kind in found) == [
+        ("leave it out", 2),
+        ("maps that fit into CMX, smaller or of fewer channels, or more shaves", 2),
+    ]
+
+
 def test_a_matrix_product_becomes_a_convolution_of_the_engine(compiled_product: NetworkCosts) -> None:
     (one,) = replacements(compiled_product)
     assert "a 1x1 convolution: the engine takes its 8.4 M multiply-accumulates" in one.change
