@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -115,35 +115,44 @@ def _stage(
     )
 
 
-@dataclass(frozen=True, slots=True)
 class _Tensors:
     """The tensors of the network in the compiler's graph.
 
-    Attributes:
+    Args:
         graph: the compiler's.
         places: key of an executed stage → its place.
         network: of which the tensors are.
     """
 
-    graph: InternalGraph
-    places: Mapping[str, int]
-    network: Network
+    def __init__(self, graph: InternalGraph, places: Mapping[str, int], network: Network) -> None:
+        self._graph, self._network = graph, network
+        self._families: dict[str, list[str]] = {}
+        for key in graph.data:
+            self._families.setdefault(graph.root(key), []).append(key)
+        self._writes: dict[str, list[int]] = {}
+        self._reads: dict[str, list[int]] = {}
+        for stage in graph.stages:
+            if stage.key in places:
+                for keys, found in ((stage.outputs, self._writes), (stage.inputs, self._reads)):
+                    for key in keys:
+                        found.setdefault(key, []).append(places[stage.key])
+        self._activated = {network.place(stage.layer) for stage in graph.stages if stage.activation}
 
     def found(self) -> list[MappedTensor]:
         """Those that lie whole in memory, in the order in which they are written; one of each name is the original."""
         behind = self._layers_behind()
         tensors = []
-        for data in self.graph.data.values():
+        for data in self._graph.data.values():
             name = self._name(data)
-            if name and not behind.get(data.key, 0) & self.network.after(name):
+            if name and not behind.get(data.key, 0) & self._network.after(name):
                 tensors.append(self._tensor(data, name))
         tensors.sort(key=lambda tensor: (tensor.last_write, tensor.name, tensor.copy))
         return list(_with_originals(tensors))
 
     def part_of(self, key: str) -> str:
         """The tensor of the network of which something is a part or all; empty where it is of none."""
-        while not (name := self._name(self.graph.data[key])) and key in self.graph.parents:
-            key = self.graph.parents[key]
+        while not (name := self._name(self._graph.data[key])) and key in self._graph.parents:
+            key = self._graph.parents[key]
         return name
 
     def _name(self, data: GraphData) -> str:
@@ -151,17 +160,12 @@ class _Tensors:
         if data.usage in (FAKE, "Const") or data.location not in MEMORIES:
             return ""
         if data.tensor:
-            return self.network.name_of(data.tensor) if data.is_whole else ""
+            return self._network.name_of(data.tensor) if data.is_whole else ""
         base, *changes = data.name.split("@")
-        name = self.network.name_of(base)
-        if not _SAME_VALUES.issuperset(changes) or self.network.shapes.get(name) != data.layout.shape:
+        name = self._network.name_of(base)
+        if not _SAME_VALUES.issuperset(changes) or self._network.shapes.get(name) != data.layout.shape:
             return ""
-        return self.network.activated(name) if self._is_activated(name) else name
-
-    def _is_activated(self, name: str) -> bool:
-        """Whether the stages of the layer that puts a tensor out apply an activation to it."""
-        place = self.network.place(name)
-        return any(stage.activation and self.network.place(stage.layer) == place for stage in self.graph.stages)
+        return self._network.activated(name) if self._network.place(name) in self._activated else name
 
     def _layers_behind(self) -> dict[str, int]:
         """For each tensor the layers that went into it, a bit for each place in the network.
@@ -170,11 +174,11 @@ class _Tensors:
         gives still has its name, and is something else: an activation that depends on it went into it.
         """
         behind: dict[str, int] = {}
-        for stage in self.graph.stages:
+        for stage in self._graph.stages:
             mask = 0
             for key in stage.inputs:
                 mask |= behind.get(key, 0)
-            place = self.network.place(stage.layer)
+            place = self._network.place(stage.layer)
             if place is not None and stage.type not in _MOVES:  # what moves a tensor is of the layer that wants it so
                 mask |= 1 << place
             for key in stage.outputs:
@@ -182,17 +186,14 @@ class _Tensors:
         return behind
 
     def _tensor(self, data: GraphData, name: str) -> MappedTensor:
-        root = self.graph.root(data.key)
-        touched = {  # what shares a byte with it, in the same tensor's memory
-            key for key, other in self.graph.data.items() if self.graph.root(key) == root and _share_bytes(data, other)
-        }
-        executed = [(self.places[stage.key], stage) for stage in self.graph.stages if stage.key in self.places]
-        writes = [place for place, stage in executed if touched.intersection(stage.outputs)]
-        reads = [place for place, stage in executed if touched.intersection(stage.inputs)]
+        family = self._families[self._graph.root(data.key)]
+        touched = [key for key in family if _share_bytes(data, self._graph.data[key])]
+        writes = [place for key in touched for place in self._writes.get(key, [])]
+        reads = [place for key in touched for place in self._reads.get(key, [])]
         return MappedTensor(
             name=name,
-            copy="" if self.network.name_of(data.name) == name else _POINTER.sub("", data.name),
-            buffer=_buffer(self.graph, data),
+            copy="" if self._network.name_of(data.name) == name else _POINTER.sub("", data.name),
+            buffer=_buffer(self._graph, data),
             first_write=min(writes, default=NEVER),
             last_write=max(writes, default=NEVER),
             first_read=min(reads, default=NEVER),
