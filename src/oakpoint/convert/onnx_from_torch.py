@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import math
-import threading
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oakpoint.bundle.interface import TensorSpec
+from oakpoint.convert.torch_program import WRAPPER, torch_program
 from oakpoint.errors import ConversionError, first_line
-from oakpoint.networks.foreign_output import logging_output_of
-from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
-
-OPSET = 18
-"""The lowest operator set that torch's exporter writes by itself; the device graph lowers it to 13."""
-
-_WRAPPED = "network."
-"""What ``calling.PlainNetwork`` puts before the names of a network's weights."""
-
-_exporting = threading.Lock()
-"""One export at a time: filters of warnings, standard output and torch's tracing are the whole process's."""
 
 
 def write_onnx(
@@ -97,27 +82,13 @@ def export_onnx(
         ConversionError: the network cannot be run or exported, has not the outputs that are wanted, or its export is no
             valid ONNX.
     """
-    with importing("torch", "onnxscript", extra="torch"):
-        import onnx
-        import onnxscript  # noqa: F401 - torch's exporter needs it and says so late
-        import torch
-    examples = _examples(inputs)
-    with _exporting, logging_output_of("torch.onnx.export", errors=True), _no_warnings():
-        exported, names = _exportable(module, inputs, examples, outputs)
-        try:
-            model = _export(exported, inputs, examples, names, open_batch=_has_open_batch(inputs))
-        except Exception as first:  # noqa: BLE001 - the exporter raises many kinds; a fixed batch may still work
-            _pass_on_interrupt(first)
-            try:
-                model = _export(exported, inputs, examples, names, open_batch=False)
-            except Exception as error:
-                _pass_on_interrupt(error)
-                raise ConversionError(
-                    f"torch cannot export the network: {first_line(_root(error))} (all that torch says: oakpoint -v …)"
-                ) from error
+    program = torch_program(module, inputs, outputs)
+    import onnx  # torch first: what is missing is said by its name
+
+    model = program.model
     if modules is not None:
-        modules.update(modules_of(model, _WRAPPED if exported is not module else ""))
-    if exported is not module:
+        modules.update(modules_of(model, program.wrapper))
+    if program.wrapper:
         _take_back_names(model)
     _strip_metadata(model)
     model.doc_string = description
@@ -127,97 +98,7 @@ def export_onnx(
     except onnx.checker.ValidationError as error:
         raise ConversionError(f"the exported ONNX is not valid: {first_line(error)}") from error
     onnx.save(model, path)
-    return f"torch {torch.__version__}"
-
-
-def _examples(inputs: Sequence[TensorSpec]) -> tuple[torch.Tensor, ...]:
-    """Zeros of the inputs' shapes, an open batch as one."""
-    import torch
-
-    try:
-        shapes = [[1 if isinstance(side, str) else side for side in spec.shape] for spec in inputs]
-        return tuple(
-            torch.zeros(shape, dtype=getattr(torch, spec.dtype)) for spec, shape in zip(inputs, shapes, strict=True)
-        )
-    except RuntimeError as error:
-        largest = max(inputs, key=lambda spec: math.prod(s for s in spec.shape if isinstance(s, int)))
-        what = f"an input of {largest.shape}"
-        if len(largest.shape) == 4:
-            what = f"an image of {largest.shape[3]}x{largest.shape[2]} px"
-        raise ConversionError(f"no memory for {what}: {first_line(error)}") from error
-
-
-def _has_open_batch(inputs: Sequence[TensorSpec]) -> bool:
-    return any(isinstance(side, str) for spec in inputs for side in spec.shape)
-
-
-def _exportable(
-    module: nn.Module,
-    inputs: Sequence[TensorSpec],
-    examples: tuple[torch.Tensor, ...],
-    outputs: Sequence[str] | Mapping[str, str] | None,
-) -> tuple[nn.Module, list[str]]:
-    """The network as the exporter takes it, tensors in and a tuple of tensors out, and the names of these."""
-    import torch
-
-    from oakpoint.networks.calling import PlainNetwork, is_plain, tried_call
-    from oakpoint.networks.outputs import OutputsError, chosen_outputs
-
-    try:
-        with torch.no_grad():
-            call, returned = tried_call(module, [spec.name for spec in inputs], examples)
-        chosen = chosen_outputs(returned, outputs)
-    except OutputsError as error:
-        raise ConversionError(f"the network {error}") from error
-    except Exception as error:
-        shapes = ", ".join(str(tuple(example.shape)) for example in examples)
-        raise ConversionError(
-            f"torch cannot export the network: it cannot be run on zeros of {shapes}: {first_line(error)}"
-        ) from error
-    plain = is_plain(call, returned, chosen)
-    return module if plain else PlainNetwork(module, call, outputs), list(chosen)
-
-
-def _export(
-    module: nn.Module,
-    inputs: Sequence[TensorSpec],
-    examples: tuple[torch.Tensor, ...],
-    output_names: Sequence[str],
-    *,
-    open_batch: bool,
-) -> Any:
-    import torch
-
-    from oakpoint.networks.calling import PlainNetwork
-
-    batch = torch.export.Dim("N")
-    open_sides: Any = tuple(
-        {index: batch for index, side in enumerate(spec.shape) if isinstance(side, str)} for spec in inputs
-    )
-    if isinstance(module, PlainNetwork):
-        open_sides = (open_sides,)  # of its one variadic argument
-    program = torch.onnx.export(
-        module,
-        examples,
-        None,
-        input_names=[spec.name for spec in inputs],
-        output_names=list(output_names),
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-        dynamic_shapes=open_sides if open_batch else None,
-    )
-    if program is None:
-        raise ConversionError("torch exported nothing")
-    return program.model_proto
-
-
-@contextlib.contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Drop the exporter's own deprecations."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    return program.tool
 
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
@@ -278,9 +159,9 @@ def _take_back_names(model: Any) -> None:
     taken = {name for node in graph.node for name in (*node.input, *node.output)}
     taken |= {value.name for value in (*graph.input, *graph.output)}
     own = {
-        tensor.name: tensor.name.removeprefix(_WRAPPED)
+        tensor.name: tensor.name.removeprefix(WRAPPER)
         for tensor in graph.initializer
-        if tensor.name.startswith(_WRAPPED) and tensor.name.removeprefix(_WRAPPED) not in taken
+        if tensor.name.startswith(WRAPPER) and tensor.name.removeprefix(WRAPPER) not in taken
     }
     for tensor in graph.initializer:
         tensor.name = own.get(tensor.name, tensor.name)
@@ -288,18 +169,3 @@ def _take_back_names(model: Any) -> None:
         node.input[:] = [own.get(name, name) for name in node.input]
     for value in (*graph.output, *graph.value_info):
         value.name = own.get(value.name, value.name)
-
-
-def _root(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _pass_on_interrupt(error: Exception) -> None:
-    """Torch's exporter wraps Ctrl-C, too, in an error of its own."""
-    before: BaseException | None = error
-    while before is not None:
-        if isinstance(before, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
-        before = before.__cause__ or before.__context__

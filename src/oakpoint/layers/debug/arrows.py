@@ -1,0 +1,110 @@
+"""An arrow of the chain, walked layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Tensors
+from oakpoint.layers.debug.errors import LayerError, Limits, Measured
+from oakpoint.layers.debug.looking import Divisible, Seen, portions
+from oakpoint.layers.names import Layer
+
+Images = Mapping[str, NDArray[np.uint8]]
+Feed = Callable[[NDArray[np.uint8]], Tensors]
+Progress = Callable[[str], None]
+
+_MOST_BYTES: Final = 192 * 2**20
+"""Of tensors that are looked at in one run; about five times as much is held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrow:
+    """One form of a network and the next, which should compute the same.
+
+    Attributes:
+        stage: its name.
+        reference: the form that is believed.
+        feed: the reference's inputs for an image.
+        candidate: the form that is judged.
+        candidate_feed: its inputs for an image.
+        limits: what one of its layers may add.
+        layers_of: the user's layers by which a tensor comes from others that are looked at.
+        rounded: the reference again, where the candidate rounds activations or constants to FP16; None where it rounds
+            nothing.
+        passed_over: names that both have, for tensors that are not the same.
+    """
+
+    stage: str
+    reference: Seen
+    feed: Feed
+    candidate: Divisible
+    candidate_feed: Feed
+    limits: Limits
+    layers_of: Callable[[str, Sequence[str]], Sequence[Layer]]
+    rounded: Divisible | None = None
+    passed_over: frozenset[str] = field(default_factory=frozenset)
+
+    def tensors(self) -> list[str]:
+        """Names of the tensors that both forms have, in the candidate's order of execution."""
+        mine, theirs = self.candidate.shapes, self.reference.shapes
+        return [name for name in mine if name not in self.passed_over and theirs.get(name) == mine[name]]
+
+
+def walk(arrow: Arrow, images: Images, progress: Progress) -> list[LayerError]:
+    """Compare every tensor that both forms of an arrow have.
+
+    Args:
+        arrow: the arrow.
+        images: to run both on.
+        progress: told what is being done.
+
+    Raises:
+        BackendError: one of the two cannot be run.
+    """
+    names = arrow.tensors()
+    found: dict[str, LayerError] = {}
+    parts = portions(names, arrow.candidate.shapes, _MOST_BYTES)
+    for number, portion in enumerate(parts, start=1):
+        progress(
+            f"{arrow.stage}: {len(names)} tensors" + (f", part {number} of {len(parts)}" if len(parts) > 1 else "")
+        )
+        measured = _measured(arrow, portion, names, images)
+        for name in portion:
+            given = [found[before] for before in arrow.candidate.read_by([name], names) if before in found]
+            layers = arrow.layers_of(name, names)
+            found[name] = measured[name].result(name, arrow.candidate.shapes[name], layers, arrow.limits, given)
+    return list(found.values())
+
+
+def _measured(arrow: Arrow, names: Sequence[str], all_names: Sequence[str], images: Images) -> dict[str, Measured]:
+    needed = arrow.candidate.read_by(names, all_names)
+    rounded_needed = set() if arrow.rounded is None else arrow.rounded.read_by(names, all_names)
+    reference = arrow.reference.run(sorted({*names, *needed, *rounded_needed}))
+    whole = arrow.candidate.run(names)
+    apart = arrow.candidate.run_apart(names, sorted(needed))
+    rounding = None if arrow.rounded is None else arrow.rounded.run_apart(names, sorted(rounded_needed))
+    measured = {name: Measured() for name in names}
+    for image, picture in images.items():
+        feed, fed = arrow.feed(picture), arrow.candidate_feed(picture)
+        expected = reference(feed)
+        grown = whole(fed)
+        own = apart({**fed, **{name: expected[name] for name in needed}})
+        rounded: Mapping[str, NDArray[Any]] = {}
+        if rounding is not None:
+            given = {name: in_fp16(expected[name]) for name in rounded_needed}
+            rounded = {name: in_fp16(array) for name, array in rounding({**feed, **given}).items()}
+        for name in names:
+            measured[name].add(image, expected[name], grown[name], own[name], rounded.get(name))
+    return measured
+
+
+def in_fp16(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Values as FP16 has them; what is too large for it stays, since an overflow is no rounding."""
+    with np.errstate(over="ignore"):
+        rounded = array.astype(np.float16).astype(np.float32)
+    return np.where(np.isfinite(rounded), rounded, array)

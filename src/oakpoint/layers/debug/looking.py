@@ -1,0 +1,73 @@
+"""What is asked of a form of a network whose layers are looked at one by one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Tensors
+
+Run: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Tensors]
+"""Inputs, and tensors that are given beside them, to the tensors that were asked for."""
+
+Shape: TypeAlias = tuple[int, ...]
+
+LEAST_VALUES: Final = 2
+"""Tensors of fewer are numbers that the graph calculates with, not something that a layer finds."""
+
+
+class Seen(ABC):
+    """A network in one form, of which every tensor can be had by name.
+
+    Attributes:
+        shapes: of the floating-point tensors that its layers give, by name, in the order of execution.
+    """
+
+    shapes: Mapping[str, Shape]
+
+    @abstractmethod
+    def run(self, names: Sequence[str]) -> Run:
+        """Prepare runs of the whole network that give these tensors, as float32.
+
+        Raises:
+            BackendError: the runtime does not take it; a run raises it, too.
+        """
+
+
+class Divisible(Seen):
+    """A form of a network whose layers can be run apart from each other, on tensors that are given."""
+
+    @abstractmethod
+    def read_by(self, names: Iterable[str], given: Collection[str]) -> set[str]:
+        """Those of the given tensors that others are calculated from directly: not by way of further given ones."""
+
+    @abstractmethod
+    def run_apart(self, names: Sequence[str], given: Collection[str]) -> Run:
+        """Prepare runs in which every layer reads the given tensors in place of what the layers before it made.
+
+        Args:
+            names: of the tensors that are wanted; they may be among the given ones, and are calculated all the same.
+            given: names of tensors that each run is given.
+
+        Raises:
+            BackendError: the runtime does not take it; a run raises it, too.
+        """
+
+
+def portions(names: Sequence[str], shapes: Mapping[str, Shape], most_bytes: int) -> list[list[str]]:
+    """Consecutive tensors in lists of at most so many bytes as float32; one that is larger by itself."""
+    found: list[list[str]] = []
+    room = 0
+    for name in names:
+        size = 4
+        for side in shapes[name]:
+            size *= side
+        if not found or size > room:
+            found.append([])
+            room = most_bytes
+        found[-1].append(name)
+        room -= size
+    return found
