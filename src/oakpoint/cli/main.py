@@ -54,6 +54,7 @@ def _register() -> None:
     from oakpoint.cli.bench import bench_command
     from oakpoint.cli.check import check_command
     from oakpoint.cli.convert import convert_command
+    from oakpoint.cli.debug import debug_command
     from oakpoint.cli.demo import demo_command
     from oakpoint.cli.doctor import doctor_command
     from oakpoint.cli.eval import eval_command
@@ -65,6 +66,7 @@ def _register() -> None:
 
     commands: dict[str, Callable[..., Any]] = {
         "check": check_command,
+        "debug": debug_command,
         "convert": convert_command,
         "verify": verify_command,
         "run": run_command,

@@ -86,14 +86,26 @@ def share_equal_by_name(expected: Mapping[str, Array], path: Path, norms: Sequen
     names: such a tensor counts when it is the network's times the factor of one of the norms, to ``FOLDED_TOLERANCE``.
     Tensors without a counterpart of their size do not count; NaN when none has one.
     """
+    shared, differing = compare_by_name(expected, path, norms)
+    return 1 - len(differing) / shared if shared else float("nan")
+
+
+def compare_by_name(
+    expected: Mapping[str, Array], path: Path, norms: Sequence[Norm] = ()
+) -> tuple[int, tuple[str, ...]]:
+    """How many of the network's tensors have one of their name and size in the ONNX file, and which of them differ.
+
+    See ``share_equal_by_name``.
+    """
     found = onnx_weights(path)
     shared = [name for name in expected if name in found and found[name].size == expected[name].size]
-    same = sum(
-        found[name].tobytes() == expected[name].astype(found[name].dtype).tobytes()
-        or any(_is_folded(found[name], expected[name], norm) for norm in norms)
+    same = {
+        name
         for name in shared
-    )
-    return same / len(shared) if shared else float("nan")
+        if found[name].tobytes() == expected[name].astype(found[name].dtype).tobytes()
+        or any(_is_folded(found[name], expected[name], norm) for norm in norms)
+    }
+    return len(shared), tuple(name for name in shared if name not in same)
 
 
 def _is_folded(found: Array, expected: Array, norm: Norm) -> bool:
@@ -203,10 +215,12 @@ class IrConstants:
     Attributes:
         share_equal: of the constants with a counterpart in the IR; NaN where none has one.
         share_compared: of the file's weights, those that OpenVINO stores as they are; it folds the others.
+        altered: names of the constants that the IR holds with other values.
     """
 
     share_equal: float
     share_compared: float
+    altered: tuple[str, ...] = ()
 
 
 def compare_ir_constants(onnx_path: Path, xml: Path) -> IrConstants:
@@ -223,11 +237,12 @@ def compare_ir_constants(onnx_path: Path, xml: Path) -> IrConstants:
     read = folded_constants(onnx_path, ir_input_shapes(xml))
     taken = compare_constants(weights, read, lambda array: (array,))
     stored = compare_constants(read, ir_constants(xml), _stored_forms, same_tool=is_of_this_openvino(xml))
-    altered = len(taken.altered) + len(stored.altered)
-    compared = stored.equal + altered
+    altered = (*taken.altered, *stored.altered)
+    compared = stored.equal + len(altered)
     return IrConstants(
         share_equal=stored.equal / compared if compared else float("nan"),
         share_compared=taken.equal / len(weights) if weights else float("nan"),
+        altered=altered,
     )
 
 

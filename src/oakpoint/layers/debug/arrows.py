@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
+from oakpoint.bundle.interface import Interface
 from oakpoint.layers.debug.errors import LayerError, Limits, Measured
 from oakpoint.layers.debug.looking import Divisible, Seen, portions
 from oakpoint.layers.names import Layer
@@ -36,7 +37,9 @@ class Arrow:
         layers_of: the user's layers by which a tensor comes from others that are looked at.
         rounded: the reference again, where the candidate rounds activations or constants to FP16; None where it rounds
             nothing.
-        passed_over: names that both have, for tensors that are not the same.
+        interface: of the reference, as ``feed`` makes its inputs.
+        reported: names of the tensors on which to report; None for all that both forms have.
+        outputs_differ: what is wrong with the names and shapes of the candidate's outputs; empty for nothing.
     """
 
     stage: str
@@ -46,13 +49,15 @@ class Arrow:
     candidate_feed: Feed
     limits: Limits
     layers_of: Callable[[str, Sequence[str]], Sequence[Layer]]
+    interface: Interface
     rounded: Divisible | None = None
-    passed_over: frozenset[str] = field(default_factory=frozenset)
+    reported: frozenset[str] | None = None
+    outputs_differ: str = ""
 
     def tensors(self) -> list[str]:
         """Names of the tensors that both forms have, in the candidate's order of execution."""
         mine, theirs = self.candidate.shapes, self.reference.shapes
-        return [name for name in mine if name not in self.passed_over and theirs.get(name) == mine[name]]
+        return [name for name in mine if theirs.get(name) == mine[name]]
 
 
 def walk(arrow: Arrow, images: Images, progress: Progress) -> list[LayerError]:
@@ -67,11 +72,12 @@ def walk(arrow: Arrow, images: Images, progress: Progress) -> list[LayerError]:
         BackendError: one of the two cannot be run.
     """
     names = arrow.tensors()
+    wanted = [name for name in names if arrow.reported is None or name in arrow.reported]
     found: dict[str, LayerError] = {}
-    parts = portions(names, arrow.candidate.shapes, _MOST_BYTES)
+    parts = portions(wanted, arrow.candidate.shapes, _MOST_BYTES)
     for number, portion in enumerate(parts, start=1):
         progress(
-            f"{arrow.stage}: {len(names)} tensors" + (f", part {number} of {len(parts)}" if len(parts) > 1 else "")
+            f"{arrow.stage}: {len(wanted)} tensors" + (f", part {number} of {len(parts)}" if len(parts) > 1 else "")
         )
         measured = _measured(arrow, portion, names, images)
         for name in portion:

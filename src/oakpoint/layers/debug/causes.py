@@ -52,14 +52,18 @@ def cause_of(expected: Array, got: Array, alternatives: Sequence[Alternative] = 
         return _not_finite(expected, got, known)
     expected, got = np.where(known, expected, 0), np.where(known, got, 0)
     explanations = (_alternative(expected, got, alternatives), *_of_values(expected, got), *_of_places(expected, got))
-    return next((words for words in explanations if words), "it is wrong everywhere: other weights, or another operation")
+    return next(
+        (words for words in explanations if words), "it is wrong everywhere: other weights, or another operation"
+    )
 
 
 def _not_finite(expected: Array, got: Array, known: NDArray[np.bool_]) -> str:
     share = float(np.mean(~np.isfinite(got[known])))
     largest = float(np.abs(expected[known]).max(initial=0.0))
     if np.isinf(got[known]).any() and largest > LARGEST:
-        return f"overflow of FP16: it should reach {largest:.4g}, and FP16 ends at {LARGEST:g} ({share:.2%} of the values)"
+        return (
+            f"overflow of FP16: it should reach {largest:.4g}, and FP16 ends at {LARGEST:g} ({share:.2%} of the values)"
+        )
     kind = "infinite" if np.isinf(got[known]).any() else "not a number"
     return (
         f"{share:.2%} of the values are {kind}: an overflow within the layer (a square, a sum, an exponential), a "
@@ -87,7 +91,9 @@ def _of_values(expected: Array, got: Array) -> Iterator[str]:
         yield f"cut off at {ends[0]:.4g} and {ends[1]:.4g}: a clip of another range"
     if low < 0 and _rms(-expected - got) <= EXPLAINED * error:
         yield "every value has the other sign"
-    factor = float((got * expected).sum(dtype=np.float64) / max(float(np.square(expected, dtype=np.float64).sum()), 1e-30))
+    factor = float(
+        (got * expected).sum(dtype=np.float64) / max(float(np.square(expected, dtype=np.float64).sum()), 1e-30)
+    )
     if factor > 0 and _rms(got - factor * expected) <= EXPLAINED * error:
         yield f"everything is {factor:.4g} times what it should be: a scale (1/255 is 0.00392)"
     if moved := _permuted(expected, got, error):
@@ -122,7 +128,7 @@ def _of_places(expected: Array, got: Array) -> Iterator[str]:
     if len(channels) <= max(1, len(wrong) // _FEW) and len(wrong) > 1:
         numbers = ", ".join(map(str, channels[:4].tolist())) + (" …" if len(channels) > 4 else "")
         of = "channel" if len(channels) == 1 else "channels"
-        yield f"only {of} {numbers} of {len(wrong)}: weights or biases of {'it were' if of == 'channel' else 'theirs were'} altered"
+        yield f"only {of} {numbers} of {len(wrong)}: its weights or biases are others"
     if is_map:
         rows, columns = (np.flatnonzero(wrong.any(axis=axes)) for axes in ((0, 2), (0, 1)))
         if len(rows) and (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1) * 2 <= wrong[0].size:
@@ -154,8 +160,8 @@ def _border(wrong: NDArray[np.bool_]) -> str:
     if not 0 < width_of_it <= max(1, min(height, width) // _FEW):
         return ""
     return (
-        f"only within {width_of_it} of the border: a wrong pad, a mean that was put into a layer which pads with zeros, or "
-        "an average that counts the border otherwise"
+        f"only within {width_of_it} of the border: a wrong pad, a mean that was put into a layer which pads with "
+        "zeros, or an average that counts the border otherwise"
     )
 
 

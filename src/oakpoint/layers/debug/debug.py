@@ -1,0 +1,164 @@
+"""A bundle's chain walked layer by layer: the first layer that computes something else, in which arrow, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.bundle.folder import Bundle, open_bundle
+from oakpoint.errors import BackendError, ConversionError, ImageError, MissingExtraError, UsageError
+from oakpoint.images.reading import no_image_in, read_image
+from oakpoint.layers.debug.arrows import Arrow, Images, Progress, walk
+from oakpoint.layers.debug.bundle_arrows import ARROWS
+from oakpoint.layers.debug.causes import Alternative, cause_of
+from oakpoint.layers.debug.constants import altered_constants
+from oakpoint.layers.debug.errors import LayerError, channels_first
+from oakpoint.layers.debug.forms import BundleForms, NotComparedError
+from oakpoint.layers.debug.image_faults import faulty_feeds
+from oakpoint.layers.debug.regions import region_of
+from oakpoint.layers.debug.report import ArrowReport, DebugReport
+from oakpoint.verify.photographs import load_photographs
+from oakpoint.verify.tensors import LIMITS
+
+FEWEST_IMAGES: Final = 2
+"""So many photographs are looked at where no image is named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebugOptions:
+    """What to look at.
+
+    Attributes:
+        bundle: folder of the bundle.
+        stages: names of the arrows; empty for all that the bundle has.
+        images: image files, or folders of them; empty for photographs.
+        weights: the torch network's, where the bundle does not bring them.
+    """
+
+    bundle: Path
+    stages: Sequence[str] = ()
+    images: Sequence[Path] = ()
+    weights: Path | None = None
+
+
+def debug_bundle(options: DebugOptions, progress: Progress) -> DebugReport:
+    """Walk the arrows of a bundle.
+
+    Args:
+        options: what to look at.
+        progress: told what is being done, in a few words.
+
+    Raises:
+        OakpointError: the bundle or an image cannot be read, or the bundle has not what is asked for.
+    """
+    bundle = open_bundle(options.bundle)
+    asked = [name for name in ARROWS if not options.stages or name in options.stages]
+    images = _images(options.images)
+    forms = BundleForms(bundle, options.weights)
+    arrows = []
+    for stage in asked:
+        if not ARROWS[stage].is_in(bundle):
+            if options.stages:
+                raise UsageError(
+                    f"--stage: {bundle.folder} has no {ARROWS[stage].shown}; convert further (--to), or leave it out"
+                )
+            continue
+        progress(f"{stage}: opening both")
+        arrows.append(_walked(stage, forms, bundle, images, progress))
+    return DebugReport(
+        bundle=str(bundle.folder),
+        network=bundle.manifest.network,
+        images=tuple(images),
+        arrows=tuple(arrows),
+        notes=tuple(forms.notes),
+    )
+
+
+def _images(paths: Sequence[Path]) -> Images:
+    if not paths:
+        photographs = load_photographs(None)
+        return dict(list(photographs.items())[:FEWEST_IMAGES])
+    images: dict[str, NDArray[np.uint8]] = {}
+    for path in paths:
+        if path.is_dir():
+            found = load_photographs(path)
+            if not found:
+                raise ImageError(no_image_in(path))
+            images |= found
+        else:
+            images[path.name] = read_image(path)
+    return images
+
+
+def _walked(stage: str, forms: BundleForms, bundle: Bundle, images: Images, progress: Progress) -> ArrowReport:
+    try:
+        parts = ARROWS[stage].make(forms, bundle)
+        errors = [error for arrow in parts for error in walk(arrow, images, progress)]
+    except (NotComparedError, BackendError, ConversionError, MissingExtraError) as error:
+        return ArrowReport(stage=stage, not_compared=str(error))
+    place = {name: number for number, name in enumerate(parts[0].candidate.shapes)}
+    errors.sort(key=lambda error: place[error.tensor])
+    first = next((error for error in errors if error.at_fault), None)
+    report = ArrowReport(
+        stage=stage,
+        errors=tuple(errors),
+        first=first,
+        altered=tuple(altered_constants(stage, forms, bundle)),
+        outputs="; ".join(arrow.outputs_differ for arrow in parts if arrow.outputs_differ),
+        accumulated=tuple(_beyond(stage, errors, forms)) if first is None else (),
+        first_not_finite=next((error.shown for error in errors if error.reference_not_finite), ""),
+        unseen=tuple(forms.unseen(errors)),
+    )
+    if first is None:
+        return report
+    progress(f"{stage}: looking at {first.shown}")
+    arrow = next(arrow for arrow in parts if arrow.reported is None or first.tensor in arrow.reported)
+    return _explained(report, first, arrow, forms, images[first.worst_image])
+
+
+def _beyond(stage: str, errors: Sequence[LayerError], forms: BundleForms) -> Iterator[str]:
+    """Outputs of the network that are off by more than a whole stage may be."""
+    limits, outputs = LIMITS[stage], {spec.name for spec in forms.outputs}
+    for error in errors:
+        if error.tensor in outputs and error.grown.mean_square > limits.mean_square:
+            yield f"{error.tensor}: {error.grown.mean_square:.2g}, expected at most {limits.mean_square:g}"
+
+
+def _explained(
+    report: ArrowReport, first: LayerError, arrow: Arrow, forms: BundleForms, image: NDArray[np.uint8]
+) -> ArrowReport:
+    """The report with what the first error looks like, and where it is."""
+    expected, got, alternatives = _both(first, arrow, image)
+    size = forms.size
+    return replace(
+        report,
+        cause=cause_of(expected, got, alternatives),
+        region=None if size is None else region_of(expected, got, size, first.worst_image),
+    )
+
+
+def _both(
+    first: LayerError, arrow: Arrow, image: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], list[Alternative]]:
+    """What a layer should give, what it gives on what it should be given, and what it would give for known reasons."""
+    names = arrow.tensors()
+    needed = sorted(arrow.candidate.read_by([first.tensor], names))
+    reference = arrow.reference.run([first.tensor, *needed])
+    feed: Mapping[str, NDArray[Any]] = arrow.feed(image)
+    expected = reference(feed)
+    given = {name: expected[name] for name in needed}
+    got = arrow.candidate.run_apart([first.tensor], needed)({**arrow.candidate_feed(image), **given})
+    alternatives = []
+    if not needed:
+        for words, changed in faulty_feeds(dict(feed), arrow.interface):
+            values = channels_first(reference(changed)[first.tensor])
+            alternatives.append(Alternative(words, values))
+    alike = [name for name in names if arrow.candidate.shapes[name] == first.shape and name != first.tensor]
+    for name, values in arrow.reference.run(alike)(feed).items() if alike else ():
+        alternatives.append(Alternative(f"it is what {name} should be", channels_first(values)))
+    return channels_first(expected[first.tensor]), channels_first(got[first.tensor]), alternatives

@@ -1,0 +1,224 @@
+"""The forms of a bundle's network along the chain, each with the layers that the user knows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Tensors
+from oakpoint.bundle.folder import Bundle
+from oakpoint.bundle.interface import Interface, TensorSpec
+from oakpoint.convert.device_graph import DeviceGraph, device_graph, device_inputs, in_float32
+from oakpoint.convert.graph_edit import names_read
+from oakpoint.convert.interface import fixed
+from oakpoint.convert.onnx_from_torch import modules_of
+from oakpoint.convert.onnx_intake import open_onnx
+from oakpoint.convert.rewrites.base import apply_all
+from oakpoint.convert.rewrites.intake.one_form import Initialisers, InlinedFunctions
+from oakpoint.convert.torch_program import TorchProgram, torch_program
+from oakpoint.errors import BlobError, ConversionError, MissingExtraError, UsageError
+from oakpoint.layers.debug.errors import LayerError
+from oakpoint.layers.debug.onnx_layers import OnnxLayers
+from oakpoint.layers.names import Layer, Layers
+from oakpoint.models.bundle_folder import device_graph_of, host_graph_of
+from oakpoint.models.bundle_stages import fitting_stage_map
+from oakpoint.myriad.blob import Blob, read_blob
+from oakpoint.myriad.stage_map import StageMap
+from oakpoint.networks.registry import LoadedNetwork, brings_own, reload_network, shipped_weights
+from oakpoint.verify.tolerances import ONNX_STAGE
+
+
+class NotComparedError(Exception):
+    """An arrow that cannot be walked, and why. For callers to say."""
+
+
+class BundleForms:
+    """The forms of a bundle's network, each made when it is first asked for.
+
+    Attributes:
+        interface: of the host's forms, with batch 1.
+        notes: what was noticed on the way.
+    """
+
+    def __init__(self, bundle: Bundle, weights: Path | None) -> None:
+        """Take the bundle, and the weights file of its torch network where it needs one."""
+        self._bundle, self._weights = bundle, weights
+        self.interface = bundle.manifest.interface.at(bundle.manifest.interface.size, batch=1)
+        self.notes: list[str] = []
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Of the host's forms."""
+        return self.interface.outputs
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(W, H) of its images in pixels."""
+        return self.interface.size
+
+    @cached_property
+    def onnx(self) -> OnnxLayers:
+        """The host's ONNX with batch 1."""
+        model = open_onnx(self._bundle.path("onnx"))
+        model = fixed(model, {spec.name: spec.shape for spec in self.interface.tensors})
+        apply_all(model, (InlinedFunctions(), Initialisers()))
+        return OnnxLayers(model)
+
+    @cached_property
+    def network(self) -> LoadedNetwork:
+        """The torch network.
+
+        Raises:
+            NotComparedError: there is none, or it cannot be had here.
+        """
+        manifest, record = self._bundle.manifest, self._bundle.manifest.weights
+        if ONNX_STAGE not in manifest.verdicts:
+            raise NotComparedError("the bundle was made from an ONNX file")
+        needs_file = record.seed is None and not brings_own(record) and shipped_weights(manifest.network) is None
+        if self._weights is None and needs_file:
+            raise NotComparedError(f"give the weights file with --weights ({record.file})")
+        try:
+            return reload_network(manifest.network, record, self._weights, arguments=manifest.arguments)
+        except (MissingExtraError, UsageError) as error:
+            raise NotComparedError(str(error)) from error
+
+    @cached_property
+    def program(self) -> TorchProgram:
+        """The torch network as the exporter sees it.
+
+        Raises:
+            NotComparedError: see ``network``.
+            ConversionError: it cannot be exported.
+        """
+        return torch_program(self.network.module, self.interface.tensors, self._bundle.manifest.torch_outputs)
+
+    @cached_property
+    def layers(self) -> Layers:
+        """The user's layers, with their torch modules where they are known."""
+        modules = modules_of(self.onnx.model)
+        with contextlib.suppress(NotComparedError, ConversionError, MissingExtraError):
+            modules |= modules_of(self.program.model, self.program.wrapper)
+        return Layers(self.onnx.model, modules)
+
+    @cached_property
+    def device_graph(self) -> DeviceGraph:
+        """The device graph, made again.
+
+        Raises:
+            ConversionError: it cannot be made.
+        """
+        return device_graph_of(self._bundle)
+
+    @cached_property
+    def device(self) -> OnnxLayers:
+        """The device graph in float32."""
+        return OnnxLayers(in_float32(self.device_graph))
+
+    @cached_property
+    def with_heads(self) -> OnnxLayers:
+        """The host's network with the outputs of the device graph, in float32.
+
+        Raises:
+            ConversionError: it cannot be made.
+        """
+        return OnnxLayers(host_graph_of(self._bundle))
+
+    @cached_property
+    def made_by_heads(self) -> frozenset[str]:
+        """Tensors of the device graph that are others with its heads than without, or that there are only with them."""
+        try:
+            plain = device_graph(self._bundle.path("onnx"), device_inputs(self.interface)).model
+        except ConversionError:  # what the heads leave out is what the device does not take
+            return frozenset(self.device.shapes)
+        return frozenset(changed_tensors(plain.graph, self.device_graph.model.graph))
+
+    @cached_property
+    def blob(self) -> Blob:
+        """The blob.
+
+        Raises:
+            BlobError: it cannot be read.
+        """
+        return read_blob(self._bundle.path("blob"))
+
+    @cached_property
+    def stages(self) -> StageMap:
+        """The names of the blob's stages and tensors, as far as they can be had.
+
+        Raises:
+            NotComparedError: they cannot.
+        """
+        try:
+            found, note = fitting_stage_map(self._bundle, self.device_graph)
+        except (BlobError, ConversionError) as error:
+            raise NotComparedError(f"the blob's stages cannot be told: {error}") from error
+        self.notes += [note] if note else []
+        return found
+
+    def feed(self, image: NDArray[np.uint8]) -> Tensors:
+        """An image for the host's forms."""
+        return self.interface.feed_apart(image)
+
+    def feed_device(self, image: NDArray[np.uint8]) -> Tensors:
+        """An image for the device graph in float32."""
+        return {name: array.astype(np.float32) for name, array in self.feed_blob(image).items()}
+
+    def feed_blob(self, image: NDArray[np.uint8]) -> Tensors:
+        """An image for the blob."""
+        return self.on_device.feed_apart(image)
+
+    @cached_property
+    def on_device(self) -> Interface:
+        """What the blob takes."""
+        return self.interface.on_device()
+
+    def owners(self, form: OnnxLayers) -> Callable[[str, Sequence[str]], Sequence[Layer]]:
+        """What finds the user's layers by which a tensor of a form comes from others."""
+        nodes = form.model.graph.node
+        owner_of: dict[str, int] = {}
+        for node, owner in zip(nodes, self.layers.owners(nodes), strict=True):
+            if owner is not None:
+                owner_of |= dict.fromkeys(node.output, owner)
+
+        def layers_of(name: str, given: Sequence[str]) -> Sequence[Layer]:
+            places = {
+                owner_of[made] for node in form.layers_of(name, given) for made in node.output if made in owner_of
+            }
+            return [self.layers.layers[place] for place in sorted(places)]
+
+        return layers_of
+
+    def layer_of_stage(self, place: int) -> str:
+        """What the user's layer is called that a stage of the blob is of; empty where that is not known."""
+        try:
+            named = self.stages.stages[place].layer
+        except NotComparedError:
+            return ""
+        owner = self.layers.named(named) if named else None
+        return "" if owner is None else self.layers.layers[owner].shown
+
+    def unseen(self, errors: Collection[LayerError]) -> Iterator[str]:
+        """Names of the user's layers that none of these tensors comes by."""
+        seen = {layer.name for error in errors for layer in error.layers}
+        return (layer.shown for layer in self.layers.layers if layer.name not in seen)
+
+
+def changed_tensors(before: onnx.GraphProto, after: onnx.GraphProto) -> set[str]:
+    """Tensors of a graph that another one computes otherwise, or does not have: by their layers, or any before them."""
+    constants = [{tensor.name: tensor for tensor in graph.initializer} for graph in (before, after)]
+    known = {(node.op_type, *node.input, *node.output): node.SerializeToString() for node in before.node}
+    changed: set[str] = set()
+    for node in after.node:
+        read = names_read(node)
+        same = known.get((node.op_type, *node.input, *node.output)) == node.SerializeToString() and all(
+            constants[0].get(name) == constants[1].get(name) for name in read
+        )
+        if not same or changed.intersection(read):
+            changed.update(node.output)
+    return changed
