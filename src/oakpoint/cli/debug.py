@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from oakpoint.cli.console import err, out, print_json, print_progress, print_warning
+from oakpoint.cli.debug_report import check_debug_folder, write_debug_report
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Json, Weights
 from oakpoint.errors import UsageError
@@ -63,7 +64,11 @@ def debug_command(
     options = DebugOptions(
         bundle=bundle, stages=tuple(map(_stage, stage or ())), images=tuple(image or ()), weights=weights
     )
+    if report is not None:
+        check_debug_folder(report)
     found = _debugged(options)
+    if report is not None:
+        write_debug_report(report, found)
     if as_json:
         print_json({"notice": notice_for(str(bundle)), **found.facts()})
     else:

@@ -6,7 +6,7 @@ order. The two are laid side by side; what stages of both write to tells where t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Final
@@ -53,8 +53,19 @@ def aligned_map(mapped: StageMap, own: Blob, other: Blob) -> StageMap:
 
 
 def _pairs(mine: Sequence[Stage], theirs: Sequence[Stage]) -> Iterator[tuple[int, int]]:
-    matcher = SequenceMatcher(None, [_form(s) for s in mine], [_form(s) for s in theirs], autojunk=False)
-    for here, there, count in matcher.get_matching_blocks():
+    """Places of stages that do the same; and between these, of stages of one type that give as much."""
+    last = (0, 0)
+    for here, there in [*_same([_form(s) for s in mine], [_form(s) for s in theirs]), (len(mine), len(theirs))]:
+        gaps = mine[last[0] : here], theirs[last[1] : there]
+        for inner, other in _same(*([_outcome(s) for s in gap] for gap in gaps)):
+            yield last[0] + inner, last[1] + other
+        if here < len(mine):
+            yield here, there
+        last = (here + 1, there + 1)
+
+
+def _same(mine: Sequence[Hashable], theirs: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
+    for here, there, count in SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks():
         yield from zip(range(here, here + count), range(there, there + count), strict=True)
 
 
@@ -63,6 +74,11 @@ def _form(stage: Stage) -> tuple[object, ...]:
     shapes = tuple((buffer.layout.axes, buffer.layout.shape, buffer.layout.dtype) for buffer in stage.buffers)
     kernels = tuple((d.operation, d.mode, d.kernel_y, d.kernel_x) for d in stage.descriptors)
     return (stage.type, shapes, kernels)
+
+
+def _outcome(stage: Stage) -> tuple[object, ...]:
+    """What a stage puts out, and on which part of the chip."""
+    return (stage.type, tuple((buffer.layout.axes, buffer.layout.shape) for buffer in stage.outputs))
 
 
 def _named(place: int, stage: Stage, known: MappedStage | None) -> MappedStage:

@@ -166,6 +166,65 @@ def save_lines(
     _save(figure, path)
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Values along a row of named places.
+
+    Attributes:
+        places: names, in order.
+        lines: by label one value for each place; what is zero or not finite is not drawn.
+        marked: places to draw a line at; empty for none.
+    """
+
+    places: Sequence[str]
+    lines: Mapping[str, Sequence[float]]
+    marked: Sequence[int] = ()
+
+
+def save_profiles(path: Path, panels: Mapping[str, Profile], *, value: str, title: str) -> None:
+    """Values over named places on a logarithmic axis, a panel below the other, each with places of its own.
+
+    Args:
+        path: file to write; ``.png`` or ``.svg``.
+        panels: by what each is about, which stands above it.
+        value: label of the vertical axes, with the unit in brackets.
+        title: above the chart.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    figure = _figure(10.0, 0.8 + 3.4 * len(panels))
+    rows = figure.subplots(len(panels), squeeze=False)[:, 0]
+    for axes, (about, profile) in zip(rows, panels.items(), strict=True):
+        numbers = range(len(profile.places))
+        for index, (label, values) in enumerate(profile.lines.items()):
+            drawn = [v if v > 0 and math.isfinite(v) else math.nan for v in values]
+            style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+            axes.plot(numbers, drawn, markersize=3.5, linewidth=1.2, label=label, **style)
+        for place in profile.marked:
+            axes.axvline(place, color="#c0392b", linewidth=1.4, alpha=0.6)
+        axes.set_yscale("log")
+        axes.set_ylabel(value)
+        step = max(1, math.ceil(len(profile.places) / _MOST_NAMES))
+        named = [n for n in numbers if n % step == 0 or n in profile.marked]
+        axes.set_xticks(named, [_shortened(profile.places[n]) for n in named], rotation=60, ha="right", fontsize=6)
+        axes.set_xlim(-0.5, max(len(profile.places) - 0.5, 0.5))
+        axes.set_title(about, fontsize=9, loc="left")
+        axes.grid(color=_GRID)
+        axes.set_axisbelow(True)
+        axes.legend(frameon=False, fontsize=7, loc="best")
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+_MOST_NAMES, _LONGEST_NAME = 60, 28
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
+
+
 def _figure(width_in: float, height_in: float) -> Figure:
     with importing("matplotlib", extra="eval", purpose=", which draws a report's charts,"):
         from matplotlib.figure import Figure as MatplotlibFigure

@@ -36,12 +36,12 @@ class ArrowKind:
 def _torch_to_onnx(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
     arrow = Arrow(
         stage=ONNX_STAGE,
-        reference=TorchLayers(forms.program, forms.onnx.shapes),
+        reference=TorchLayers(forms.program, forms.host.shapes),
         feed=forms.feed,
-        candidate=forms.onnx,
+        candidate=forms.host,
         candidate_feed=forms.feed,
         limits=OWN_LIMITS[ONNX_STAGE],
-        layers_of=forms.owners(forms.onnx),
+        layers_of=forms.owners(forms.origin),
         interface=forms.interface,
     )
     return [arrow]
@@ -50,14 +50,14 @@ def _torch_to_onnx(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
 def _onnx_to_ir(forms: BundleForms, bundle: Bundle) -> Sequence[Arrow]:
     arrow = Arrow(
         stage=IR_STAGE,
-        reference=forms.onnx,
+        reference=forms.host,
         feed=forms.feed,
         candidate=IrLayers(bundle.path("ir")),
         candidate_feed=forms.feed,
         limits=OWN_LIMITS[IR_STAGE],
-        layers_of=forms.owners(forms.onnx),
+        layers_of=forms.owners(forms.host),
         interface=forms.interface,
-        rounded=forms.onnx,
+        rounded=forms.host,
     )
     return [arrow]
 
@@ -65,14 +65,14 @@ def _onnx_to_ir(forms: BundleForms, bundle: Bundle) -> Sequence[Arrow]:
 def _onnx_to_device_graph(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
     of_network = Arrow(
         stage=DEVICE_STAGE,
-        reference=forms.onnx,
+        reference=forms.host,
         feed=forms.feed,
         candidate=forms.device,
         candidate_feed=forms.feed_device,
         limits=OWN_LIMITS[DEVICE_STAGE],
-        layers_of=forms.owners(forms.onnx),
+        layers_of=forms.owners(forms.host),
         interface=forms.interface,
-        rounded=forms.onnx,
+        rounded=forms.host,
         reported=frozenset(forms.device.shapes) - forms.made_by_heads,
     )
     if not forms.made_by_heads:

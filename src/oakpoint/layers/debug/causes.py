@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,10 +34,12 @@ class Alternative:
     Attributes:
         words: what would be otherwise.
         values: the layer's output then.
+        far_fetched: whether it explains only what nothing else does.
     """
 
     words: str
     values: Array
+    far_fetched: bool = False
 
 
 def cause_of(expected: Array, got: Array, alternatives: Sequence[Alternative] = ()) -> str:
@@ -51,7 +54,13 @@ def cause_of(expected: Array, got: Array, alternatives: Sequence[Alternative] = 
     if not np.isfinite(got[known]).all():
         return _not_finite(expected, got, known)
     expected, got = np.where(known, expected, 0), np.where(known, got, 0)
-    explanations = (_alternative(expected, got, alternatives), *_of_values(expected, got), *_of_places(expected, got))
+    likely, others = ([a for a in alternatives if a.far_fetched is far] for far in (False, True))
+    explanations = itertools.chain(
+        _alternatives(expected, got, likely),
+        _of_values(expected, got),
+        _alternatives(expected, got, others),
+        _of_places(expected, got),
+    )
     return next(
         (words for words in explanations if words), "it is wrong everywhere: other weights, or another operation"
     )
@@ -71,12 +80,11 @@ def _not_finite(expected: Array, got: Array, known: NDArray[np.bool_]) -> str:
     )
 
 
-def _alternative(expected: Array, got: Array, alternatives: Sequence[Alternative]) -> str:
+def _alternatives(expected: Array, got: Array, alternatives: Sequence[Alternative]) -> Iterator[str]:
     error = _rms(got - expected)
     for other in alternatives:
         if other.values.shape == got.shape and _rms(got - other.values) <= EXPLAINED * error:
-            return other.words
-    return ""
+            yield other.words
 
 
 def _of_values(expected: Array, got: Array) -> Iterator[str]:
@@ -147,8 +155,14 @@ def _shift(expected: Array, got: Array) -> str:
         for right in range(-far, far + 1):
             rows, columns = slice(far - down, height - far - down), slice(far - right, width - far - right)
             if (down or right) and _rms(inner - expected[:, rows, columns]) <= EXPLAINED * here:
-                return f"it lies {right} to the right of and {down} below where it should: a wrong pad"
+                return (
+                    f"it lies {_way(right, 'right', 'left')}{_way(down, 'down', 'up')}from where it should: a wrong pad"
+                )
     return ""
+
+
+def _way(places: int, there: str, back: str) -> str:
+    return f"{abs(places)} {there if places > 0 else back} " if places else ""
 
 
 def _border(wrong: NDArray[np.bool_]) -> str:

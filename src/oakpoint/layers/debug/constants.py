@@ -38,7 +38,7 @@ def _of_ir(forms: BundleForms, bundle: Bundle) -> Iterator[AlteredConstant]:
 
 def _reader_of(constant: str, forms: BundleForms) -> str:
     """What the layer is called that takes a constant of the ONNX."""
-    nodes = forms.onnx.model.graph.node
+    nodes = forms.host.model.graph.node
     owners = forms.layers.owners(nodes)
     readers = (owner for node, owner in zip(nodes, owners, strict=True) if constant in names_read(node))
     return next((forms.layers.layers[owner].shown for owner in readers if owner is not None), "")

@@ -24,6 +24,7 @@ from oakpoint.layers.debug.regions import region_of
 from oakpoint.layers.debug.report import ArrowReport, DebugReport
 from oakpoint.verify.photographs import load_photographs
 from oakpoint.verify.tensors import LIMITS
+from oakpoint.verify.tolerances import ONNX_STAGE
 
 FEWEST_IMAGES: Final = 2
 """So many photographs are looked at where no image is named."""
@@ -134,11 +135,13 @@ def _explained(
 ) -> ArrowReport:
     """The report with what the first error looks like, and where it is."""
     expected, got, alternatives = _both(first, arrow, image)
-    size = forms.size
+    picture = forms.picture(image)
+    lacking = forms.lacking(first.tensor, arrow.tensors()) if report.stage == ONNX_STAGE else ()
+    missing = f"; the ONNX lacks {', '.join(lacking)}" if lacking else ""
     return replace(
         report,
-        cause=cause_of(expected, got, alternatives),
-        region=None if size is None else region_of(expected, got, size, first.worst_image),
+        cause=cause_of(expected, got, alternatives) + missing,
+        region=None if picture is None else region_of(expected, got, picture, first.worst_image),
     )
 
 
@@ -160,5 +163,5 @@ def _both(
             alternatives.append(Alternative(words, values))
     alike = [name for name in names if arrow.candidate.shapes[name] == first.shape and name != first.tensor]
     for name, values in arrow.reference.run(alike)(feed).items() if alike else ():
-        alternatives.append(Alternative(f"it is what {name} should be", channels_first(values)))
+        alternatives.append(Alternative(f"it is what {name} should be", channels_first(values), far_fetched=True))
     return channels_first(expected[first.tensor]), channels_first(got[first.tensor]), alternatives

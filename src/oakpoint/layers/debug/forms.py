@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -57,15 +56,12 @@ class BundleForms:
         """Of the host's forms."""
         return self.interface.outputs
 
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """(W, H) of its images in pixels."""
-        return self.interface.size
-
     @cached_property
-    def onnx(self) -> OnnxLayers:
+    def host(self) -> OnnxLayers:
         """The host's ONNX with batch 1."""
-        model = open_onnx(self._bundle.path("onnx"))
+        return self._at_batch_1(open_onnx(self._bundle.path("onnx")))
+
+    def _at_batch_1(self, model: onnx.ModelProto) -> OnnxLayers:
         model = fixed(model, {spec.name: spec.shape for spec in self.interface.tensors})
         apply_all(model, (InlinedFunctions(), Initialisers()))
         return OnnxLayers(model)
@@ -99,12 +95,24 @@ class BundleForms:
         return torch_program(self.network.module, self.interface.tensors, self._bundle.manifest.torch_outputs)
 
     @cached_property
+    def origin(self) -> OnnxLayers:
+        """What the user's layers are told from: a new export of the torch network, or the bundle's ONNX without one."""
+        return self.host if self._exported is None else self._at_batch_1(self._exported.model)
+
+    @cached_property
+    def _exported(self) -> TorchProgram | None:
+        """The torch network's program, if it can be had."""
+        try:
+            return self.program
+        except (NotComparedError, ConversionError, MissingExtraError):
+            return None
+
+    @cached_property
     def layers(self) -> Layers:
         """The user's layers, with their torch modules where they are known."""
-        modules = modules_of(self.onnx.model)
-        with contextlib.suppress(NotComparedError, ConversionError, MissingExtraError):
-            modules |= modules_of(self.program.model, self.program.wrapper)
-        return Layers(self.onnx.model, modules)
+        exported = self._exported
+        modules = modules_of(self.host.model)
+        return Layers(self.origin.model, modules if exported is None else modules_of(exported.model, exported.wrapper))
 
     @cached_property
     def device_graph(self) -> DeviceGraph:
@@ -173,6 +181,16 @@ class BundleForms:
         """An image for the blob."""
         return self.on_device.feed_apart(image)
 
+    def picture(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """An image as the network sees it, uint8 (H, W) or (H, W, 3) BGR; None where it takes none."""
+        if self.interface.size is None:
+            return None
+        preprocess = self.on_device.image
+        levels = np.asarray(preprocess.apply(image)[0][0], np.uint8)
+        if preprocess.channels == 1:
+            return np.asarray(levels[0], np.uint8)
+        return np.ascontiguousarray(np.moveaxis(levels if preprocess.colour == "bgr" else levels[::-1], 0, -1))
+
     @cached_property
     def on_device(self) -> Interface:
         """What the blob takes."""
@@ -202,6 +220,11 @@ class BundleForms:
             return ""
         owner = self.layers.named(named) if named else None
         return "" if owner is None else self.layers.layers[owner].shown
+
+    def lacking(self, name: str, given: Sequence[str]) -> tuple[str, ...]:
+        """Tensors of a new export, of those by which one comes from others, that the bundle's ONNX does not have."""
+        made = (output for node in self.origin.layers_of(name, given) for output in node.output)
+        return tuple(output for output in made if output in self.origin.shapes and output not in self.host.shapes)
 
     def unseen(self, errors: Collection[LayerError]) -> Iterator[str]:
         """Names of the user's layers that none of these tensors comes by."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ PART_OF_PEAK = 0.5
 """The region holds every place whose error is at least so much of the largest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Region:
     """A part of an image.
 
@@ -23,6 +24,8 @@ class Region:
         channel: in which the largest error is.
         expected: the value there.
         got: what came in its place.
+        picture: the network's input, uint8 (H, W) or (H, W, 3) BGR.
+        errors: the largest error of all channels at each place of the map, float32.
     """
 
     image: str
@@ -32,17 +35,19 @@ class Region:
     channel: int
     expected: float
     got: float
+    picture: NDArray[np.uint8]
+    errors: NDArray[np.float32]
 
 
 def region_of(
-    expected: NDArray[np.float32], got: NDArray[np.float32], size: tuple[int, int], image: str
+    expected: NDArray[np.float32], got: NDArray[np.float32], picture: NDArray[np.uint8], image: str
 ) -> Region | None:
     """The part of an image in which a layer is most wrong; None where its output is no map, or nothing is wrong.
 
     Args:
         expected: output of the layer, (C, H, W).
         got: what came in its place.
-        size: (W, H) of the network's input in pixels.
+        picture: the network's input, uint8 (H, W) or (H, W, 3) BGR.
         image: its name.
     """
     if expected.ndim != 3 or min(expected.shape[1:]) < 2:
@@ -54,7 +59,7 @@ def region_of(
     rows, columns = np.nonzero(errors >= PART_OF_PEAK * largest)
     channel, row, column = np.unravel_index(int(_errors(expected, got).argmax()), expected.shape)
     height, width = errors.shape
-    across, down = size[0] / width, size[1] / height
+    across, down = picture.shape[1] / width, picture.shape[0] / height
     box = (
         int(columns.min() * across),
         int(rows.min() * down),
@@ -69,6 +74,8 @@ def region_of(
         channel=int(channel),
         expected=float(expected[channel, row, column]),
         got=float(got[channel, row, column]),
+        picture=picture,
+        errors=errors,
     )
 
 
@@ -84,3 +91,9 @@ def _errors(expected: NDArray[np.float32], got: NDArray[np.float32]) -> NDArray[
     beyond = 2 * float(errors[finite].max(initial=0.0)) or 1.0
     known = np.isfinite(expected)
     return np.asarray(np.where(finite, errors, np.where(known, beyond, 0)), np.float32)
+
+
+def region_facts(region: Region) -> dict[str, Any]:
+    """The numbers of a region by name."""
+    facts = {field.name: getattr(region, field.name) for field in fields(region)}
+    return {name: value for name, value in facts.items() if not isinstance(value, np.ndarray)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from oakpoint.layers.debug.errors import LayerError
-from oakpoint.layers.debug.regions import Region
+from oakpoint.layers.debug.regions import Region, region_facts
 
 Outcome = Literal["layer", "constants", "outputs", "accumulated", "fine", "not compared"]
 
@@ -123,8 +123,10 @@ def _where(arrow: ArrowReport) -> dict[str, Any]:
 
 
 def _arrow_facts(arrow: ArrowReport) -> dict[str, Any]:
-    facts = dataclasses.asdict(arrow)
+    facts = {field.name: getattr(arrow, field.name) for field in dataclasses.fields(arrow)}
     facts["outcome"] = arrow.outcome
+    facts["region"] = None if arrow.region is None else region_facts(arrow.region)
+    facts["altered"] = [dataclasses.asdict(constant) for constant in arrow.altered]
     facts["errors"] = [
         {**dataclasses.asdict(error), "shown": error.shown, "operators": error.operators} for error in arrow.errors
     ]
