@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from oakpoint.bundle.folder import open_bundle
@@ -16,6 +19,7 @@ from oakpoint.cli.console import err, out, print_json, print_warning, verdict_te
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json, Weights
 from oakpoint.images.reading import no_image_in
+from oakpoint.layers.debug.bundle_arrows import ARROWS
 from oakpoint.verify.photographs import load_photographs
 
 EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
@@ -38,8 +42,10 @@ def verify_command(
         print_warning(no_image_in(images))
     with err.status(f"comparing on {len(photographs)} images …"):
         reports = verify_bundle(opened, photographs, weights)
+    command = next_command(bundle, reports, images, weights)
     if as_json:
-        print_json({"bundle": str(bundle), "notice": notice, "stages": [report.facts() for report in reports]})
+        stages = [report.facts() for report in reports]
+        print_json({"bundle": str(bundle), "notice": notice, "stages": stages, "next": command})
     else:
         for report in reports:
             print_report(report)
@@ -49,10 +55,23 @@ def verify_command(
     for report in reports:
         if report.verdict is Verdict.NOTHING_COMPARED:
             print_warning(f"{report.stage}: nothing was compared")
+    if command and not as_json:
+        err.print(f"which layer it is: [bold]{escape(command)}[/]", soft_wrap=True)
     if Verdict.FAIL in verdicts:
         raise typer.Exit(EXIT_FAILED)
     if Verdict.PASS not in verdicts:
         raise typer.Exit(EXIT_NOTHING_COMPARED)
+
+
+def next_command(bundle: Path, reports: Sequence[StageReport], images: Path | None, weights: Path | None) -> str:
+    """The command that finds the layer at which the first failed stage goes wrong; empty where none failed, or can."""
+    failed = next((r.stage for r in reports if r.verdict is Verdict.FAIL and r.stage in ARROWS), None)
+    if failed is None:
+        return ""
+    words = ["oakpoint", "debug", str(bundle), "--stage", ARROWS[failed].option]
+    words += [] if images is None else ["--image", str(images)]
+    words += [] if weights is None else ["--weights", str(weights)]
+    return shlex.join(words)
 
 
 def print_report(report: StageReport) -> None:

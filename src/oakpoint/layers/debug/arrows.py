@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Tensors
 from oakpoint.bundle.interface import Interface
 from oakpoint.layers.debug.errors import LayerError, Limits, Measured
-from oakpoint.layers.debug.looking import Divisible, Seen, portions
+from oakpoint.layers.debug.looking import Divisible, Seen, in_fp16, portions
 from oakpoint.layers.names import Layer
 
 Images = Mapping[str, NDArray[np.uint8]]
@@ -35,8 +35,8 @@ class Arrow:
         candidate_feed: its inputs for an image.
         limits: what one of its layers may add.
         layers_of: the user's layers by which a tensor comes from others that are looked at.
-        rounded: the reference again, where the candidate rounds activations or constants to FP16; None where it rounds
-            nothing.
+        rounded: the reference again, with constants of FP16, where the candidate has these or rounds what layers give;
+            None where it rounds nothing.
         interface: of the reference, as ``feed`` makes its inputs.
         reported: names of the tensors on which to report; None for all that both forms have.
         outputs_differ: what is wrong with the names and shapes of the candidate's outputs; empty for nothing.
@@ -107,10 +107,3 @@ def _measured(arrow: Arrow, names: Sequence[str], all_names: Sequence[str], imag
         for name in names:
             measured[name].add(image, expected[name], grown[name], own[name], rounded.get(name))
     return measured
-
-
-def in_fp16(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Values as FP16 has them; what is too large for it stays, since an overflow is no rounding."""
-    with np.errstate(over="ignore"):
-        rounded = array.astype(np.float16).astype(np.float32)
-    return np.where(np.isfinite(rounded), rounded, array)

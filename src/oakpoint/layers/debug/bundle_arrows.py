@@ -57,7 +57,7 @@ def _onnx_to_ir(forms: BundleForms, bundle: Bundle) -> Sequence[Arrow]:
         limits=OWN_LIMITS[IR_STAGE],
         layers_of=forms.owners(forms.host),
         interface=forms.interface,
-        rounded=forms.host,
+        rounded=forms.host.rounded(),
     )
     return [arrow]
 
@@ -72,7 +72,7 @@ def _onnx_to_device_graph(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
         limits=OWN_LIMITS[DEVICE_STAGE],
         layers_of=forms.owners(forms.host),
         interface=forms.interface,
-        rounded=forms.host,
+        rounded=forms.host.rounded(),
         reported=frozenset(forms.device.shapes) - forms.made_by_heads,
     )
     if not forms.made_by_heads:
@@ -80,7 +80,7 @@ def _onnx_to_device_graph(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
     of_heads = replace(
         of_network,
         reference=forms.with_heads,
-        rounded=forms.with_heads,
+        rounded=forms.with_heads.rounded(),
         layers_of=forms.owners(forms.with_heads),
         reported=forms.made_by_heads,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -25,7 +25,7 @@ class Limits:
     """What one layer may add, relative, whatever rounding explains.
 
     Attributes:
-        mean_square: root mean square of the errors, of the root mean square of the values.
+        mean_square: root mean square of the errors, of all or of one channel, of the root mean square of all values.
         largest: error, of the largest value.
         reason: where both come from.
     """
@@ -36,14 +36,14 @@ class Limits:
 
 
 _FLOAT32 = "float32 sums in another order: 1e-6 of a value"
-_WEIGHTS = "constants rounded to FP16, 2^-12 of themselves"
+_WEIGHTS = "constants rounded to FP16, 2^-12 of themselves, some of them products"
 _FP16 = "FP16 in and out, 2^-12 of each value, and steps of a SHAVE that round one by one"
 
 OWN_LIMITS: Final = {
     ONNX_STAGE: Limits(1e-4, 1e-3, _FLOAT32),
-    IR_STAGE: Limits(4e-3, 4e-3, _WEIGHTS),
-    DEVICE_STAGE: Limits(4e-3, 4e-3, _WEIGHTS),
-    BLOB_STAGE: Limits(4e-3, 1e-2, _FP16),
+    IR_STAGE: Limits(1e-3, 4e-3, _WEIGHTS),
+    DEVICE_STAGE: Limits(1e-3, 4e-3, _WEIGHTS),
+    BLOB_STAGE: Limits(2e-3, 4e-3, _FP16),
 }
 
 
@@ -55,11 +55,13 @@ class Size:
         mean_square: root mean square, of that of the values.
         largest: of the largest value.
         usual: likewise what one place in a hundred exceeds, among those of which the largest error stands out most.
+        channel: root mean square of the errors of the worst channel, of the root mean square of all values.
     """
 
     mean_square: float = float("nan")
     largest: float = float("nan")
     usual: float = float("nan")
+    channel: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +112,33 @@ class LayerError:
 
 
 @dataclass(slots=True)
+class ByChannel:
+    """Squares of errors, and of values, summed for each channel."""
+
+    errors: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    values: float = 0.0
+
+    def add(self, expected: NDArray[np.float32], got: NDArray[np.float32]) -> None:
+        """Take one image's tensors, channels first."""
+        known = np.isfinite(expected) & np.isfinite(got)
+        squares = np.square(np.where(known, got - expected, 0), dtype=np.float64).reshape(len(expected), -1).sum(axis=1)
+        self.errors = squares if not len(self.errors) else self.errors + squares
+        self.values += float(np.square(np.where(known, expected, 0), dtype=np.float64).sum())
+
+    def sizes(self) -> NDArray[np.float64]:
+        """Root mean square of each channel's errors, of that of all values; zeros where all values are zero."""
+        return np.sqrt(self.errors * len(self.errors) / self.values) if self.values else np.zeros_like(self.errors)
+
+
+@dataclass(slots=True)
 class Measured:
     """The errors of one tensor, gathered over images."""
 
     own: ErrorSizes = field(default_factory=ErrorSizes)
     grown: ErrorSizes = field(default_factory=ErrorSizes)
     rounding: ErrorSizes = field(default_factory=ErrorSizes)
+    own_channels: ByChannel = field(default_factory=ByChannel)
+    rounding_channels: ByChannel = field(default_factory=ByChannel)
     not_finite: int = 0
     reference_not_finite: int = 0
     worst: tuple[float, str] = (-1.0, "")
@@ -126,9 +149,12 @@ class Measured:
         self.reference_not_finite += int(expected.size - np.count_nonzero(known))
         self.not_finite += int(np.count_nonzero(known & ~np.isfinite(own)))
         self.own.add(whole, channels_first(own))
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.own_channels.add(whole, channels_first(own))
         self.grown.add(whole, channels_first(grown))
         if rounded is not None:
             self.rounding.add(whole, channels_first(rounded))
+            self.rounding_channels.add(whole, channels_first(rounded))
         with np.errstate(invalid="ignore"):
             errors = np.where(known, np.nan_to_num(np.abs(own - expected), nan=np.inf, posinf=np.inf), 0)
         error = float(errors.max(initial=0.0))
@@ -152,11 +178,12 @@ class Measured:
             given: what was found of the tensors that it is calculated from.
         """
         own, grown = _size(self.own, limits.largest), _size(self.grown, None)
+        own = replace(own, channel=float(self.own_channels.sizes().max(initial=0.0)))
         rounding = _size(self.rounding, None) if self.rounding.alike() else Size(0.0, 0.0, 0.0)
         kind: Kind = "fine"
         if self.not_finite:
             kind = "not finite"
-        elif _jumps(own, rounding, limits):
+        elif _jumps(own, rounding, limits) or self._in_a_channel(limits):
             kind = "jump"
         elif _amplifies(grown, own, limits, given):
             kind = "amplified"
@@ -173,6 +200,12 @@ class Measured:
             worst_image=self.worst[1],
             kind=kind,
         )
+
+    def _in_a_channel(self, limits: Limits) -> bool:
+        """Whether a channel is off by more than rounding explains: one of many adds little to the error of all."""
+        own, rounding = self.own_channels.sizes(), self.rounding_channels.sizes()
+        explained = rounding if len(rounding) == len(own) else np.zeros_like(own)
+        return bool((own > np.maximum(limits.mean_square, STANDS_OUT * explained)).any())
 
 
 def _size(errors: ErrorSizes, limit: float | None) -> Size:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
@@ -71,3 +72,10 @@ def portions(names: Sequence[str], shapes: Mapping[str, Shape], most_bytes: int)
         found[-1].append(name)
         room -= size
     return found
+
+
+def in_fp16(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Values as FP16 has them; what is too large for it stays, since an overflow is no rounding."""
+    with np.errstate(over="ignore"):
+        rounded = array.astype(np.float16).astype(np.float32)
+    return np.where(np.isfinite(rounded), rounded, array)

@@ -10,12 +10,12 @@ from typing import Any, final
 
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from oakpoint.backends.base import Tensors
 from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 from oakpoint.convert.graph_edit import inferred_values, names_read, numbers_of
-from oakpoint.layers.debug.looking import LEAST_VALUES, Divisible, Run, Shape
+from oakpoint.layers.debug.looking import LEAST_VALUES, Divisible, Run, Shape, in_fp16
 
 _GIVEN = "@given"
 """What is put behind the name of a tensor that a layer is given, since the layer that makes it is there as well."""
@@ -46,6 +46,14 @@ class OnnxLayers(Divisible):
         if value is None or value.type.tensor_type.elem_type != TensorProto.FLOAT:
             return None
         return numbers_of(value)
+
+    def rounded(self) -> OnnxLayers:
+        """The same network with its float32 constants rounded to FP16; what is too large for it stays."""
+        model = onnx.ModelProto.FromString(self.model.SerializeToString())
+        for tensor in model.graph.initializer:
+            if tensor.data_type == TensorProto.FLOAT:
+                tensor.CopyFrom(numpy_helper.from_array(in_fp16(numpy_helper.to_array(tensor)), tensor.name))
+        return OnnxLayers(model)
 
     def run(self, names: Sequence[str]) -> Run:
         """See ``Seen.run``."""
