@@ -15,7 +15,7 @@ from oakpoint.cli.options import Json
 from oakpoint.convert.blobs_by_shaves import ALL_SHAVES, compile_for_shaves
 from oakpoint.errors import BlobError, ConversionError, StageMapError
 from oakpoint.layers.costs import LayerCost, NetworkCosts, network_costs
-from oakpoint.layers.replacements import kinds, replacements
+from oakpoint.layers.savings import kinds, replacements
 from oakpoint.models.bundle_folder import device_graph_of
 from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.cost import ShaveAdvice, advise

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from oakpoint.cli.console import out
 from oakpoint.layers.costs import LayerCost, NetworkCosts
-from oakpoint.layers.replacements import MOST, Kind, Replacement
+from oakpoint.layers.savings import MOST, Kind, Replacement
 from oakpoint.myriad.cost import ShaveAdvice
 from oakpoint.myriad.summary import BlobSummary
 
