@@ -17,6 +17,7 @@ from oakpoint.errors import OakpointError
 from oakpoint.layers.check import TARGETS, CheckOptions, check_layers
 from oakpoint.layers.verdicts import EXIT_UNTRIED, CheckReport, LayerVerdict
 from oakpoint.models.base import ModelOptions
+from oakpoint.tasks.registry import ALL_HEADS
 
 RANDOM_SEED = 0
 
@@ -48,6 +49,9 @@ def check_command(
             show_default=False,
         ),
     ] = None,
+    heads: Annotated[
+        str, typer.Option(help=f"What the blob puts out, for --target myriad: {', '.join(ALL_HEADS)}.")
+    ] = "dense",
     weights: Weights = None,
     images: Images = None,
     random: Annotated[
@@ -59,14 +63,15 @@ def check_command(
     said: ModelOptions,
 ) -> None:
     """Tell of every layer whether a target takes it. Exit code 0: all are taken; 1: one is not; 2: not to be tried."""
-    options = CheckOptions(
-        model=model,
-        target=target,
-        size=parse_size(size),
-        said=replace(said, weights=weights, seed=RANDOM_SEED if random else None),
-        images=images,
-    )
     try:
+        options = CheckOptions(
+            model=model,
+            target=target,
+            size=parse_size(size),
+            heads=heads,
+            said=replace(said, weights=weights, seed=RANDOM_SEED if random else None),
+            images=images,
+        )
         report = _checked(options)
     except OakpointError as error:
         print_error(str(error))

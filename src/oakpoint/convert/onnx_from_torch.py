@@ -106,6 +106,9 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 _OF_WEIGHTS = (".weight", ".bias")
+_OF_NORMS = "batch_norm"
+"""In torch's names for the operator of a batch norm."""
+
 _UNNAMED = "node_"
 """How the names begin that torch's exporter gives to layers."""
 
@@ -114,7 +117,8 @@ def modules_of(model: Any, wrapped: str = "") -> dict[str, str]:
     """The path of each layer's module by the layer's first output, as far as an export of torch's says it.
 
     What torch writes into a layer's metadata counts; else, where the layer has no name but the exporter's, that of its
-    weights.
+    weights. A convolution that the exporter folded a batch norm into bears the path of the norm there: it is told as
+    the convolution with the norm, ``stem.0 + stem.1``.
 
     Args:
         model: an export.
@@ -123,23 +127,26 @@ def modules_of(model: Any, wrapped: str = "") -> dict[str, str]:
     weights = {tensor.name for tensor in model.graph.initializer}
     found = {}
     for node in model.graph.node:
-        path = f"{_path_said(node)}.".removeprefix(wrapped)[:-1]
+        said, operator = _said_of(node)
+        path = f"{said}.".removeprefix(wrapped)[:-1]
         own = [name.rpartition(".")[0] for name in node.input if name in weights and name.endswith(_OF_WEIGHTS)]
         if not path and own and node.name.startswith(_UNNAMED):
             path = own[0].removeprefix(wrapped)
+        elif path and own and _OF_NORMS in operator and own[0].removeprefix(wrapped) != path:
+            path = f"{own[0].removeprefix(wrapped)} + {path}"
         if path:
             found[node.output[0]] = path
     return found
 
 
-def _path_said(node: Any) -> str:
-    """The module's path in a node's metadata; empty where there is none that can be read."""
+def _said_of(node: Any) -> tuple[str, str]:
+    """The module's path and torch's operator in a node's metadata; empty where there is none that can be read."""
     said = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
     try:
         scopes = [str(scope) for scope in ast.literal_eval(said)]
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # of another version, or by another hand
-        return ""
-    return scopes[-2] if len(scopes) > 1 else ""
+        return "", ""
+    return (scopes[-2], scopes[-1]) if len(scopes) > 1 else ("", "")
 
 
 def _strip_metadata(model: Any) -> None:

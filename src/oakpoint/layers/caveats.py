@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from numpy.typing import NDArray
 
-from oakpoint.convert.graph_edit import attributes_of, names_read
+from oakpoint.convert.graph_edit import attributes_of
 from oakpoint.fp16 import LARGEST, SMALLEST, SMALLEST_NORMAL
 from oakpoint.layers.parts import shape_of
-from oakpoint.layers.ranges import Range, range_of
+from oakpoint.layers.ranges import Range
 
 VANISHING_SHARE: Final = 0.01
 """Values smaller than FP16's smallest number that are worth a word: with fewer, they are noise about zero."""
@@ -20,11 +20,46 @@ VANISHING_SHARE: Final = 0.01
 COARSE_SHARE: Final = 0.25
 """The same of values below the smallest normal number, which lose digits only."""
 
+_STAYS_IN_FLOAT32: Final = 0.75
+"""Share of a tensor's values beyond FP16 from which OpenVINO does not compress it."""
+
 _SAFE: Final = LARGEST / 4
 """What a layer may reach on the images at hand, so that others do not overflow."""
 
+_CALCULATING: Final = {"Div", "Gemm", "MatMul", "Mul", "Pow", "PRelu"}
+"""Layers of which one number is a factor, a divisor or an exponent."""
+
+_SQUARING: Final = {"GlobalLpPool", "LRN"}
+"""Layers of the device graph that square within; of other norms the squares are a layer of their own there."""
+
 _TILED_PX: Final = 64 * 64
 """Pixels of a map from which a max pool of stride 1 is cut into tiles worth a word; at 320×200 there were 88 to 156."""
+
+
+def of_not_finite(numbers: Range) -> list[str]:
+    """Caveats about what a layer gives, on any target."""
+    return [f"{numbers.not_finite:,} of its values are not finite in float32 already"] if numbers.not_finite else []
+
+
+def of_stored_weights(name: str, values: NDArray[np.float32]) -> list[str]:
+    """Caveats about weights that OpenVINO's IR stores in FP16 and computes with in float32.
+
+    Source: what ``openvino.save_model`` of 2026.4 wrote, tried with weights of each kind. Where three values in four or
+    more are beyond FP16 on either side, the tensor stays in float32; else those above become 65504, infinite ones among
+    them, and those below 0.
+    """
+    magnitudes = np.abs(values)
+    over = np.count_nonzero(magnitudes > LARGEST)
+    under = np.count_nonzero((magnitudes > 0) & (magnitudes < SMALLEST))
+    if not values.size or (over + under) / values.size >= _STAYS_IN_FLOAT32:
+        return []
+    caveats = []
+    if over:
+        caveats.append(f"{over:,} of its weights {name!r} become {LARGEST:.0f} in the IR, whose weights are FP16; the "
+                       f"largest is {magnitudes.max():.4g}")  # fmt: skip
+    if under / values.size >= VANISHING_SHARE:
+        caveats.append(f"{under / values.size:.1%} of its weights {name!r} vanish in the IR, whose weights are FP16")
+    return caveats
 
 
 def of_numbers(numbers: Range, *, infinite_first: bool, carried: bool = False) -> list[str]:
@@ -35,9 +70,7 @@ def of_numbers(numbers: Range, *, infinite_first: bool, carried: bool = False) -
         infinite_first: whether it is the first of the network to overflow.
         carried: whether its largest number is one that it was given.
     """
-    caveats = []
-    if numbers.not_finite:
-        caveats.append(f"{numbers.not_finite:,} of its values are not finite in float32 already")
+    caveats = of_not_finite(numbers)
     if numbers.overflows and carried:
         caveats.append(f"hands on what overflows FP16 before it, {numbers.largest:.4g}")
     elif numbers.overflows:
@@ -54,19 +87,35 @@ def of_numbers(numbers: Range, *, infinite_first: bool, carried: bool = False) -
     return caveats
 
 
-def of_weights(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> list[str]:
-    """Caveats about weights of a layer of the user's own graph, in float32, that FP16 does not hold."""
+def of_constants(node: onnx.NodeProto, ranges: Mapping[str, Range], sizes: Mapping[str, int]) -> list[str]:
+    """Caveats about constants of a layer, as they are before FP16, that FP16 does not hold.
+
+    Args:
+        node: of the device graph.
+        ranges: of the constants of floating point, by name.
+        sizes: how many values each has.
+    """
     caveats = []
-    for name in names_read(node):
-        tensor = constants.get(name)
-        if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < 2:
+    for number, name in enumerate(node.input):
+        held = ranges.get(name)
+        if held is None:
             continue
-        weights = range_of(numpy_helper.to_array(tensor))
-        if weights.below_smallest >= VANISHING_SHARE:
-            caveats.append(f"{weights.below_smallest:.1%} of its weights {name!r} vanish in FP16")
-        elif weights.below_normal >= COARSE_SHARE:
-            caveats.append(f"{weights.below_normal:.1%} of its weights {name!r} are subnormal in FP16 and lose digits")
+        if sizes[name] == 1:
+            caveats += _of_number(node, number, held.largest)
+        elif held.below_smallest >= VANISHING_SHARE:
+            caveats.append(f"{held.below_smallest:.1%} of its weights {name!r} vanish in FP16")
+        elif held.below_normal >= COARSE_SHARE:
+            caveats.append(f"{held.below_normal:.1%} of its weights {name!r} are subnormal in FP16 and lose digits")
     return caveats
+
+
+def _of_number(node: onnx.NodeProto, number: int, value: float) -> list[str]:
+    """Caveats about a constant that is one number; next to what it is compared with or added to, 0 is as good."""
+    if node.op_type not in _CALCULATING or not 0 < value <= SMALLEST / 2:
+        return []
+    divides = node.op_type == "Div" and number == 1
+    what = "it divides by 0, where that makes infinities or no numbers" if divides else "what comes of it is 0"
+    return [f"its constant {value:.4g} is 0 in FP16, and {what}; scale it, and what is behind it, apart"]
 
 
 def of_form(node: onnx.NodeProto, values: Mapping[str, onnx.ValueInfoProto]) -> list[str]:
@@ -82,11 +131,33 @@ def of_form(node: onnx.NodeProto, values: Mapping[str, onnx.ValueInfoProto]) -> 
     return [f"exact and slow: a max pool of stride 1 over {shape[3]}x{shape[2]} is cut into many tiles"]
 
 
-def of_squared_norm(output: str, squared: float) -> list[str]:
-    """Caveats about descriptors that are not normalised yet."""
+def of_squared_norm(output: str, squared: float, safe_heads: str) -> list[str]:
+    """Caveats about vectors that are not normalised yet.
+
+    Args:
+        output: that holds them.
+        squared: their largest squared norm.
+        safe_heads: heads that scale them before they are normalised on the device; empty where there are none.
+    """
     if squared <= LARGEST:
         return []
+    remedy = f"--heads {safe_heads} scales it first" if safe_heads else "do it on the host, or scale it down first"
     return [
         f"the squared norms of {output} reach {squared:.4g}: an L2 normalisation behind it, on the device, would "
-        f"overflow FP16 ({LARGEST:.0f}); --heads normalised scales it first"
+        f"overflow FP16 ({LARGEST:.0f}); {remedy}"
+    ]
+
+
+def of_squares_within(node: onnx.NodeProto, largest: float) -> list[str]:
+    """Caveats about a layer that squares what it is given and does not give the squares.
+
+    Args:
+        node: of the device graph.
+        largest: magnitude of what it is given.
+    """
+    if node.op_type not in _SQUARING or attributes_of(node).get("p", 2) != 2 or largest**2 <= LARGEST:
+        return []
+    return [
+        f"squares what it is given, up to {largest:.4g}, within: {largest**2:.4g} may overflow FP16 ({LARGEST:.0f}); "
+        "scale what goes into it down"
     ]

@@ -12,14 +12,16 @@ import onnx
 from onnx import TensorProto
 
 from oakpoint.convert.device_graph import DeviceGraph, DeviceInput, device_graph, device_rewrites
-from oakpoint.convert.graph_edit import inferred_values, names_read
-from oakpoint.convert.rewrites.base import apply_all
+from oakpoint.convert.graph_edit import attributes_of, names_read
+from oakpoint.convert.rewrites.base import Rewrite, apply_all
 from oakpoint.convert.rewrites.intake.folding import FoldedConstants
 from oakpoint.convert.rewrites.intake.one_form import Initialisers, InlinedFunctions
 from oakpoint.convert.rewrites.intake.sizes import FixedShapes
-from oakpoint.errors import ConversionError, Finding, UnsupportedNetworkError
+from oakpoint.errors import ConversionError, Finding, UnsupportedNetworkError, UsageError
 from oakpoint.layers.names import Layers
+from oakpoint.layers.observers import ObservedConstants, ObservedHeads
 from oakpoint.layers.parts import Parts, shape_of
+from oakpoint.layers.replacements import replacement_for
 from oakpoint.layers.search import Trial, refused_layers
 
 _FORM_ALONE: Final = {
@@ -28,13 +30,28 @@ _FORM_ALONE: Final = {
 }  # fmt: skip
 """Rewrites that say the same in another form: a layer that only they touched is taken as it is."""
 
+_MEANT_ANOTHER: Final = {"earlier-opset": ("Hardmax", "LogSoftmax", "Softmax")}
+"""Of those, layers that had another meaning in the form before: up to opset 12 these were over all axes from one on."""
+
+_OTHER_OPERATORS = "write it with other operators"
+_OTHER_HEADS = "take other heads, or leave out --heads: the host then does what they do"
+
+
+class _HeadsError(Exception):
+    """The network cannot have the heads that were asked for."""
+
+    def __init__(self, why: ConversionError | UsageError) -> None:
+        super().__init__(str(why))
+        self.why = why
+
 
 @dataclass(slots=True)
 class Refused:
-    """Why a layer is refused, and what is known to do about it."""
+    """Why a layer is refused, and what is known to do about it; what to train with in its place stands apart."""
 
     problem: str
     remedy: str = ""
+    replacement: str = ""
 
 
 @dataclass(slots=True)
@@ -45,17 +62,21 @@ class DeviceVerdicts:
         refused: layers that are not taken.
         untried: layers that could not be tried, and why.
         rewrites: layers that are taken after rewrites, each with how exact it is.
+        remarks: what rewrites have to say of layers: what they cost.
         joined: layers that are one on the device with the layer that reads them.
         graph: the device graph of what our own findings left; None where it cannot be made.
         whole: whether that is the whole network.
+        constants: of that graph, before they were rounded to FP16; None without one.
     """
 
     refused: dict[int, Refused] = field(default_factory=dict)
     untried: dict[int, str] = field(default_factory=dict)
     rewrites: dict[int, list[str]] = field(default_factory=dict)
+    remarks: dict[int, list[str]] = field(default_factory=dict)
     joined: dict[int, int] = field(default_factory=dict)
     graph: DeviceGraph | None = None
     whole: bool = True
+    constants: ObservedConstants | None = None
 
 
 def fixed_graph(model: onnx.ModelProto, inputs: Sequence[DeviceInput]) -> onnx.ModelProto:
@@ -75,24 +96,35 @@ class DeviceCheck:
 
     Attributes:
         parts: the network at fixed sizes.
+        layers: of the user's network; once it is rewritten, those that the heads add stand behind them.
+        heads_left_out: whether an output that the heads read was cut off, so that they were not looked at.
         verdicts: so far.
     """
 
-    def __init__(self, model: onnx.ModelProto, layers: Layers, inputs: Sequence[DeviceInput]) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, layers: Layers, inputs: Sequence[DeviceInput], heads: Sequence[Rewrite] = ()
+    ) -> None:
         """Take the network.
 
         Args:
             model: at fixed sizes, see ``fixed_graph``.
             layers: of the user's network.
             inputs: see ``device_graph``.
+            heads: see ``device_graph``.
         """
-        self.parts = Parts(model, inferred_values(model), TensorProto.FLOAT)
+        self.parts = Parts(model, TensorProto.FLOAT)
         self.verdicts = DeviceVerdicts()
-        self._layers, self._inputs = layers, {given.name: given for given in inputs}
+        self.layers, self._inputs, self._heads = layers, {given.name: given for given in inputs}, heads
+        self._of_user = len(layers.layers)
         self._owners = layers.owners(self.parts.nodes)
+        self.heads_left_out = False
 
     def rewrite(self) -> None:
-        """Make the device graph; layers about which there are findings are cut out until the rest has one."""
+        """Make the device graph; layers about which there are findings are cut out until the rest has one.
+
+        Raises:
+            UsageError, ConversionError: the network cannot have the heads.
+        """
         cut: set[int] = set()
         verdicts = self.verdicts
         with TemporaryDirectory(prefix="oakpoint-check-") as scratch:
@@ -100,6 +132,8 @@ class DeviceCheck:
                 try:
                     verdicts.graph = self._device_graph(kept, Path(scratch) / "part.onnx")
                     break
+                except _HeadsError as error:
+                    raise error.why from error
                 except UnsupportedNetworkError as error:
                     found = {place for finding in error.findings for place in self._refuse(finding)}
                     if found <= cut:
@@ -122,11 +156,18 @@ class DeviceCheck:
             self._inputs.get(value.name) or DeviceInput(name=value.name, shape=shape_of(value) or ())
             for value in part.graph.input
         ]
-        return device_graph(path, inputs)
+        heads = ObservedHeads(self._heads, [output.name for output in self.parts.model.graph.output])
+        constants = ObservedConstants()
+        graph = device_graph(path, inputs, (heads, constants))
+        if heads.failure is not None:
+            raise _HeadsError(heads.failure)
+        self.layers, self.heads_left_out = self.layers.with_added(heads.added, "heads"), heads.left_out
+        self.verdicts.constants = constants
+        return graph
 
     def _refuse(self, finding: Finding) -> set[int]:
         """Note a finding; the places, in ``parts``, of the layers that it is about."""
-        owner = self._layers.named(finding.layer)
+        owner = self.layers.named(finding.layer)
         nodes = self.parts.nodes
         if finding.operator == "Input" or owner is None:  # what reads such an input is what cannot be had
             places = {place for place, node in enumerate(nodes) if finding.layer in names_read(node)}
@@ -134,9 +175,23 @@ class DeviceCheck:
             places = {place for place, other in enumerate(self._owners) if other == owner}
         for place in places:
             if (of := self._owners[place]) is not None:
-                part = f"its {finding.operator}: " if self._layers.layers[of].operator != finding.operator else ""
-                self.verdicts.refused.setdefault(of, Refused(part + finding.problem, finding.remedy))
+                part = self._part_of(of, finding.operator)
+                given = shape_of(self.parts.values.get(_first_read(nodes[place])))
+                instead = self._replacement(of, finding.operator, given)
+                self.verdicts.refused.setdefault(of, Refused(part + finding.problem, finding.remedy, instead))
         return places
+
+    def _part_of(self, owner: int, operator: str) -> str:
+        """The beginning of what is said of a layer where it is about an operator that it was spelt out into."""
+        return f"its {operator}: " if self.layers.layers[owner].operator != operator else ""
+
+    def _replacement(self, owner: int, operator: str, shape: Sequence[int] | None) -> str:
+        """What to train with in the place of one of the user's layers, of which an operator is refused."""
+        if owner >= self._of_user:
+            return ""
+        rank = None if shape is None else len(shape)
+        found = replacement_for(self.layers.layers[owner].operator, rank) or replacement_for(operator, rank)
+        return "" if found is None else str(found)
 
     def _leave(self, places: Iterable[int], why: str) -> None:
         for place in places:
@@ -149,16 +204,30 @@ class DeviceCheck:
         for applied in graph.rewrites:
             tolerance = exactness.get(applied.rewrite, 0.0)
             told = f"{applied.rewrite} ({f'within {tolerance:g}' if tolerance else 'exact'})"
-            for owner in dict.fromkeys(map(self._layers.labelled, applied.layers)):
+            for owner, remark in ((self.layers.labelled(said), self.layers.remark_in(said)) for said in applied.layers):
+                if owner is not None and remark:
+                    self.verdicts.remarks.setdefault(owner, []).append(remark)
                 if applied.rewrite in _FORM_ALONE:
                     restated.add(owner)
                 elif owner is not None and told not in self.verdicts.rewrites.setdefault(owner, []):
                     self.verdicts.rewrites[owner].append(told)
+            for owner in self._meant_another(applied.rewrite):
+                self.verdicts.rewrites.setdefault(owner, []).append(told)
         self._note_joined(graph, restated)
+
+    def _meant_another(self, rewrite: str) -> list[int]:
+        """Layers that a rewrite of form alone gave another meaning than their words have at the device's opset."""
+        found = []
+        for node, owner in zip(self.parts.nodes, self._owners, strict=True):
+            shape = shape_of(self.parts.values.get(_first_read(node)))
+            if owner is not None and shape and node.op_type in _MEANT_ANOTHER.get(rewrite, ()):
+                axis = attributes_of(node).get("axis", 1)
+                found += [owner] if axis % len(shape) != len(shape) - 1 else []
+        return found
 
     def _note_joined(self, graph: DeviceGraph, restated: Collection[int | None]) -> None:
         """Note layers that a rewrite made one with the layer that reads them, as a product with the sum behind it."""
-        there = set(self._layers.owners(graph.model.graph.node))
+        there = set(self.layers.owners(graph.model.graph.node))
         for place in reversed(range(len(self.parts.nodes))):  # against the order of execution: readers come first
             owner = self._owners[place]
             if owner is None or any(owner in known for known in (there, restated, self.verdicts.rewrites)):
@@ -182,21 +251,22 @@ class DeviceCheck:
         graph = self.verdicts.graph
         if graph is None:
             return
-        parts = Parts(graph.model, inferred_values(graph.model), TensorProto.FLOAT16)
-        owners = self._layers.owners(parts.nodes)
+        parts = Parts(graph.model, TensorProto.FLOAT16)
+        owners = self.layers.owners(parts.nodes)
         found = refused_layers(parts, trial)
         for refusal in found.refusals:
             node, owner = parts.nodes[refusal.place], owners[refusal.place]
             if owner is None:
                 continue
-            part = f"its {node.op_type}: " if node.op_type != self._layers.layers[owner].operator else ""
             behind = "" if refusal.alone else " (behind the layers before it; alone it is taken)"
-            problem = f"{part}the compiler refuses it: {refusal.reason}{behind}"
-            self.verdicts.refused.setdefault(owner, Refused(problem, "write it with other operators"))
+            problem = f"{self._part_of(owner, node.op_type)}the compiler refuses it: {refusal.reason}{behind}"
+            instead = self._replacement(owner, node.op_type, shape_of(parts.values.get(_first_read(node))))
+            remedy = _OTHER_HEADS if owner >= self._of_user else "" if instead else _OTHER_OPERATORS
+            self.verdicts.refused.setdefault(owner, Refused(problem, remedy, instead))
         for owner, reader in self.verdicts.joined.items():
             if (refused := self.verdicts.refused.get(reader)) is not None:
-                problem = f"one layer on the device with {self._layers.layers[reader].shown}: {refused.problem}"
-                self.verdicts.refused.setdefault(owner, Refused(problem, refused.remedy))
+                problem = f"one layer on the device with {self.layers.layers[reader].shown}: {refused.problem}"
+                self.verdicts.refused.setdefault(owner, Refused(problem, refused.remedy, refused.replacement))
         for place in found.untried:
             if (owner := owners[place]) is not None:
                 self.verdicts.untried.setdefault(owner, "it hangs on a layer that is not taken")
@@ -219,3 +289,7 @@ class DeviceCheck:
         for side in shape:
             count *= side
         return count * (2 if kind in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE) else 4)
+
+
+def _first_read(node: onnx.NodeProto) -> str:
+    return str(next((name for name in node.input if name), ""))

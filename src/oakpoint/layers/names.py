@@ -10,10 +10,15 @@ from dataclasses import dataclass
 import onnx
 
 from oakpoint.convert.graph_edit import names_read
-from oakpoint.convert.rewrites.base import name_of
+from oakpoint.convert.rewrites.base import first_output, name_of
 
-_LABEL = re.compile(r"layer (?P<quote>['\"])?(?P<name>.*?)(?(quote)(?P=quote)) \((?P<operator>[^()]*)\)$")
-"""See ``rewrites.base.label``."""
+_LABEL = re.compile(
+    r"layer (?P<quote>['\"])?(?P<name>.*?)(?(quote)(?P=quote)) \((?P<operator>[^()]*)\)(?:: (?P<remark>.*))?$"
+)
+"""See ``rewrites.base.label``; what a rewrite has to say of a layer follows after a colon."""
+
+_WITH_NORMS = ("Conv", "ConvTranspose")
+"""Layers into which a rewrite takes the norm behind them; what they give then bears the norm's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,26 @@ class Layers:
             modules: the path of a layer's torch module by its first output, as far as it is known.
         """
         nodes = [node for node in model.graph.node if node.op_type != "Constant"]
-        modules = modules or {}
+        self._nodes, self._modules = nodes, dict(modules or {})
         self.layers: tuple[Layer, ...] = tuple(
-            Layer(name_of(node), node.op_type, modules.get(node.output[0], "")) for node in nodes
+            Layer(name_of(node), node.op_type, self._modules.get(node.output[0], "")) for node in nodes
         )
         counted = Counter(node.name for node in nodes)
         self._by_name = {node.name: place for place, node in enumerate(nodes) if node.name and counted[node.name] == 1}
         self._by_output = {name: place for place, node in enumerate(nodes) for name in node.output if name}
         self._operators = [node.op_type for node in nodes]
+        self._before = [self._by_output.get(node.input[0]) if node.input else None for node in nodes]
+
+    def with_added(self, nodes: Sequence[onnx.NodeProto], module: str) -> Layers:
+        """The same with layers behind them that the user's network does not have.
+
+        Args:
+            nodes: in the order of execution.
+            module: what they are of; each is called by it and by what it gives.
+        """
+        both = onnx.ModelProto()
+        both.graph.node.extend([*self._nodes, *nodes])
+        return Layers(both, {**self._modules, **{node.output[0]: f"{module}.{first_output(node)}" for node in nodes}})
 
     def named(self, name: str) -> int | None:
         """The place of the layer that a name is of: its own, that of an output, or one that begins with either."""
@@ -79,6 +96,12 @@ class Layers:
         found = _LABEL.match(label)
         return None if found is None else self.named(found["name"])
 
+    @staticmethod
+    def remark_in(label: str) -> str:
+        """What a label in a journal of rewrites says of its layer; empty where that is nothing."""
+        found = _LABEL.match(label)
+        return "" if found is None else found["remark"] or ""
+
     def owners(self, nodes: Sequence[onnx.NodeProto]) -> list[int | None]:
         """For each layer of a rewritten graph the place of the one in the user's network; None for what was added."""
         owners = [self._owner(node) for node in nodes]
@@ -95,6 +118,10 @@ class Layers:
         if place is not None and self._operators[place] == node.op_type:
             return place
         made = _first(self._by_output.get(name) for name in node.output)
+        if made is not None and self._operators[made] != node.op_type:
+            before = self._before[made]  # a batch norm that went into the convolution before it
+            if before is not None and node.op_type in _WITH_NORMS and self._operators[before] == node.op_type:
+                return before
         return made if made is not None else _first(self.named(name) for name in (*node.output, node.name) if name)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from oakpoint.convert.graph_edit import names_read, numbers_of
+from oakpoint.convert.graph_edit import inferred_values, names_read, numbers_of
 
 _FLOATING = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 _SMALL = 64
@@ -31,15 +31,18 @@ class Parts:
 
     Attributes:
         model: the graph; its nodes stand in the order of execution.
-        values: what is known of its tensors.
         ends: the type of floating point of tensors that are cut through, for targets that take no other: one of another
             type is cast on its way, but for outputs of int32. The graph's own inputs and outputs stay what they are,
             and so do all with None.
+        values: what can be inferred of its tensors.
     """
 
     model: onnx.ModelProto
-    values: Mapping[str, onnx.ValueInfoProto]
     ends: int | None = None
+    values: Mapping[str, onnx.ValueInfoProto] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", inferred_values(self.model))
 
     @property
     def nodes(self) -> Sequence[onnx.NodeProto]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 from oakpoint.convert.graph_edit import inferred_values
@@ -58,6 +58,17 @@ class Range:
         )
 
 
+def constants_of(model: onnx.ModelProto) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The constants of float32 of a graph, with their names, whether they are initialisers or layers."""
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            yield tensor.name, numpy_helper.to_array(tensor)
+    for node in model.graph.node:
+        held = next((a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"), None)
+        if held is not None and held.data_type == TensorProto.FLOAT:
+            yield node.output[0], numpy_helper.to_array(held)
+
+
 def range_of(array: NDArray[Any]) -> Range:
     """The range of the values of an array."""
     magnitudes = np.abs(array[np.isfinite(array)])
@@ -78,7 +89,7 @@ class Ranges:
 
     Attributes:
         tensors: range of each floating-point tensor that a layer gives, by name.
-        squared_norms: the largest sum of squares along axis 1 of the tensors that were asked for.
+        squared_norms: the largest sum of squares along an axis of the tensors that were asked for.
         images: how many were looked at.
     """
 
@@ -91,7 +102,7 @@ def measured_ranges(
     model: onnx.ModelProto,
     feeds: Sequence[Callable[[], Mapping[str, NDArray[Any]]]],
     *,
-    norms_of: Iterable[str] = (),
+    norms_of: Mapping[str, int] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Ranges:
     """Run a network in ONNX Runtime, and look at all that its layers give.
@@ -101,7 +112,7 @@ def measured_ranges(
     Args:
         model: with float32 tensors and static shapes; left unchanged.
         feeds: each makes the inputs for one image.
-        norms_of: names of tensors (N, C, …) whose vectors' squared norms are wanted.
+        norms_of: tensors whose vectors' squared norms are wanted: name → the axis along which a vector lies.
         progress: told before each portion.
 
     Raises:
@@ -110,7 +121,8 @@ def measured_ranges(
     values = inferred_values(model)
     wanted = [name for node in model.graph.node for name in node.output if name and _is_float(values.get(name))]
     tensors: dict[str, Range] = {}
-    norms = dict.fromkeys(norms_of, 0.0)
+    axes = norms_of or {}
+    norms = dict.fromkeys(axes, 0.0)
     portions = _portions(wanted, values)
     with tempfile.TemporaryDirectory(prefix="oakpoint-ranges-") as scratch:
         for number, portion in enumerate(portions, start=1):
@@ -122,7 +134,7 @@ def measured_ranges(
                     for name, array in backend.run(feed()).items():
                         tensors[name] = tensors.get(name, Range()).with_other(range_of(array))
                         if name in norms and array.ndim > 1:
-                            squared = np.square(array, dtype=np.float64).sum(axis=1)
+                            squared = np.square(array, dtype=np.float64).sum(axis=axes[name])
                             norms[name] = max(norms[name], float(squared.max(initial=0.0)))
             path.unlink()
     return Ranges({name: tensors[name] for name in wanted}, {name: n for name, n in norms.items() if n}, len(feeds))

@@ -66,9 +66,10 @@ class CheckReport:
     Attributes:
         model: its name.
         target: what it was checked for.
-        layers: all of them, in the order of execution.
+        heads: what the blob puts out; empty for other targets.
+        layers: all of them, in the order of execution; those that heads add come last.
         first_infinity: where FP16 overflows first; None where it does not, or nothing was measured.
-        squared_norms: largest squared norms of descriptors by the name of the output.
+        squared_norms: largest squared norms of the task's vectors, by the name of the output.
         cut_bytes: what goes over USB for each frame where the network is cut before all refused layers; None where
             nothing is refused, or nothing is left.
         images: how many the numbers were measured on.
@@ -79,6 +80,7 @@ class CheckReport:
 
     model: str
     target: str
+    heads: str = ""
     layers: tuple[LayerVerdict, ...]
     first_infinity: FirstInfinity | None = None
     squared_norms: Mapping[str, float] = field(default_factory=dict)

@@ -140,8 +140,8 @@ _TAG = re.compile(r"\[ [A-Z_]+ \]|\[VPU\]")
 
 
 _ASSERTION = (
-    "a fault inside the compiler, which names no layer: convert with one output at a time, --output NAME, to see which "
-    "part it is about"
+    "a fault inside the compiler, which names no layer: oakpoint check MODEL, with the same options, finds by trial "
+    "which one it is"
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -40,6 +40,22 @@ class Result(Protocol):
         """The same in a few words, as ``12 boxes``."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vectors:
+    """An output that holds vectors of which the direction is read, so that they are normalised somewhere behind it.
+
+    Attributes:
+        output: its name in the chain.
+        axis: along which the values of one vector lie.
+        safe_heads: heads that normalise them on the device and scale them before, so that their squares stay in the
+            range of FP16; empty where there are none.
+    """
+
+    output: str
+    axis: int = 1
+    safe_heads: str = ""
+
+
 R = TypeVar("R", bound=Result)
 
 
@@ -60,6 +76,11 @@ class Task(ABC, Generic[R]):
     def size_step_px(self) -> int:
         """The images' width and height are multiples of it."""
         return 1
+
+    @property
+    def vectors(self) -> tuple[Vectors, ...]:
+        """Outputs whose vectors' norms matter on the device."""
+        return ()
 
     @classmethod
     @abstractmethod

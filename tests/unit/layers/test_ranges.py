@@ -37,7 +37,7 @@ def test_the_layer_that_overflows(monkeypatch: pytest.MonkeyPatch) -> None:
     model = graph(body, inputs="float[1, 2, 3, 4] x", outputs="float y", opset=13, weights=weights)
     portions: list[str] = []
     image = np.ones((1, 2, 3, 4), np.float32)
-    found = measured_ranges(model, [lambda: {"x": image}] * 2, norms_of=["y"], progress=portions.append)
+    found = measured_ranges(model, [lambda: {"x": image}] * 2, norms_of={"y": 1}, progress=portions.append)
     assert [name for name, measured in found.tensors.items() if measured.overflows] == ["b"]
     assert found.tensors["b"].largest == 90000
     assert found.tensors["y"].values == 48

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from oakpoint.convert.graph_edit import inferred_values
 from oakpoint.layers.parts import Parts
 from oakpoint.layers.search import Refusal, refused_layers
 
@@ -78,7 +77,7 @@ def networks(draw: st.DrawFn) -> onnx.ModelProto:
 
 
 def parts_of(model: onnx.ModelProto) -> Parts:
-    return Parts(model, inferred_values(model), TensorProto.FLOAT16)
+    return Parts(model, TensorProto.FLOAT16)
 
 
 @given(
@@ -182,7 +181,7 @@ def test_a_part_computes_what_the_whole_does() -> None:
     weights = {"w": np.full((2, 2, 1, 1), 0.5, np.float32), "w2": np.full((1,), 2, np.float32)}
     body = "a = Conv (x, w)\n b = Relu (a)\n c = Mul (b, w2)\n y = Add (c, a)"
     model = graph(body, inputs="float[1, 2, 3, 4] x", outputs="float y", opset=13, weights=weights)
-    part = Parts(model, inferred_values(model)).part([1, 2])
+    part = Parts(model).part([1, 2])
     assert [value.name for value in part.graph.input] == ["a"]
     assert [value.name for value in part.graph.output] == ["c"]
     assert [tensor.name for tensor in part.graph.initializer] == ["w2"]
@@ -193,7 +192,7 @@ def test_what_the_network_puts_out_stays_what_it_is_and_a_cut_whole_number_is_ca
     body = f"{whole_numbers}\n y = Gather <axis = 0> (t, d)"
     table = {"t": np.arange(8, dtype=np.float32)}
     model = graph(body, outputs="int64 c, float y", opset=13, weights=table)
-    parts = Parts(model, inferred_values(model), TensorProto.FLOAT)
+    parts = Parts(model, TensorProto.FLOAT)
     assert parts.part(range(5)) == model
     own = parts.part([0, 1])
     assert [(value.name, value.type.tensor_type.elem_type) for value in own.graph.output] == [("c", TensorProto.INT64)]

@@ -74,7 +74,7 @@ Unknown exception
         (
             "AssertionFailed: cmxDataProducerInd < failedStageInd",
             "AssertionFailed: cmxDataProducerInd < failedStageInd (a fault inside the compiler, which names no layer: "
-            "convert with one output at a time, --output NAME, to see which part it is about)",
+            "oakpoint check MODEL, with the same options, finds by trial which one it is)",
         ),
         ("", "it gave no reason"),
         ("Inference Engine:\n[ INFO ] hello\n", "it gave no reason"),

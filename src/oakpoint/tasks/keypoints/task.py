@@ -20,12 +20,13 @@ from oakpoint.features.packed import unpacked
 from oakpoint.features.types import CELL_PX, DecodeOptions, Features, Outputs
 from oakpoint.geometry import PixelMap
 from oakpoint.images.preprocess import Preprocess
-from oakpoint.tasks.base import Images, Task, from_parameters
+from oakpoint.tasks.base import Images, Task, Vectors, from_parameters
 from oakpoint.tasks.keypoints.agreement import Agreement
 from oakpoint.tasks.keypoints.families.base import Family
-from oakpoint.tasks.keypoints.families.cells import Cells, CellsLast
+from oakpoint.tasks.keypoints.families.cells import Cells
 from oakpoint.tasks.keypoints.families.registry import FAMILIES, family_of
 from oakpoint.tasks.keypoints.heads.base import DESC, SEMI, Heads
+from oakpoint.tasks.keypoints.heads.normalised import Normalised
 from oakpoint.tasks.keypoints.heads.registry import HEADS, KeypointHeads, head_of
 
 if TYPE_CHECKING:
@@ -83,6 +84,12 @@ class Keypoints(Task[Features]):
     def size_step_px(self) -> int:
         """See ``Task``."""
         return self.multiple or self.form.step_px
+
+    @property
+    def vectors(self) -> tuple[Vectors, ...]:
+        """See ``Task.vectors``: the descriptors."""
+        safe = Normalised.name if Normalised.name in self.form.heads else ""
+        return (Vectors(output=self.form.tensors[-1], axis=self.form.descriptor_axis, safe_heads=safe),)
 
     @classmethod
     def recognised(cls, interface: Interface) -> Self | None:
@@ -235,4 +242,4 @@ def _heads(device: DeviceRecord) -> Heads:
 
 def _channels(family: Family, spec: TensorSpec) -> int:
     """Values of a descriptor."""
-    return int(spec.shape[-1] if family.name == CellsLast.name else spec.shape[1])
+    return int(spec.shape[family.descriptor_axis])

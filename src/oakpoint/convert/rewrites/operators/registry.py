@@ -37,6 +37,7 @@ from oakpoint.convert.rewrites.operators.sign import Sign
 from oakpoint.convert.rewrites.operators.squares import Squares
 from oakpoint.convert.rewrites.operators.truth_values import TruthValues
 from oakpoint.convert.rewrites.operators.variance import Variance
+from oakpoint.convert.rewrites.operators.volume_bias import VolumeBias
 
 OPERATOR_REWRITES: Final[tuple[LocalRewrite, ...]] = (
     # step by step: what they are spelt out into, the others see
@@ -68,6 +69,7 @@ OPERATOR_REWRITES: Final[tuple[LocalRewrite, ...]] = (
     MaxPoolWindows(),
     LpPool(),
     TransposedConvolution(),
+    VolumeBias(),
     ResizeModes(),
     # values moved, not changed
     PadForms(),

@@ -24,6 +24,7 @@ class Family(ABC):
         step_px: the image's width and height are multiples of it.
         tensors: what the outputs are called in the chain, in its order.
         decode_preset: for a network of which nothing else is known.
+        descriptor_axis: along which the values of one descriptor lie.
     """
 
     name: ClassVar[str]
@@ -31,6 +32,7 @@ class Family(ABC):
     step_px: ClassVar[int] = 8
     tensors: ClassVar[tuple[str, ...]]
     decode_preset: ClassVar[str] = "superpoint"
+    descriptor_axis: ClassVar[int] = 1
 
     @abstractmethod
     def told_apart(self, outputs: tuple[TensorSpec, ...], image_size: tuple[int, int]) -> tuple[TensorSpec, ...] | None:

@@ -38,6 +38,7 @@ class CellsLast(Family):
     name = "cells_last"
     step_px = CELL_PX
     tensors = (SEMI, DESC)
+    descriptor_axis = -1
 
     def told_apart(self, outputs: tuple[TensorSpec, ...], image_size: tuple[int, int]) -> tuple[TensorSpec, ...] | None:
         """See ``Family.told_apart``."""
