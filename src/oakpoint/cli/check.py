@@ -131,12 +131,21 @@ def _print_summary(report: CheckReport) -> None:
     out.print(f"{escape(report.model)} for {report.target}: {len(report.layers)} layers, {', '.join(counts)}")
     if report.cut_bytes is not None:
         out.print(f"cut before all that is not taken: {report.cut_bytes:,} bytes a frame over USB")
-    if (first := report.first_infinity) is not None:
-        where = escape(f"{first.layer.shown} ({first.layer.operator})")
-        out.print(f"FP16 overflows first in {where}, which reaches {first.largest:.4g} on {report.images} images")
-    elif report.images:
-        largest = max((v.numbers for v in report.layers if v.numbers), key=lambda n: n.largest, default=None)
-        if largest is not None:
-            out.print(f"no overflow of FP16 on {report.images} images: the largest magnitude is {largest.largest:.4g}")
+    if report.images:
+        out.print(_numbers_in_words(report))
     for note in report.notes:
         out.print(f"[yellow]note:[/] {escape(note)}")
+
+
+def _numbers_in_words(report: CheckReport) -> str:
+    """What was measured on the images, in a line."""
+    measured = [verdict.numbers for verdict in report.layers if verdict.numbers]
+    largest = f"the largest magnitude is {max((numbers.largest for numbers in measured), default=0.0):.4g}"
+    if report.target != "myriad":  # these compute in float32
+        wrong = sum(numbers.not_finite > 0 for numbers in measured)
+        said = f"{wrong} layers give numbers that are not finite" if wrong else "all numbers are finite"
+        return f"{said} on {report.images} images: {largest}"
+    if (first := report.first_infinity) is not None:
+        where = escape(f"{first.layer.shown} ({first.layer.operator})")
+        return f"FP16 overflows first in {where}, which reaches {first.largest:.4g} on {report.images} images"
+    return f"no overflow of FP16 on {report.images} images: {largest}"

@@ -26,6 +26,12 @@ _STAYS_IN_FLOAT32: Final = 0.75
 _SAFE: Final = LARGEST / 4
 """What a layer may reach on the images at hand, so that others do not overflow."""
 
+MOVING: Final = {
+    "Cast", "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "Pad",
+    "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+}  # fmt: skip
+"""Operators that put values elsewhere and do not change them."""
+
 _CALCULATING: Final = {"Div", "Gemm", "MatMul", "Mul", "Pow", "PRelu"}
 """Layers of which one number is a factor, a divisor or an exponent."""
 
@@ -62,13 +68,14 @@ def of_stored_weights(name: str, values: NDArray[np.float32]) -> list[str]:
     return caveats
 
 
-def of_numbers(numbers: Range, *, infinite_first: bool, carried: bool = False) -> list[str]:
+def of_numbers(numbers: Range, *, infinite_first: bool, carried: bool = False, moves: bool = False) -> list[str]:
     """Caveats about what a layer gives.
 
     Args:
         numbers: its range.
         infinite_first: whether it is the first of the network to overflow.
         carried: whether its largest number is one that it was given.
+        moves: whether it only moves values: what it hands on is told of the layer that computed it.
     """
     caveats = of_not_finite(numbers)
     if numbers.overflows and carried:
@@ -79,6 +86,8 @@ def of_numbers(numbers: Range, *, infinite_first: bool, carried: bool = False) -
             f"overflows FP16: reaches {numbers.largest:.4g}, and the largest number is {LARGEST:.0f}{first}; scale "
             f"what goes into it down until this stays below {_SAFE:.0f} here, and what comes out of it back"
         )
+    if moves:
+        return caveats
     if numbers.below_smallest >= VANISHING_SHARE:
         caveats.append(f"{numbers.below_smallest:.1%} of its values vanish: below {SMALLEST:.1e} FP16 has 0 alone")
     elif numbers.below_normal >= COARSE_SHARE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -33,6 +34,9 @@ _FORM_ALONE: Final = {
 _MEANT_ANOTHER: Final = {"earlier-opset": ("Hardmax", "LogSoftmax", "Softmax")}
 """Of those, layers that had another meaning in the form before: up to opset 12 these were over all axes from one on."""
 
+_CANNOT_BE_GIVEN = (
+    "it hangs on a layer that is not taken, whose output cannot be given: of no known size, or no numbers"
+)
 _OTHER_OPERATORS = "write it with other operators"
 _OTHER_HEADS = "take other heads, or leave out --heads: the host then does what they do"
 
@@ -145,7 +149,7 @@ class DeviceCheck:
                     break
         verdicts.whole = not cut and verdicts.graph is not None
         rest = set(range(len(self.parts.nodes))) - self.parts.can_be_had(cut) - cut
-        self._leave(rest, "it hangs on a layer that is not taken and whose output has no size that is known")
+        self._leave(rest, _CANNOT_BE_GIVEN)
         if verdicts.graph is not None:
             self._note_rewrites(verdicts.graph)
 
@@ -176,21 +180,23 @@ class DeviceCheck:
         for place in places:
             if (of := self._owners[place]) is not None:
                 part = self._part_of(of, finding.operator)
-                given = shape_of(self.parts.values.get(_first_read(nodes[place])))
-                instead = self._replacement(of, finding.operator, given)
+                instead = self._replacement(of, nodes[place], self.parts)
                 self.verdicts.refused.setdefault(of, Refused(part + finding.problem, finding.remedy, instead))
         return places
 
     def _part_of(self, owner: int, operator: str) -> str:
         """The beginning of what is said of a layer where it is about an operator that it was spelt out into."""
+        if operator == "Input":
+            return "of the input that it reads: "
         return f"its {operator}: " if self.layers.layers[owner].operator != operator else ""
 
-    def _replacement(self, owner: int, operator: str, shape: Sequence[int] | None) -> str:
-        """What to train with in the place of one of the user's layers, of which an operator is refused."""
+    def _replacement(self, owner: int, node: onnx.NodeProto, parts: Parts) -> str:
+        """What to train with in the place of one of the user's layers, of which a layer of ``parts`` is refused."""
         if owner >= self._of_user:
             return ""
-        rank = None if shape is None else len(shape)
-        found = replacement_for(self.layers.layers[owner].operator, rank) or replacement_for(operator, rank)
+        shape = shape_of(parts.values.get(_first_read(node)))
+        known = partial(replacement_for, node, rank=None if shape is None else len(shape), constants=parts.constants)
+        found = known(self.layers.layers[owner].operator) or known()
         return "" if found is None else str(found)
 
     def _leave(self, places: Iterable[int], why: str) -> None:
@@ -260,7 +266,7 @@ class DeviceCheck:
                 continue
             behind = "" if refusal.alone else " (behind the layers before it; alone it is taken)"
             problem = f"{self._part_of(owner, node.op_type)}the compiler refuses it: {refusal.reason}{behind}"
-            instead = self._replacement(owner, node.op_type, shape_of(parts.values.get(_first_read(node))))
+            instead = self._replacement(owner, node, parts)
             remedy = _OTHER_HEADS if owner >= self._of_user else "" if instead else _OTHER_OPERATORS
             self.verdicts.refused.setdefault(owner, Refused(problem, remedy, instead))
         for owner, reader in self.verdicts.joined.items():

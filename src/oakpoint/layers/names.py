@@ -94,7 +94,7 @@ class Layers:
     def labelled(self, label: str) -> int | None:
         """The place of the layer that a label in a journal of rewrites is of; None for what is no layer."""
         found = _LABEL.match(label)
-        return None if found is None else self.named(found["name"])
+        return None if found is None else self._before_norm(self.named(found["name"]), found["operator"])
 
     @staticmethod
     def remark_in(label: str) -> str:
@@ -117,12 +117,15 @@ class Layers:
         place = self._by_name.get(node.name)
         if place is not None and self._operators[place] == node.op_type:
             return place
-        made = _first(self._by_output.get(name) for name in node.output)
-        if made is not None and self._operators[made] != node.op_type:
-            before = self._before[made]  # a batch norm that went into the convolution before it
-            if before is not None and node.op_type in _WITH_NORMS and self._operators[before] == node.op_type:
-                return before
+        made = self._before_norm(_first(self._by_output.get(name) for name in node.output), node.op_type)
         return made if made is not None else _first(self.named(name) for name in (*node.output, node.name) if name)
+
+    def _before_norm(self, place: int | None, operator: str) -> int | None:
+        """The convolution that a batch norm went into, where a layer of that operator bears the norm's name."""
+        if place is None or self._operators[place] == operator or operator not in _WITH_NORMS:
+            return place
+        before = self._before[place]
+        return before if before is not None and self._operators[before] == operator else place
 
 
 def _first(places: Iterable[int | None]) -> int | None:

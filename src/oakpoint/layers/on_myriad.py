@@ -197,7 +197,8 @@ class MyriadCheck:
         for place, measured in numbers.of.items():
             is_first = numbers.first is not None and numbers.first.layer is self._layers.layers[place]
             carried = place not in numbers.arising
-            said[place] += caveats.of_numbers(measured, infinite_first=is_first, carried=carried)
+            moves = self._layers.layers[place].operator in caveats.MOVING
+            said[place] += caveats.of_numbers(measured, infinite_first=is_first, carried=carried, moves=moves)
         for place, remarks in self._check.verdicts.remarks.items():
             said[place] += remarks
         constants = self._check.verdicts.constants

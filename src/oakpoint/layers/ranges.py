@@ -71,14 +71,17 @@ def constants_of(model: onnx.ModelProto) -> Iterator[tuple[str, NDArray[Any]]]:
 
 def range_of(array: NDArray[Any]) -> Range:
     """The range of the values of an array."""
-    magnitudes = np.abs(array[np.isfinite(array)])
-    magnitudes = magnitudes[magnitudes > 0]
-    count = magnitudes.size
+    magnitudes = np.abs(array)
+    if not np.isfinite(largest := magnitudes.max(initial=0.0)):
+        magnitudes = magnitudes[np.isfinite(magnitudes)]
+        largest = magnitudes.max(initial=0.0)
+    count = int(np.count_nonzero(magnitudes))
+    zeros = magnitudes.size - count
     return Range(
-        largest=float(magnitudes.max(initial=0.0)),
-        below_normal=float(np.count_nonzero(magnitudes < SMALLEST_NORMAL) / count) if count else 0.0,
-        below_smallest=float(np.count_nonzero(magnitudes < SMALLEST) / count) if count else 0.0,
-        not_finite=int(array.size - np.count_nonzero(np.isfinite(array))),
+        largest=float(largest),
+        below_normal=(np.count_nonzero(magnitudes < SMALLEST_NORMAL) - zeros) / count if count else 0.0,
+        below_smallest=(np.count_nonzero(magnitudes < SMALLEST) - zeros) / count if count else 0.0,
+        not_finite=array.size - magnitudes.size,
         values=count,
     )
 

@@ -12,7 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
+
+import onnx
+
+Only = Literal["", "computed", "places"]
+"""Of which layers a replacement is one: of any, of those whose weights are computed, of pools that give places."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,7 @@ class Replacement:
         price: what that costs or saves, in a clause.
         reason: why the operator is no good on the device, for whoever reads this table.
         ranks: of the operator's first input; empty for any.
+        only: of which of these layers.
     """
 
     name: str
@@ -34,15 +40,26 @@ class Replacement:
     price: str
     reason: str
     ranks: Collection[int] = ()
+    only: Only = ""
 
     def __str__(self) -> str:
         """As a remedy."""
         return f"train without it: {self.instead} ({self.price})"
 
+    def is_for(self, node: onnx.NodeProto, operator: str, rank: int | None, constants: Collection[str]) -> bool:
+        """Whether it may take a layer's place; see ``replacement_for``."""
+        if operator not in self.operators or (self.ranks and rank not in self.ranks):
+            return False
+        if self.only == "computed":
+            return len(node.input) > 1 and node.input[1] not in constants
+        return self.only != "places" or any(node.output[1:])
 
-def _of(name: str, operators: str, instead: str, price: str, reason: str, ranks: Collection[int] = ()) -> Replacement:
+
+def _of(
+    name: str, operators: str, instead: str, price: str, reason: str, ranks: Collection[int] = (), only: Only = ""
+) -> Replacement:
     kinds = frozenset(operators.split())
-    return Replacement(name=name, operators=kinds, instead=instead, price=price, reason=reason, ranks=ranks)
+    return Replacement(name=name, operators=kinds, instead=instead, price=price, reason=reason, ranks=ranks, only=only)
 
 
 REPLACEMENTS: Final[tuple[Replacement, ...]] = (
@@ -60,7 +77,7 @@ REPLACEMENTS: Final[tuple[Replacement, ...]] = (
         "the mean over the image",
         "C²/8 further weights for a bottleneck of C/16, and two products a value",
         "the weights lie in the blob",
-        (3, 4)),
+        only="computed"),
     _of("convolution in 3-D", "Conv",
         "a 3-D convolution over height and width alone (1xkxk) and one over depth (kx1x1)",
         "C²·(k² + k) weights and as many multiplications a value where there were C²·k³: for k = 3 less than half",
@@ -114,7 +131,7 @@ REPLACEMENTS: Final[tuple[Replacement, ...]] = (
         "2, 4 and 8, which see 31 steps",
         "12·C² weights where an LSTM has 8·C² and a GRU 6·C², and all steps at once",
         "every layer runs once"),
-    _of("choosing", "NonZero Compress Unique StringSplit Where",
+    _of("choosing", "NonZero Compress Unique",
         "a product with the mask, which keeps the size, or TopK of a fixed number; choose on the host",
         "no weights; all values are computed",
         "how many elements there are must be known before"),
@@ -123,10 +140,15 @@ REPLACEMENTS: Final[tuple[Replacement, ...]] = (
         "the host",
         "no weights; the pool is exact, and slow over large maps",
         "how many boxes there are must be known before"),
-    _of("unpooling", "MaxUnpool MaxPool",
+    _of("unpooling", "MaxUnpool",
         "Resize to twice the size and a 3x3 convolution, or a transposed convolution 2x2 of stride 2",
         "9·C² or 4·C² weights",
         "the device gives no places of maxima"),
+    _of("places of maxima", "MaxPool",
+        "the values alone, and Resize or a transposed convolution where they are put back",
+        "9·C² weights for a 3x3 convolution behind Resize, or 4·C² for a transposed one of 2x2",
+        "the device gives no places of maxima",
+        only="places"),
     _of("regions", "MaxRoiPool RoiAlign RoiPool",
         "RoiAlign in mode avg and without the half pixel (aligned=False), or AveragePool over a fixed grid",
         "no weights",
@@ -168,19 +190,23 @@ REPLACEMENTS: Final[tuple[Replacement, ...]] = (
     _of("slopes", "PRelu",
         "PRelu with a slope for each channel, or LeakyRelu",
         "C weights, or none",
-        "slopes lie in the blob"),
+        "slopes lie in the blob",
+        only="computed"),
 )  # fmt: skip
 """In the order in which they are looked for."""
 
 
-def replacement_for(operator: str, rank: int | None = None) -> Replacement | None:
-    """What to train with in an operator's place; None where nothing is known.
+def replacement_for(
+    node: onnx.NodeProto, operator: str = "", *, rank: int | None = None, constants: Collection[str] = ()
+) -> Replacement | None:
+    """What to train with in a layer's place; None where nothing is known.
 
     Args:
-        operator: its type.
+        node: the layer.
+        operator: another type than its own, of the layer in the user's network that it was spelt out of.
         rank: of its first input, where it is known.
+        constants: names of the tensors that are constant.
     """
-    for known in REPLACEMENTS:
-        if operator in known.operators and (not known.ranks or rank is None or rank in known.ranks):
-            return known
-    return None
+    return next(
+        (known for known in REPLACEMENTS if known.is_for(node, operator or node.op_type, rank, constants)), None
+    )

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 CACHE_FOLDER: Final = "trials"
 _FORMAT = 1
+_SEPARATOR = re.compile("[:,]")
+"""What the compiler's option for the types of inputs sets between names; names cannot have it."""
+
 _LONGEST_S = 300.0
 """Of one trial."""
 
@@ -55,8 +59,10 @@ class CompilerTrial:
 
     def __call__(self, model: onnx.ModelProto) -> str | None:
         """See ``search.Trial``."""
-        content = model.SerializeToString(deterministic=True)
         images = [value.name for value in model.graph.input if value.name in self._images]
+        if any(_SEPARATOR.search(name) for name in images):
+            model, images = _renamed(model, images)
+        content = model.SerializeToString(deterministic=True)
         settings = json.dumps([_FORMAT, self._tool, DEFAULT_SHAVES, images]).encode()
         path = self._folder / f"{hashlib.sha256(settings + content).hexdigest()}.json"
         known = _read(path)
@@ -90,6 +96,17 @@ class CompilerTrial:
             except CompilerError as error:
                 return str(error).removeprefix(f"{COMPILER} refused the network: ")
         return None
+
+
+def _renamed(model: onnx.ModelProto, images: Sequence[str]) -> tuple[onnx.ModelProto, list[str]]:
+    """A model whose image inputs have names that can be told the compiler, and these names."""
+    renamed = onnx.ModelProto.FromString(model.SerializeToString())
+    names = {name: _SEPARATOR.sub("_", f"{name}_{number}") for number, name in enumerate(images)}
+    for value in renamed.graph.input:
+        value.name = names.get(value.name, value.name)
+    for node in renamed.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+    return renamed, list(names.values())
 
 
 def _read(path: Path) -> tuple[str | None] | None:
