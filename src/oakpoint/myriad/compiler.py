@@ -144,6 +144,9 @@ _ASSERTION = (
     "which one it is"
 )
 
+_VALIDATED = re.compile(r"While validating ONNX node '<Node\([^()]*\): ([^>]*)>'|with friendly_name '([^']*)'")
+"""How the compiler names the layer whose sizes or types do not fit, a line or more before it says why."""
+
 
 def reason_in(text: str) -> str:
     """The compiler's own reason, shortened to the layer and its type."""
@@ -160,6 +163,8 @@ def reason_in(text: str) -> str:
         return "the file is not an ONNX model that it can read"
     if lines and lines[-1].startswith("AssertionFailed"):
         return f"{lines[-1][:200]} ({_ASSERTION})"
+    if lines and (found := _VALIDATED.search(text)):
+        return f"layer {found[1] or found[2]!r}: {lines[-1]}"[:300]
     return lines[-1][:300] if lines else "it gave no reason"
 
 

@@ -57,6 +57,21 @@ Unknown exception
 """
 
 
+VALIDATED = """While validating ONNX node '<Node(DequantizeLinear): DequantizeLinear_1>':
+Check 'backward_compatible_check || in_out_elements_equal' failed at core/src/op/reshape.cpp:186:
+While validating node 'v1::Reshape Reshape_14 (s[0]:f32{}) -> (f32{?})' with friendly_name 'Reshape_14':
+Requested output shape {1,8} is incompatible with input shape Shape{}
+"""
+TYPES = """e of type Logical_XOR: [ GENERAL_ERROR ]
+/home/build/vpu/graph_transformer/src/stages/eltwise.cpp:162 Stage node e (Logical_XOR) types check error: \
+input #0 has type S32
+"""
+IN_A_LAYER = """[ GENERAL_ERROR ]
+/home/build/src/frontend/frontend.cpp:434 Failed to compile layer "LSTMSequenceIE_1037": [ GENERAL_ERROR ]  \
+AssertionFailed: !expired()
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -76,6 +91,13 @@ Unknown exception
             "AssertionFailed: cmxDataProducerInd < failedStageInd (a fault inside the compiler, which names no layer: "
             "oakpoint check MODEL, with the same options, finds by trial which one it is)",
         ),
+        (
+            VALIDATED,
+            "layer 'DequantizeLinear_1': Requested output shape {1,8} is incompatible with input shape Shape{}",
+        ),
+        (VALIDATED.splitlines()[2] + "\nno such shape", "layer 'Reshape_14': no such shape"),
+        (TYPES, "eltwise.cpp:162: Stage node e (Logical_XOR) types check error: input #0 has type S32"),
+        (IN_A_LAYER, "layer 'LSTMSequenceIE_1037': AssertionFailed: !expired()"),
         ("", "it gave no reason"),
         ("Inference Engine:\n[ INFO ] hello\n", "it gave no reason"),
         ("x" * 1000, "x" * 300),
