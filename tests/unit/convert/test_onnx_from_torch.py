@@ -199,6 +199,16 @@ def test_layers_are_told_by_the_modules_they_are_of(tmp_path: Path, small_networ
     assert {modules[node.output[0]] for node in convolutions} == set(by_weights.values())
 
 
+def test_a_convolution_with_a_norm_in_it_is_told_by_both(tmp_path: Path) -> None:
+    layers = [nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1)]
+    modules: dict[str, str] = {}
+    spec = TensorSpec("x", "float32", ("N", 3, 16, 16))
+    export_onnx(nn.Sequential(*layers).eval(), tmp_path / "m.onnx", inputs=[spec], modules=modules)
+    nodes = onnx.load(tmp_path / "m.onnx").graph.node
+    told = [(node.op_type, modules[node.output[0]]) for node in nodes]
+    assert told == [("Conv", "0 + 1"), ("Relu", "2"), ("Conv", "3")]
+
+
 @pytest.mark.parametrize("said", ["['', 'a.b', 'relu']", "['a.b', 'relu']", "[[['", "5", "[]", "(" * 5000, ""])
 def test_metadata_of_any_form_is_taken(said: str) -> None:
     node = onnx.helper.make_node("Relu", ["x"], ["y"], name="node_relu")

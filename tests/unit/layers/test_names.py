@@ -74,3 +74,30 @@ def test_layers_without_a_name_are_called_by_what_they_give() -> None:
 def test_constants_are_no_layers() -> None:
     body = "c = Constant <value: tensor = float[1] {2.0}> ()\n y = Mul (x, c)"
     assert [layer.operator for layer in Layers(graph(body, inputs="float[2] x", outputs="float y")).layers] == ["Mul"]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_convolution_that_a_norm_went_into_stays_the_convolution(tmp_path: Path, named: bool) -> None:
+    body = "a = Conv <pads = [1, 1, 1, 1]> (x, w)\n n = BatchNormalization (a, s, b, b, s)\n y = Relu (n)"
+    model = graph(body, inputs="float[1, 3, 8, 8] x", outputs="float y", opset=17, weights=WEIGHTS)
+    model.graph.initializer.pop()  # two
+    for node in model.graph.node:
+        node.name = node.name if named else ""
+    onnx.save(model, tmp_path / "m.onnx")
+    layers = Layers(model)
+    made = device_graph(tmp_path / "m.onnx", [DeviceInput(name="x", shape=(1, 3, 8, 8), scale=1 / 255)])
+    owners = [layers.layers[owner].operator for owner in layers.owners(made.model.graph.node) if owner is not None]
+    assert owners == ["Conv", "Relu"]
+    (normalisation,) = (applied for applied in made.rewrites if applied.rewrite == "input-normalisation")
+    assert [layers.layers[layers.labelled(label) or 0].operator for label in normalisation.layers] == ["Conv"]
+
+
+def test_layers_that_are_added_and_what_a_label_says_of_a_layer() -> None:
+    layers = Layers(graph("a = Relu (x)\n y = Neg (a)", inputs="float[2] x", outputs="float y"))
+    added = layers.with_added([onnx.helper.make_node("Exp", ["y"], ["z"], name="z_Exp")], "heads")
+    assert [layer.shown for layer in added.layers] == ["Relu_0", "Neg_1", "heads.z"]
+    assert added.named("z_Exp") == added.named("z") == 2
+    assert len(layers.layers) == 2
+    assert layers.labelled("layer 'a' (Relu): mean subtracted") == 0
+    assert Layers.remark_in("layer 'a' (Relu): mean subtracted") == "mean subtracted"
+    assert Layers.remark_in("layer 'a' (Relu)") == Layers.remark_in("every constant") == ""

@@ -48,6 +48,14 @@ def test_answers_are_kept_by_content(tmp_path: Path, compiled: list[dict[str, An
     assert compiled[-1]["images"] == []
 
 
+def test_names_that_the_compiler_s_option_cannot_have(tmp_path: Path, compiled: list[dict[str, Any]]) -> None:
+    model = one("Relu")
+    model.graph.input[0].name = model.graph.node[0].input[0] = "input:0"
+    assert CompilerTrial(["input:0"], lambda _: None, cache=tmp_path)(model) is None
+    assert [options["images"] for options in compiled] == [["input_0_0"]]
+    assert model.graph.input[0].name == "input:0"
+
+
 def test_a_damaged_answer_is_asked_again(
     tmp_path: Path, compiled: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
