@@ -129,9 +129,7 @@ def test_the_layer_that_an_assertion_is_about_is_found(
 
 @pytest.mark.slow
 @pytest.mark.compiler
-def test_heads_are_checked_as_conversion_appends_them(
-    command: Command, small_onnx: Path, image_folder: Path
-) -> None:
+def test_heads_are_checked_as_conversion_appends_them(command: Command, small_onnx: Path, image_folder: Path) -> None:
     arguments = ["check", small_onnx, "--size", "160x120", "--images", image_folder, "--json"]
     facts = json.loads(command(*arguments, "--heads", "normalised").out)
     added = [layer["layer"] for layer in facts["layers"] if layer["layer"]["module"].startswith("heads.")]

@@ -18,7 +18,7 @@ from oakpoint.convert.graph_edit import inferred_values
 from oakpoint.fp16 import LARGEST, SMALLEST, SMALLEST_NORMAL
 from oakpoint.layers.parts import shape_of
 
-_CHUNK_BYTES: Final = 256 * 2**20
+_CHUNK_BYTES: Final = 512 * 2**20
 """Of tensors that are looked at in one run."""
 
 

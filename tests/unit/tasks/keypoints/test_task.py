@@ -208,3 +208,11 @@ def test_where_keypoints_are_wanted() -> None:
     assert require_keypoints(KEYPOINTS, "mine", "run serves others") is KEYPOINTS
     with pytest.raises(UsageError, match="mine: expected a network with keypoints, got one for tensors; run serves"):
         require_keypoints(RawTensors(), "mine", "run serves others")
+
+
+def test_descriptors_are_the_vectors_whose_norms_matter() -> None:
+    (vectors,) = KEYPOINTS.vectors
+    assert (vectors.output, vectors.axis, vectors.safe_heads) == ("desc", 1, "normalised")
+    (last,) = replace(KEYPOINTS, family="cells_last").vectors
+    assert (last.output, last.axis, last.safe_heads) == ("desc", -1, "")
+    assert RawTensors().vectors == ()
