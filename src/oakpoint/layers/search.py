@@ -10,6 +10,7 @@ from typing import Final
 
 import onnx
 
+from oakpoint.convert.graph_edit import names_read
 from oakpoint.layers.parts import Parts
 
 Trial = Callable[[onnx.ModelProto], str | None]
@@ -58,8 +59,9 @@ def refused_layers(parts: Parts, trial: Trial, *, cut: Iterable[int] = ()) -> Fo
     """Find every layer of a graph that a target refuses.
 
     The whole is tried first. While what is left is refused, a layer is found that is at fault: one that the refusal
-    names and that is refused alone, or else the one at which prefixes in the order of execution begin to be refused.
-    It is cut out, its outputs become inputs, and the search goes on with the rest; its kind is tried at once.
+    names, or one beside a layer that was refused in the same words, which is refused alone; or else the one at which
+    prefixes in the order of execution begin to be refused. It is cut out, its outputs become inputs, and the search
+    goes on with the rest; its kind is tried at once.
 
     Args:
         parts: the graph.
@@ -79,7 +81,7 @@ class _Search:
             reason = self._try([left])[0]
             if reason is None:
                 break
-            found = self._named(reason, left) or self._first(left)
+            found = self._named(reason, left) or self._beside(reason, left) or self._first(left)
             self._refused |= {refusal.place: refusal for refusal in found}
         self._acquit()
         untried = set(range(len(self._parts.nodes))) - set(self._left()) - self._cut - set(self._refused)
@@ -113,6 +115,16 @@ class _Search:
             if candidates and (found := self._alone(candidates[:_MOST_NAMED], left)):
                 return found + self._of_a_kind(found, left)
         return []
+
+    def _beside(self, reason: str, left: Sequence[int]) -> list[Refusal]:
+        """Layers next to those that were refused in the same words, and that are refused alone: a fault goes on."""
+        words = _VARIABLE.sub("", reason)
+        alike = [place for place, refusal in self._refused.items() if _VARIABLE.sub("", refusal.reason) == words]
+        nodes = self._parts.nodes
+        given = {name for place in alike for name in nodes[place].output}
+        read = {name for place in alike for name in names_read(nodes[place])}
+        beside = [p for p in left if given.intersection(names_read(nodes[p])) or read.intersection(nodes[p].output)]
+        return self._alone(beside[:_MOST_NAMED], left)
 
     def _alone(self, places: Sequence[int], left: Sequence[int]) -> list[Refusal]:
         """Those of these layers that are refused by themselves; of layers that are alike one is tried."""

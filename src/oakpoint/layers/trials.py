@@ -18,13 +18,14 @@ import onnx
 from oakpoint.backends.base import Backend
 from oakpoint.errors import BackendError, CompilerError, OutputError
 from oakpoint.files import default_cache, replacing_file
-from oakpoint.myriad.compiler import COMPILER, DEFAULT_SHAVES, compile_blob
+from oakpoint.myriad.compiler import COMPILER, DEFAULT_SHAVES, FAULT_WITHIN, compile_blob
 from oakpoint.myriad.toolchain import ensure_toolchain, tool_folder
 
 logger = logging.getLogger(__name__)
 
 CACHE_FOLDER: Final = "trials"
-_FORMAT = 1
+_FORMAT = 2
+"""Of what is kept; another one where the compiler's words are read in another way."""
 _SEPARATOR = re.compile("[:,]")
 """What the compiler's option for the types of inputs sets between names; names cannot have it."""
 
@@ -94,7 +95,8 @@ class CompilerTrial:
                     timeout_s=_LONGEST_S,
                 )
             except CompilerError as error:
-                return str(error).removeprefix(f"{COMPILER} refused the network: ")
+                said = str(error).removeprefix(f"{COMPILER} refused the network: ")
+                return said.removesuffix(f" ({FAULT_WITHIN})")  # this is what finds the layer
         return None
 
 

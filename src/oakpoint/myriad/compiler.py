@@ -139,10 +139,11 @@ _TAG = re.compile(r"\[ [A-Z_]+ \]|\[VPU\]")
 """The kind of an error (``[ GENERAL_ERROR ]``): the reason stands behind it, or in the next line."""
 
 
-_ASSERTION = (
+FAULT_WITHIN = (
     "a fault inside the compiler, which names no layer: oakpoint check MODEL, with the same options, finds by trial "
     "which one it is"
 )
+"""What to do about a failed assertion, which stands behind it in brackets."""
 
 _VALIDATED = re.compile(r"While validating ONNX node '<Node\([^()]*\): ([^>]*)>'|with friendly_name '([^']*)'")
 """How the compiler names the layer whose sizes or types do not fit, a line or more before it says why."""
@@ -162,7 +163,7 @@ def reason_in(text: str) -> str:
     if "Cannot find reader for model format" in text:
         return "the file is not an ONNX model that it can read"
     if lines and lines[-1].startswith("AssertionFailed"):
-        return f"{lines[-1][:200]} ({_ASSERTION})"
+        return f"{lines[-1][:200]} ({FAULT_WITHIN})"
     if lines and (found := _VALIDATED.search(text)):
         return f"layer {found[1] or found[2]!r}: {lines[-1]}"[:300]
     return lines[-1][:300] if lines else "it gave no reason"

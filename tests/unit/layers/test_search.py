@@ -118,6 +118,15 @@ def test_layers_of_a_kind_are_tried_once() -> None:
     assert compiler.asked <= 4
 
 
+def test_a_fault_that_goes_on_takes_few_trials() -> None:
+    operators = ["Relu", "Sigmoid"] * 100
+    operators[100:104] = ["Abs", "Sign", "Abs", "Sign"]
+    compiler = refusing({"Abs", "Sign"}, "nothing")
+    found = refused_layers(parts_of(chain(operators)), compiler)
+    assert [refusal.place for refusal in found.refusals] == [100, 101, 102, 103]
+    assert compiler.asked <= 26
+
+
 def has_pair(model: onnx.ModelProto) -> str | None:
     operators = [node.op_type for node in model.graph.node]
     return "no such pair" if ("Exp", "Tanh") in itertools.pairwise(operators) else None
