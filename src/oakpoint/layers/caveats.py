@@ -86,6 +86,10 @@ def of_numbers(numbers: Range, *, infinite_first: bool, carried: bool = False, m
             f"overflows FP16: reaches {numbers.largest:.4g}, and the largest number is {LARGEST:.0f}{first}; scale "
             f"what goes into it down until this stays below {_SAFE:.0f} here, and what comes out of it back"
         )
+    elif numbers.largest > LARGEST / 2 and not moves and not carried:
+        caveats.append(
+            f"reaches {numbers.largest:.4g} here, and FP16 ends at {LARGEST:.0f}: on other images it may overflow"
+        )
     if moves:
         return caveats
     if numbers.below_smallest >= VANISHING_SHARE:

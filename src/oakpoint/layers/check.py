@@ -15,6 +15,7 @@ from oakpoint.bundle.interface import OPEN_BATCH
 from oakpoint.bundle.records import DeviceRecord
 from oakpoint.convert.output_operators import output_operators
 from oakpoint.errors import MissingExtraError, UsageError
+from oakpoint.images.reading import no_image_in
 from oakpoint.layers.names import Layers
 from oakpoint.layers.on_host import Images, check_on_host
 from oakpoint.layers.on_myriad import Heads, MyriadCheck
@@ -121,6 +122,7 @@ def _heads(name: str, task: Task[Any], onnx_file: Path, images: Images, written:
 
 def _photographs(folder: Path | None) -> tuple[Images, list[str]]:
     try:
-        return load_photographs(folder), []
+        images = load_photographs(folder)
     except MissingExtraError as error:
         return {}, [f"numbers were not measured: {error}"]
+    return images, [] if images else [f"numbers were not measured: {no_image_in(folder or Path())}"]

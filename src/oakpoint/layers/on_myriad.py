@@ -45,7 +45,7 @@ class Heads:
 
 @dataclass(slots=True)
 class _Numbers:
-    """Ranges by the places of layers, those in which an overflow arises, and the first of them."""
+    """Ranges by the places of layers, those whose largest number they made themselves, and the first overflow."""
 
     of: dict[int, Range] = field(default_factory=dict)
     arising: set[int] = field(default_factory=set)
@@ -184,7 +184,7 @@ class MyriadCheck:
                 if measured is None:
                     continue
                 found.of[owner] = found.of.get(owner, Range()).with_other(measured)
-                if measured.overflows and measured.largest != given:
+                if measured.largest != given:
                     found.arising.add(owner)
                 if measured.overflows and found.first is None:
                     layer = self._layers.layers[owner]

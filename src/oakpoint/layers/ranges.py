@@ -79,8 +79,8 @@ def range_of(array: NDArray[Any]) -> Range:
     zeros = magnitudes.size - count
     return Range(
         largest=float(largest),
-        below_normal=(np.count_nonzero(magnitudes < SMALLEST_NORMAL) - zeros) / count if count else 0.0,
-        below_smallest=(np.count_nonzero(magnitudes < SMALLEST) - zeros) / count if count else 0.0,
+        below_normal=float(np.count_nonzero(magnitudes < SMALLEST_NORMAL) - zeros) / count if count else 0.0,
+        below_smallest=float(np.count_nonzero(magnitudes < SMALLEST) - zeros) / count if count else 0.0,
         not_finite=array.size - magnitudes.size,
         values=count,
     )

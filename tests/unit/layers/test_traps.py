@@ -11,6 +11,7 @@ import onnx
 import pytest
 from graphs import graph
 
+from oakpoint.fp16 import LARGEST
 from oakpoint.layers.check import CheckOptions, check_layers
 from oakpoint.layers.verdicts import CheckReport, LayerVerdict
 from oakpoint.models.base import ModelOptions
@@ -23,6 +24,7 @@ WEIGHTS: dict[str, Any] = {
     "small": RNG.normal(0, 1e-9, (8, 8, 3, 3)).astype(np.float32),
     "coarse": RNG.normal(0, 1e-5, (8, 8, 3, 3)).astype(np.float32),
     "loud": np.array(300, np.float32),
+    "near": np.array(6e4, np.float32),
     "twice": np.array(2, np.float32),
     "faint": np.full((8, 1, 1), 1e-7, np.float32),
     "mixed": np.array([1, 2, 3, 4, 5, 6, 7e4, 1e-9], np.float32).reshape(8, 1, 1),
@@ -114,6 +116,25 @@ def test_squares_of_a_norm_overflow(check: Callable[..., CheckReport]) -> None:
     assert "squares what it is given" in caveats(within, "GlobalLpPool_3")
     summed = check(body.replace("LpNormalization <axis = 1>", "GlobalLpPool <p = 1>"))
     assert "squares" not in caveats(summed, "GlobalLpPool_3")
+
+
+def test_what_comes_close_to_an_overflow(check: Callable[..., CheckReport]) -> None:
+    body = "s = Sigmoid (image)\n a = Mul (s, near)\n b = Relu (a)\n y = Transpose <perm = [0, 2, 3, 1]> (b)\n z = Sigmoid (b)"
+    report = check(body, outputs="float y, float z")
+    assert (numbers := of(report, "Mul_1").numbers) is not None
+    assert LARGEST / 2 < numbers.largest < LARGEST
+    assert "on other images it may overflow" in caveats(report, "Mul_1")
+    assert not caveats(report, "Relu_2")
+    assert not caveats(report, "Transpose_3")
+
+
+def test_without_an_image_it_is_said_that_nothing_was_measured(tmp_path: Path) -> None:
+    model = graph("y = Relu (x)", inputs="float[1, 8, 4, 4] x", outputs="float y", opset=17)
+    onnx.save(model, tmp_path / "m.onnx")
+    options = CheckOptions(model=str(tmp_path / "m.onnx"), images=tmp_path, target="onnx")
+    report = check_layers(options, lambda _: None)
+    assert any(note.startswith("numbers were not measured: ") for note in report.notes)
+    assert report.images == 0
 
 
 def test_a_max_pool_of_stride_1_is_cut_into_tiles(check: Callable[..., CheckReport]) -> None:
