@@ -75,7 +75,7 @@ REPLACEMENTS: Final[tuple[Replacement, ...]] = (
     _of("dynamic filters", "Conv ConvTranspose",
         "a convolution with constant weights whose channels are multiplied with a Sigmoid of two 1x1 convolutions of "
         "the mean over the image",
-        "C²/8 further weights for a bottleneck of C/16, and two products a value",
+        "C²/8 further weights for a bottleneck of C/16, and one product a value",
         "the weights lie in the blob",
         only="computed"),
     _of("convolution in 3-D", "Conv",
