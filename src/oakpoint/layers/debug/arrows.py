@@ -13,6 +13,7 @@ from oakpoint.backends.base import Tensors
 from oakpoint.bundle.interface import Interface
 from oakpoint.layers.debug.errors import LayerError, Limits, Measured
 from oakpoint.layers.debug.looking import Divisible, Seen, in_fp16, portions
+from oakpoint.layers.debug.onnx_layers import OnnxLayers
 from oakpoint.layers.names import Layer
 
 Images = Mapping[str, NDArray[np.uint8]]
@@ -37,6 +38,7 @@ class Arrow:
         layers_of: the user's layers by which a tensor comes from others that are looked at.
         rounded: the reference again, with constants of FP16, where the candidate has these or rounds what layers give;
             None where it rounds nothing.
+        graph: the reference as an ONNX network.
         interface: of the reference, as ``feed`` makes its inputs.
         reported: names of the tensors on which to report; None for all that both forms have.
         outputs_differ: what is wrong with the names and shapes of the candidate's outputs; empty for nothing.
@@ -49,6 +51,7 @@ class Arrow:
     candidate_feed: Feed
     limits: Limits
     layers_of: Callable[[str, Sequence[str]], Sequence[Layer]]
+    graph: OnnxLayers
     interface: Interface
     rounded: Divisible | None = None
     reported: frozenset[str] | None = None

@@ -42,6 +42,7 @@ def _torch_to_onnx(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
         candidate_feed=forms.feed,
         limits=OWN_LIMITS[ONNX_STAGE],
         layers_of=forms.owners(forms.origin),
+        graph=forms.origin,
         interface=forms.interface,
     )
     return [arrow]
@@ -56,6 +57,7 @@ def _onnx_to_ir(forms: BundleForms, bundle: Bundle) -> Sequence[Arrow]:
         candidate_feed=forms.feed,
         limits=OWN_LIMITS[IR_STAGE],
         layers_of=forms.owners(forms.host),
+        graph=forms.host,
         interface=forms.interface,
         rounded=forms.host.rounded(),
     )
@@ -71,6 +73,7 @@ def _onnx_to_device_graph(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
         candidate_feed=forms.feed_device,
         limits=OWN_LIMITS[DEVICE_STAGE],
         layers_of=forms.owners(forms.host),
+        graph=forms.host,
         interface=forms.interface,
         rounded=forms.host.rounded(),
         reported=frozenset(forms.device.shapes) - forms.made_by_heads,
@@ -82,6 +85,7 @@ def _onnx_to_device_graph(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
         reference=forms.with_heads,
         rounded=forms.with_heads.rounded(),
         layers_of=forms.owners(forms.with_heads),
+        graph=forms.with_heads,
         reported=forms.made_by_heads,
     )
     return [of_network, of_heads]
@@ -97,6 +101,7 @@ def _device_graph_to_blob(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
         candidate_feed=forms.feed_blob,
         limits=OWN_LIMITS[BLOB_STAGE],
         layers_of=forms.owners(forms.device),
+        graph=forms.device,
         interface=forms.on_device,
         rounded=forms.device,
         outputs_differ=candidate.outputs_differ,

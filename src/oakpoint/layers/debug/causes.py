@@ -133,7 +133,7 @@ def _of_places(expected: Array, got: Array) -> Iterator[str]:
         yield shift
     if is_map and (border := _border(wrong.any(axis=0))):
         yield border
-    if len(channels) <= max(1, len(wrong) // _FEW) and len(wrong) > 1:
+    if 0 < len(channels) <= max(1, len(wrong) // _FEW) and len(wrong) > 1:
         numbers = ", ".join(map(str, channels[:4].tolist())) + (" …" if len(channels) > 4 else "")
         of = "channel" if len(channels) == 1 else "channels"
         yield f"only {of} {numbers} of {len(wrong)}: its weights or biases are others"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from oakpoint.backends.base import Tensors
 from oakpoint.bundle.folder import Bundle, open_bundle
 from oakpoint.errors import BackendError, ConversionError, ImageError, MissingExtraError, UsageError
 from oakpoint.images.reading import no_image_in, read_image
@@ -20,6 +22,7 @@ from oakpoint.layers.debug.constants import altered_constants
 from oakpoint.layers.debug.errors import LayerError, channels_first
 from oakpoint.layers.debug.forms import BundleForms, NotComparedError
 from oakpoint.layers.debug.image_faults import faulty_feeds
+from oakpoint.layers.debug.layer_faults import faulty_layers
 from oakpoint.layers.debug.regions import region_of
 from oakpoint.layers.debug.report import ArrowReport, DebugReport
 from oakpoint.verify.photographs import load_photographs
@@ -149,19 +152,26 @@ def _both(
     first: LayerError, arrow: Arrow, image: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], list[Alternative]]:
     """What a layer should give, what it gives on what it should be given, and what it would give for known reasons."""
-    names = arrow.tensors()
-    needed = sorted(arrow.candidate.read_by([first.tensor], names))
-    reference = arrow.reference.run([first.tensor, *needed])
+    needed = sorted(arrow.candidate.read_by([first.tensor], arrow.tensors()))
     feed: Mapping[str, NDArray[Any]] = arrow.feed(image)
-    expected = reference(feed)
+    expected = arrow.reference.run([first.tensor, *needed])(feed)
     given = {name: expected[name] for name in needed}
     got = arrow.candidate.run_apart([first.tensor], needed)({**arrow.candidate_feed(image), **given})
-    alternatives = []
-    if not needed:
-        for words, changed in faulty_feeds(dict(feed), arrow.interface):
-            values = channels_first(reference(changed)[first.tensor])
-            alternatives.append(Alternative(words, values))
-    alike = [name for name in names if arrow.candidate.shapes[name] == first.shape and name != first.tensor]
-    for name, values in arrow.reference.run(alike)(feed).items() if alike else ():
-        alternatives.append(Alternative(f"it is what {name} should be", channels_first(values), far_fetched=True))
+    alternatives = list(_alternatives(first, arrow, {**feed}, given))
     return channels_first(expected[first.tensor]), channels_first(got[first.tensor]), alternatives
+
+
+def _alternatives(first: LayerError, arrow: Arrow, feed: Tensors, given: Tensors) -> Iterator[Alternative]:
+    """What the layer would give if the image came in otherwise, if a layer was otherwise, or in another's place."""
+    whole = arrow.reference.run([first.tensor])
+    for words, changed in faulty_feeds(feed, arrow.interface):
+        yield Alternative(words, channels_first(whole(changed)[first.tensor]))
+    known = set(given) & set(arrow.graph.shapes)
+    for words, graph in faulty_layers(arrow.graph, first.tensor, known) if first.tensor in arrow.graph.shapes else ():
+        with contextlib.suppress(BackendError):  # a change that leaves no network says nothing
+            values = graph.run_apart([first.tensor], known)({**feed, **given})[first.tensor]
+            yield Alternative(words, channels_first(values))
+    shapes = arrow.candidate.shapes
+    alike = [name for name in arrow.tensors() if shapes[name] == first.shape and name != first.tensor]
+    for name, values in arrow.reference.run(alike)(feed).items() if alike else ():
+        yield Alternative(f"it is what {name} should be", channels_first(values), far_fetched=True)

@@ -49,6 +49,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "mean and scale are those of the channels in another order": (
         lambda p: (p.levels - p.mean[:, ::-1]) * (p.scale[:, ::-1] / p.scale) + p.mean
     ),
+    "the means are those of the channels in another order": lambda p: p.levels - p.mean[:, ::-1] + p.mean,
     "the image's channels lie behind its rows and columns (NHWC for NCHW)": lambda p: _misread(p.levels),
 }
 """What is said → the levels."""
