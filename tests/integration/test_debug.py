@@ -6,6 +6,7 @@ otherwise, whose manifest was made to fit, so that no hash gives it away.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +25,17 @@ from oakpoint.bundle.folder import open_bundle
 from oakpoint.convert.device_graph import DeviceGraph, device_graph, device_inputs
 from oakpoint.convert.rewrites.image import normalisation
 from oakpoint.errors import OakpointError
+from oakpoint.layers.debug.arrows import walk
+from oakpoint.layers.debug.bundle_arrows import ARROWS
 from oakpoint.layers.debug.debug import DebugOptions, debug_bundle
+from oakpoint.layers.debug.forms import BundleForms
 from oakpoint.layers.debug.report import ArrowReport, DebugReport
 from oakpoint.models.base import ModelOptions
 from oakpoint.models.bundle_folder import device_graph_of
 from oakpoint.models.inputs import ImageOptions, InputOptions
 from oakpoint.myriad.blob import read_blob
 from oakpoint.tasks.base import AS_THEY_ARE
+from oakpoint.verify.photographs import load_photographs
 from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_STAGE
 
 MEAN, SCALE = (123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375)
@@ -202,6 +207,13 @@ def swapped_colours(bundle: Path) -> DeviceGraph:
     return graph
 
 
+def channels_last(bundle: Path) -> DeviceGraph:
+    """The bytes of a (1, 3, H, W) image read as if they were (1, H, W, 3)."""
+    graph = device_graph_of(open_bundle(bundle))
+    faults.read_as_channels_last(graph.model.graph, SIZE)
+    return graph
+
+
 def missing_mean(bundle: Path) -> DeviceGraph:
     return _graph(bundle, mean=0.0)
 
@@ -223,6 +235,7 @@ IMAGE_FAULTS: dict[str, tuple[Callable[[Path], DeviceGraph], str]] = {
     "mean and scale of BGR": (numbers_of_bgr, "those of the channels in another order"),
     "swapped colours": (swapped_colours, "RGB for BGR"),
     "missing mean": (missing_mean, "the mean is not subtracted"),
+    "channels last": (channels_last, "NHWC for NCHW"),
 }
 
 
@@ -326,6 +339,64 @@ def averaging_network() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
+# --- what the compiler takes for something else ---------------------------------------------------------------------
+
+
+@pytest.mark.compiler
+@pytest.mark.slow
+def test_an_operator_that_the_compiler_takes_for_something_else(
+    converted: Callable[..., Path], image_folder: Path, tmp_path: Path
+) -> None:
+    """The dilations of a maximum are ignored by the compiler; here a device graph has them, as no rewrite would."""
+    network = tmp_path / "pooled.onnx"
+    onnx.save(averaging_network(), network)
+    bundle = converted("debug-pooled", model=str(network), size=(96, 64), to="blob", said=NORMALISED)
+    graph = device_graph_of(open_bundle(bundle))
+    node = faults.nodes_of(graph.model.graph, "Relu")[0]
+    node.CopyFrom(
+        helper.make_node(
+            "MaxPool",
+            list(node.input),
+            list(node.output),
+            name=node.name,
+            kernel_shape=[3, 3],
+            dilations=[2, 2],
+            pads=[2, 2, 2, 2],
+        )
+    )
+    faulty = faults.copied(bundle, tmp_path)
+    faults.in_blob(faulty, None, graph)
+    forms = BundleForms(open_bundle(faulty), None)
+    forms.__dict__["device_graph"] = graph  # what went into the compiler
+    images = load_photographs(image_folder)
+    found = walk(ARROWS[BLOB_STAGE].make(forms, open_bundle(faulty))[0], images, quiet)
+    first = next(error for error in found if error.at_fault)
+    assert first.tensor == node.output[0]
+
+
+# --- outputs under other names ------------------------------------------------------------------------------------
+
+
+@pytest.mark.compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["acorn", "detector"])
+def test_outputs_under_each_others_name(
+    subject: Callable[[str], tuple[Path, Path | None]], image_folder: Path, tmp_path: Path, name: str
+) -> None:
+    bundle, weights = subject(name)
+    graph = device_graph_of(open_bundle(bundle))
+    first, second = faults.swap_outputs(graph.model.graph)
+    faulty = faults.copied(bundle, tmp_path)
+    faults.in_blob(faulty, None, graph)
+    arrow = found_in(debugged(faulty, weights, image_folder), BLOB_STAGE)
+    if arrow.first is None:  # of other shapes
+        assert arrow.outcome == "outputs"
+        assert first in arrow.outputs
+    else:
+        assert arrow.first.tensor in (first, second)
+        assert f"it is what {first if arrow.first.tensor == second else second} should be" in arrow.cause
+
+
 # --- numbers that FP16 does not have -------------------------------------------------------------------------------
 
 
@@ -335,27 +406,63 @@ def test_an_overflow_of_fp16(
     task_onnx: Callable[[str], Path], image_folder: Path, tmp_path: Path, listener: Any
 ) -> None:
     """A network that computes the same, with one layer so large and the next one so small that FP16 overflows."""
-    from oakpoint.chain.conversion import convert
-    from oakpoint.chain.options import ConversionOptions
-
     model = onnx.load(task_onnx("SmallUNet"))
     tensor = faults.scaled(1, 2.0**14)(model.graph)
     faults.scaled(2, 2.0**-14)(model.graph)
-    network = tmp_path / "large.onnx"
+    network, bundle = tmp_path / "large.onnx", tmp_path / "large"
     onnx.save(model, network)
-    request = ConversionOptions(
-        model=str(network), size=SIZE, to="blob", said=NORMALISED, images=image_folder, keep_failed=True
-    )
-    bundle = tmp_path / "large"
-    try:
-        convert(request, bundle, listener)
-    except OakpointError:  # that its blob fails is what it is for
-        assert (bundle / "model.blob").is_file()
+    convert_all_the_same(network, bundle, SIZE, image_folder, listener)
     arrow = found_in(debugged(bundle, None, image_folder), BLOB_STAGE)
     assert within(arrow, device_graph_of(open_bundle(bundle)).model, tensor), arrow.first
     assert arrow.first is not None
     assert arrow.first.kind == "not finite"
     assert "FP16" in arrow.cause
+
+
+@pytest.mark.compiler
+@pytest.mark.slow
+def test_a_number_that_fp16_makes_zero(image_folder: Path, tmp_path: Path, listener: Any) -> None:
+    """An image divided by its largest value, or by 1e-12 where that is less, is 0/0 where it is dark: not a number."""
+    network = tmp_path / "divided.onnx"
+    onnx.save(dividing_network(), network)
+    bundle = tmp_path / "divided"
+    convert_all_the_same(network, bundle, (96, 64), image_folder, listener)
+    arrow = found_in(debugged(bundle, None, image_folder), BLOB_STAGE)
+    assert arrow.first is not None
+    assert arrow.first.kind == "not finite"
+    assert "divided" in arrow.first.shown
+    assert "a division by what FP16 makes zero" in arrow.cause
+
+
+def dividing_network() -> onnx.ModelProto:
+    """Two channels of which one is zero, each divided by its largest value or by 1e-12."""
+    weights = np.zeros((2, 3, 1, 1), np.float32)
+    weights[0] = 1 / 3
+    constants = [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.float32(1e-12), "epsilon")]
+    nodes = [
+        helper.make_node("Conv", ["image", "weights"], ["channels"], name="channels"),
+        helper.make_node("Relu", ["channels"], ["positive"], name="positive"),
+        helper.make_node("ReduceMax", ["positive"], ["largest"], name="largest", axes=[2, 3]),
+        helper.make_node("Max", ["largest", "epsilon"], ["safe"], name="safe"),
+        helper.make_node("Div", ["positive", "safe"], ["divided"], name="divided"),
+    ]
+    ends = [helper.make_tensor_value_info(n, 1, s) for n, s in (("image", [1, 3, 64, 96]), ("divided", None))]
+    graph = helper.make_graph(nodes, "divided", ends[:1], ends[1:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def convert_all_the_same(network: Path, bundle: Path, size: tuple[int, int], images: Path, listener: Any) -> None:
+    """Convert a network whose blob fails."""
+    from conftest import Silent
+    from oakpoint.chain.conversion import convert
+    from oakpoint.chain.options import ConversionOptions
+
+    request = ConversionOptions(
+        model=str(network), size=size, to="blob", said=NORMALISED, images=images, keep_failed=True
+    )
+    with contextlib.suppress(OakpointError):
+        convert(request, bundle, listener)
+    assert (bundle / "model.blob").is_file()
 
 
 # --- one bit of the blob's file ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import faults
 import numpy as np
 import onnx
 import pytest
@@ -82,15 +83,14 @@ def numbers_of_bgr(subject: Subject, folder: Path) -> DeviceGraph:
 def swapped_colours(subject: Subject, folder: Path) -> DeviceGraph:
     """Red and blue in each other's place before anything else."""
     graph = subject.graph()
-    _before_all(graph.model.graph, ("Gather", {"axis": 1}, np.array([2, 1, 0])))
+    faults.swapped_colours(graph.model.graph)
     return graph
 
 
 def channels_last(subject: Subject, folder: Path) -> DeviceGraph:
     """The bytes of a (1, 3, H, W) image read as if they were (1, H, W, 3)."""
     graph = subject.graph()
-    shape = np.array([1, SIZE[1], SIZE[0], 3])
-    _before_all(graph.model.graph, ("Reshape", {}, shape), ("Transpose", {"perm": [0, 3, 1, 2]}, None))
+    faults.read_as_channels_last(graph.model.graph, SIZE)
     return graph
 
 
@@ -100,7 +100,7 @@ def swapped_classes(subject: Subject, folder: Path) -> DeviceGraph:
     output = graph.model.graph.output[-1]
     channels = np.arange(output.type.tensor_type.shape.dim[1].dim_value)
     channels[[-1, -2]] = channels[[-2, -1]]
-    _rename(graph.model.graph, output.name, "unswapped")
+    faults.rename(graph.model.graph, output.name, "unswapped")
     graph.model.graph.initializer.append(numpy_helper.from_array(channels, "channels"))
     graph.model.graph.node.append(helper.make_node("Gather", ["unswapped", "channels"], [output.name], axis=1))
     return graph
@@ -111,11 +111,7 @@ def swapped_outputs(subject: Subject, folder: Path) -> DeviceGraph:
     graph = subject.graph()
     if len(graph.model.graph.output) == 1:
         return swapped_classes(subject, folder)
-    first, second = graph.model.graph.output[:2]
-    names = first.name, second.name
-    for old, new in ((names[0], "kept"), (names[1], names[0]), ("kept", names[1])):
-        _rename(graph.model.graph, old, new)
-    first.name, second.name = second.name, first.name
+    faults.swap_outputs(graph.model.graph)
     return graph
 
 
@@ -140,34 +136,9 @@ def mean_over_border(subject: Subject, folder: Path) -> DeviceGraph:
     return subject.graph(model, folder, mean=0.0)
 
 
-def _before_all(graph: onnx.GraphProto, *operators: tuple[str, dict[str, Any], Any]) -> None:
-    """Put operators between the image and whatever reads it."""
-    image = graph.input[0].name
-    _rename(graph, image, "changed")
-    tensor = image
-    for number, (operator, attributes, constant) in enumerate(operators):
-        inputs = [tensor]
-        if constant is not None:
-            inputs.append(f"fault{number}")
-            graph.initializer.append(numpy_helper.from_array(constant, inputs[1]))
-        tensor = "changed" if number == len(operators) - 1 else f"step{number}"
-        graph.node.insert(number, helper.make_node(operator, inputs, [tensor], **attributes))
-
-
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    for node in graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
-        node.output[:] = [new if name == old else name for name in node.output]
-
-
 def _flipped(graph: DeviceGraph, which: int, bit: int) -> DeviceGraph:
     """One bit of the largest weight of a convolution."""
-    convolutions = [node for node in graph.model.graph.node if node.op_type == "Conv"]
-    tensor = next(t for t in graph.model.graph.initializer if t.name == convolutions[which].input[1])
-    values = numpy_helper.to_array(tensor).copy()
-    assert values.dtype == np.float16
-    values.view(np.uint16).flat[np.abs(values).argmax()] ^= np.uint16(1 << bit)
-    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    faults.flipped_bit(which, bit)(graph.model.graph)
     return graph
 
 

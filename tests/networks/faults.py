@@ -170,6 +170,25 @@ def swapped_colours(graph: onnx.GraphProto) -> str:
     return str(nodes_of(graph, "Conv")[0].output[0])
 
 
+def read_as_channels_last(graph: onnx.GraphProto, size: tuple[int, int]) -> None:
+    """The bytes of a (1, 3, H, W) image read as if they were (1, H, W, 3)."""
+    image = graph.input[0].name
+    rename(graph, image, "reordered")
+    graph.initializer.append(numpy_helper.from_array(np.array([1, size[1], size[0], 3]), "read_as"))
+    graph.node.insert(0, helper.make_node("Reshape", [image, "read_as"], ["misread"]))
+    graph.node.insert(1, helper.make_node("Transpose", ["misread"], ["reordered"], perm=[0, 3, 1, 2]))
+
+
+def swap_outputs(graph: onnx.GraphProto) -> tuple[str, str]:
+    """The first two outputs under each other's name, which is returned."""
+    first, second = graph.output[:2]
+    names = first.name, second.name
+    for old, new in ((names[0], "kept"), (names[1], names[0]), ("kept", names[1])):
+        rename(graph, old, new)
+    first.name, second.name = second.name, first.name
+    return names
+
+
 def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     """Give a tensor another name, but for the graph's inputs and outputs."""
     for node in graph.node:
