@@ -453,7 +453,6 @@ def dividing_network() -> onnx.ModelProto:
 
 def convert_all_the_same(network: Path, bundle: Path, size: tuple[int, int], images: Path, listener: Any) -> None:
     """Convert a network whose blob fails."""
-    from conftest import Silent
     from oakpoint.chain.conversion import convert
     from oakpoint.chain.options import ConversionOptions
 
