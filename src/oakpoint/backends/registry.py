@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.batched import BatchedBackend
+from oakpoint.backends.chained import ChainedBackend, HostTail, open_tail
 from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import UsageError
 
@@ -28,6 +29,7 @@ class ModelSource:
         onnx: the ONNX file.
         ir: the IR's ``.xml``.
         blob: the Myriad X blob.
+        tail: what goes on from there on the host, where the other forms are the device's part of a network alone.
     """
 
     module: nn.Module | None = None
@@ -35,6 +37,7 @@ class ModelSource:
     onnx: Path | None = None
     ir: Path | None = None
     blob: Path | None = None
+    tail: HostTail | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,22 @@ def open_backend(source: ModelSource, options: RuntimeOptions, inputs: Sequence[
         BackendError, MissingExtraError: from the backend.
     """
     opened = _open(source, options, inputs)
+    if source.tail is not None:
+        return with_tail(opened, source.tail, threads=options.threads)
     return BatchedBackend(opened) if _batch(inputs) > 1 else opened
+
+
+def with_tail(device: Backend, tail: HostTail, *, threads: int | None = None) -> ChainedBackend:
+    """A backend of the device's part, and the tail behind it; it is closed where the tail cannot be opened.
+
+    Raises:
+        BackendError: the tail cannot be loaded, or is not of the same network.
+    """
+    try:
+        return ChainedBackend(device, open_tail(tail.path, tail.runtime, threads=threads), tail.outputs)
+    except BaseException:
+        device.close()
+        raise
 
 
 def _batch(inputs: Sequence[TensorSpec]) -> int:

@@ -75,7 +75,9 @@ def compare_with_simulator(
     open_chip: Callable[[], HostFramesBackend],
     images: Mapping[str, NDArray[np.uint8]],
 ) -> StageReport:
-    """Run the camera's network and the simulator on the same grey levels, and judge the difference.
+    """Run the camera's network and the simulator on the same levels, and judge the difference.
+
+    Of a network that was cut, the host's part goes on from both.
 
     Args:
         model: from ``open_device_model``.
@@ -88,8 +90,8 @@ def compare_with_simulator(
     """
     return verify_stage(
         CAMERA_STAGE,
-        open_simulator,
-        open_chip,
+        lambda: model.chained(open_simulator()),
+        lambda: model.chained(open_chip()),
         model.task.comparison(CAMERA_STAGE),
         images=images,
         feed=model.interface.feed,

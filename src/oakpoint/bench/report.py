@@ -55,6 +55,7 @@ def report_facts(subject: Subject, measured: Measured) -> dict[str, Any]:
             "trained": manifest.weights.trained,
             "size": list(model.size),
             "heads": manifest.device.heads,
+            "in_two": manifest.split is not None,
             "shaves": subject.blob.shaves,
             "file": subject.blob.source.name,
             "file_sha256": sha256_of_file(subject.blob.source),

@@ -45,6 +45,8 @@ def _network(network: Facts | None) -> str:
     if network is None:
         return NOT_MEASURED
     text = "{name} {size[0]}×{size[1]}, {heads}, {shaves} shaves".format(**network)
+    if network.get("in_two"):
+        text += ", the rest of it on the host"
     return text if network["trained"] else f"{text}, RANDOM WEIGHTS"
 
 

@@ -14,6 +14,7 @@ from oakpoint.bundle.records import (
     Artifact,
     ArtifactKind,
     DeviceRecord,
+    SplitRecord,
     StageReport,
     TaskRecord,
     Verdict,
@@ -33,6 +34,8 @@ _OPTIONS: dict[ArtifactKind, str] = {
     "oak_json": "--to blob",
     "stage_map": "--to blob",
     "onnx_archive": "--to onnx-archive",
+    "device_part": "--split auto",
+    "host_tail": "--split auto",
 }
 """What makes an artefact whose kind is no target of a conversion."""
 
@@ -56,6 +59,7 @@ class Manifest:
         files: further files of the bundle → sha256.
         arguments: what the class of a torch network was given.
         outputs: name of an output → the torch network's own name for it; empty where it gives them in this order.
+        split: where the network is cut, of which the blob is the first part; None where the blob is all of it.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
@@ -74,6 +78,7 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
+    split: SplitRecord | None = None
 
     @property
     def torch_outputs(self) -> dict[str, str] | tuple[str, ...]:
@@ -118,7 +123,8 @@ _REPORT = TypeAdapter(tuple[StageReport, ...])
 
 def manifest_json(manifest: Manifest) -> str:
     """The manifest as indented JSON, ending in a newline."""
-    return _MANIFEST.dump_json(manifest, indent=2).decode() + "\n"
+    left_out = {"split"} if manifest.split is None else None  # earlier programs read the bundles that have none
+    return _MANIFEST.dump_json(manifest, indent=2, exclude=left_out).decode() + "\n"
 
 
 def read_manifest(path: Path) -> Manifest:

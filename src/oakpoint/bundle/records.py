@@ -9,7 +9,9 @@ from typing import Any, Literal, NoReturn
 
 from oakpoint.bundle.interface import Interface
 
-ArtifactKind = Literal["onnx", "ir", "blob", "oak_json", "stage_map", "archive", "superblob", "onnx_archive"]
+ArtifactKind = Literal[
+    "onnx", "ir", "blob", "oak_json", "stage_map", "archive", "superblob", "onnx_archive", "device_part", "host_tail"
+]
 
 
 class Verdict(Enum):
@@ -105,6 +107,53 @@ class DeviceRecord:
     measured: dict[str, float | int] = field(default_factory=dict)
     shaves: int | None = None
     rewrites: tuple[Applied, ...] = ()
+
+
+def ms_text(milliseconds: float) -> str:
+    """A measured time in words."""
+    return f"{milliseconds:.1f} ms" if milliseconds >= _SHORTEST_MS else f"under {_SHORTEST_MS} ms"
+
+
+_SHORTEST_MS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitRecord:
+    """Where a network was cut, and what that costs: the blob is its first part, and the host does the rest.
+
+    Attributes:
+        asked: what was asked for: ``auto``, or the names behind which it is cut.
+        crossing: tensors that the host's tail reads of what the device gives.
+        finished: outputs of the network that the device gives.
+        device_layers: layers on the device.
+        host_layers: layers of the tail.
+        refused: layers that the device does not take, each with the reason, as far as they were looked for.
+        runtime: what runs the tail on the host.
+        usb_bytes: from the device to the host, for each frame.
+        device_ms: time of the blob on one engine of the chip, estimated (``myriad.cost``); None without a blob.
+        host_ms: time of the tail, measured where it was converted.
+        notes: what else is to be said.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    asked: tuple[str, ...]
+    crossing: tuple[str, ...]
+    finished: tuple[str, ...] = ()
+    device_layers: int
+    host_layers: int
+    refused: dict[str, str] = field(default_factory=dict)
+    runtime: str = "onnxruntime"
+    usb_bytes: int = 0
+    device_ms: float | None = None
+    host_ms: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def price(self) -> str:
+        """What it costs, in one line."""
+        device = "" if self.device_ms is None else f"device about {self.device_ms:.1f} ms (estimated), "
+        host = "" if self.host_ms is None else f", host {ms_text(self.host_ms)} (measured here, {self.runtime})"
+        return f"{device}{self.usb_bytes:,} bytes a frame over USB{host}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from oakpoint.bundle.manifest import Manifest
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.kept import left_out, may_replace, something_verified
 from oakpoint.chain.listener import Listener
-from oakpoint.chain.make_onnx import ONNX_FILE
-from oakpoint.chain.making import Making
+from oakpoint.chain.make_split import check_split_names, way_out
+from oakpoint.chain.making import ONNX_FILE, Making
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.steps import STEPS, Step, made_with
 from oakpoint.chain.verification import StageVerifier
@@ -166,7 +166,8 @@ def _prepare(making: Making) -> None:
         making.step("compiler", lambda: str(ensure_toolchain().name))
     else:
         reason = "the Myriad compiler is not available on this platform: it is a Linux x86-64 program"
-        making.not_made = dict.fromkeys(("blob", "oak_json", "stage_map", "archive"), reason)
+        halves = ("device_part", "host_tail") if options.split else ()
+        making.not_made = dict.fromkeys((*halves, "blob", "oak_json", "stage_map", "archive"), reason)
 
 
 def _made(making: Making) -> tuple[str, OakpointError] | None:
@@ -192,8 +193,15 @@ def _made(making: Making) -> tuple[str, OakpointError] | None:
 
 
 def _look_ahead(making: Making) -> None:
-    """Say at once what the device does not take, before the work on other formats; the step itself raises it."""
+    """Say at once what the device does not take, before the work on other formats; the step itself raises it.
+
+    Raises:
+        UsageError, ConversionError: the network is to be cut where it cannot be.
+    """
     if not making.options.reaches("blob") or "blob" in making.not_made:
+        return
+    if making.options.split:
+        check_split_names(making)
         return
     start = time.perf_counter()
     try:
@@ -229,14 +237,15 @@ def _settled(making: Making, ended: tuple[str, OakpointError] | None, out: Path)
     making.leave_out(
         left_out(() if everything else reports, making.options, None if ended is None else (ended[0], str(ended[1])))
     )
+    out_of_it = way_out(making, broken)
     kept = ", ".join(artifact.kind for artifact in making.artifacts)
     if not (kept if everything else something_verified(making.artifacts, reports)):
         hint = "; no bundle was written (--keep-failed writes it for inspection)" if broken is None else ""
-        return Outcome(None, reports, failure, hint)
+        return Outcome(None, reports, failure, hint + out_of_it)
     if not everything and not may_replace(out, making.artifacts):
         hint = f"; no bundle was written: {out} stays as it was; another --out gets what was verified ({kept})"
-        return Outcome(None, reports, failure, hint)
+        return Outcome(None, reports, failure, hint + out_of_it)
     manifest = making.write_manifest(failure=str(failure))
     what = "what was made" if everything else "what was verified"
     hint = f"; kept in {out} {what}: {kept} (its manifest says what is missing and why)"
-    return Outcome(Conversion(out, manifest, reports), reports, failure, hint)
+    return Outcome(Conversion(out, manifest, reports), reports, failure, hint + out_of_it)

@@ -41,7 +41,11 @@ def left_out(
         gone = next((needed for needed in step.needs if needed in why), None)
         if gone is not None:
             why.setdefault(step.name, f"it is made from the {gone}, which is left out")
-    return {kind: why[step.name] for step in STEPS if step.name in why for kind in step.makes}
+    gone_kinds: dict[str, str] = {kind: why[step.name] for step in STEPS if step.name in why for kind in step.makes}
+    if "blob" in gone_kinds and options.split:  # halves of a network are for the blob of the first of them
+        for kind in next(step for step in wanted if step.name == "split").makes:
+            gone_kinds.setdefault(kind, "it is for the blob, which is left out")
+    return gone_kinds
 
 
 def _after(broken: str, reason: str, later: Step, options: ConversionOptions) -> str:

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 from oakpoint.backends.registry import ModelSource
 from oakpoint.bundle.records import StageReport
-from oakpoint.chain.make_onnx import ONNX_FILE
-from oakpoint.chain.making import Making
+from oakpoint.chain.make_split import priced
+from oakpoint.chain.making import BLOB_FILE, ONNX_FILE, Making
 from oakpoint.convert.blob_from_onnx import compile_graph
-from oakpoint.convert.device_graph import device_graph, device_inputs
 from oakpoint.convert.oak_json import write_oak_json
 from oakpoint.myriad.stage_map_file import stage_map_json
 
-BLOB_FILE, JSON_FILE, STAGES_FILE = "model.blob", "model.json", "model.stages.json"
+JSON_FILE, STAGES_FILE = "model.json", "model.stages.json"
 
 
 def measure_heads(making: Making) -> str:
@@ -25,16 +24,18 @@ def measure_heads(making: Making) -> str:
 
 
 def make_device_graph(making: Making) -> str:
-    """Rewrite the ONNX into what the compiler takes."""
-    heads = making.task.device_rewrites(making.device, making.interface)
-    making.device_graph = device_graph(making.folder / ONNX_FILE, device_inputs(making.interface), heads)
+    """Rewrite the ONNX, or the part of it that is for the device, into what the compiler takes."""
+    making.device_graph = making.device_source.graph()
     return ", ".join(applied.rewrite for applied in making.device_graph.rewrites)
 
 
 def judge_device_graph(making: Making) -> StageReport:
     """Compare it with the ONNX, on the host: what fails here is a rewrite's fault, and not the compiler's."""
     assert making.device_graph is not None
-    return making.verifier.device_graph_of_onnx(making.folder / ONNX_FILE, making.device_graph, making.device)
+    onnx, tail = making.folder / ONNX_FILE, making.host_tail
+    return making.verifier.device_graph_of_onnx(
+        onnx, making.device_graph, making.device, tail=tail, made_from=making.device_source
+    )
 
 
 def make_blob(making: Making) -> str:
@@ -42,9 +43,9 @@ def make_blob(making: Making) -> str:
     assert making.device_graph is not None
     shaves = making.options.shaves
     compiled = compile_graph(making.device_graph, making.folder / BLOB_FILE, shaves=shaves)
-    interface = replace(making.interface.on_device(), outputs=compiled.outputs)
+    interface = replace(making.device_source.interface.on_device(), outputs=compiled.outputs)
     command = f"myriad_compile -ip U8 -VPU_NUMBER_OF_SHAVES {shaves} -VPU_NUMBER_OF_CMX_SLICES {shaves}"
-    parents = making.hashes("onnx")
+    parents = making.hashes("onnx" if making.split is None else "device_part")
     making.add("blob", (BLOB_FILE,), interface, parents=parents, tool=compiled.tool, command=command)
     tool = write_oak_json(making.folder / JSON_FILE, compiled.outputs)
     parents = making.hashes("blob")
@@ -54,10 +55,13 @@ def make_blob(making: Making) -> str:
     else:
         (making.folder / STAGES_FILE).write_text(stage_map_json(compiled.stages))
         making.add("stage_map", (STAGES_FILE,), interface, parents=parents, tool=compiled.tool, command="stage_map")
+    if making.split is not None:
+        making.split = priced(making, making.split, compiled.outputs)
+        return f"{compiled.tool}; {making.split.price()}"
     return compiled.tool
 
 
 def judge_blob(making: Making) -> StageReport:
-    """Compare it, executed, with the ONNX."""
-    source = ModelSource(onnx=making.folder / ONNX_FILE, blob=making.folder / BLOB_FILE)
-    return making.verifier.blob_of_onnx(source, making.device)
+    """Compare it, executed, with the ONNX; of a network that was cut, with the tail behind it."""
+    source = ModelSource(onnx=making.folder / ONNX_FILE, blob=making.folder / BLOB_FILE, tail=making.host_tail)
+    return making.verifier.blob_of_onnx(source, making.device, making.device_source)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from oakpoint.backends.registry import ModelSource
 from oakpoint.bundle.interface import OPEN_BATCH
 from oakpoint.bundle.records import StageReport
-from oakpoint.chain.make_onnx import ONNX_FILE
-from oakpoint.chain.making import Making
+from oakpoint.chain.making import ONNX_FILE, Making
 from oakpoint.convert.ir_from_onnx import write_ir
 from oakpoint.errors import ConversionError
 

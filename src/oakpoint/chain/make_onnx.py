@@ -5,14 +5,12 @@ from __future__ import annotations
 from onnx import load
 
 from oakpoint.bundle.records import StageReport
-from oakpoint.chain.making import Making
+from oakpoint.chain.making import ONNX_FILE, Making
 from oakpoint.convert.one_size import mark_one_size
 from oakpoint.convert.output_operators import output_operators
 from oakpoint.export import why_one_size
 from oakpoint.models.host_onnx import write_host_onnx
 from oakpoint.networks.registry import LoadedNetwork
-
-ONNX_FILE = "model.onnx"
 
 
 def make_onnx(making: Making) -> str:
@@ -20,6 +18,7 @@ def make_onnx(making: Making) -> str:
     network, path = making.origin.network, making.folder / ONNX_FILE
     written = write_host_onnx(making.origin, path, title=making.title)
     command, note = ("take_onnx", "") if network is None else ("torch.onnx.export", _marked(making, network))
+    making.modules = written.modules
     making.settle(written.interface, output_operators(load(path, load_external_data=False)))
     parents = (making.origin.parent,) if making.origin.parent else ()
     making.add("onnx", (ONNX_FILE,), written.interface, parents=parents, tool=written.tool, command=command)

@@ -7,8 +7,7 @@ from dataclasses import replace
 from onnx import save
 
 from oakpoint.bundle.records import StageReport
-from oakpoint.chain.make_onnx import ONNX_FILE
-from oakpoint.chain.making import Making
+from oakpoint.chain.making import ONNX_FILE, Making
 from oakpoint.convert.archive_from_onnx import MODEL_NAME, write_onnx_archive
 from oakpoint.convert.device_graph import device_inputs, host_graph_with_heads
 from oakpoint.convert.onnx_intake import host_tensors

@@ -8,16 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from oakpoint import __version__
+from oakpoint.backends.chained import HostTail
 from oakpoint.bundle.interface import Interface
 from oakpoint.bundle.manifest import MANIFEST_FILE, REPORT_FILE, Manifest, manifest_json, report_json
-from oakpoint.bundle.records import Artifact, ArtifactKind, DeviceRecord, StageReport
+from oakpoint.bundle.records import Artifact, ArtifactKind, DeviceRecord, SplitRecord, StageReport
 from oakpoint.chain.listener import Listener
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.verification import StageVerifier
-from oakpoint.convert.device_graph import DeviceGraph
+from oakpoint.convert.device_graph import DeviceGraph, DeviceSource
 from oakpoint.files import sha256_of_file
 from oakpoint.models.base import Origin
 from oakpoint.tasks.base import Task
+
+ONNX_FILE, DEVICE_PART_FILE, TAIL_FILE = "model.onnx", "model.device.onnx", "model.tail.onnx"
+BLOB_FILE = "model.blob"
+"""Files that several steps know."""
 
 
 @dataclass(slots=True)
@@ -34,6 +39,8 @@ class Making:
         task: what the outputs mean; the origin's until the ONNX is made.
         device: what is asked of and measured for the device graph.
         device_graph: once it is made.
+        split: where the network is cut; None while it is whole.
+        modules: the path of the torch module of each layer of the ONNX, by the layer's first output, as far as known.
         artifacts: made so far, in order.
         reports: verdicts so far, in order.
         not_made: artefact kind → why it is not there.
@@ -48,6 +55,8 @@ class Making:
     task: Task[object] = field(init=False)  # type: ignore[type-var]
     device: DeviceRecord = field(init=False)
     device_graph: DeviceGraph | None = None
+    split: SplitRecord | None = None
+    modules: Mapping[str, str] = field(default_factory=dict)
     artifacts: list[Artifact] = field(default_factory=list)
     reports: list[StageReport] = field(default_factory=list)
     not_made: dict[str, str] = field(default_factory=dict)
@@ -71,6 +80,22 @@ class Making:
         """Note what the host's model takes and gives, once it is made."""
         self.interface, self.task = interface, self.task.with_interface(interface, producers)
         self.verifier = replace(self.verifier, interface=interface, task=self.task)
+
+    @property
+    def device_source(self) -> DeviceSource:
+        """What the device graph is made from: the ONNX with the task's heads, or the device's part of it."""
+        if self.split is None:
+            heads = self.task.device_rewrites(self.device, self.interface)
+            return DeviceSource(path=self.folder / ONNX_FILE, interface=self.interface, heads=heads)
+        return DeviceSource(path=self.folder / DEVICE_PART_FILE, interface=self.artifact("device_part").interface)
+
+    @property
+    def host_tail(self) -> HostTail | None:
+        """What the host does behind the device's part; None of a network that is whole on the device."""
+        if self.split is None:
+            return None
+        outputs = tuple(spec.name for spec in self.interface.outputs)
+        return HostTail(path=self.folder / TAIL_FILE, runtime=self.split.runtime, outputs=outputs)
 
     def artifact(self, kind: ArtifactKind) -> Artifact:
         """What was made of a kind, which has to be there."""
@@ -144,6 +169,7 @@ class Making:
             files={REPORT_FILE: sha256_of_file(self.folder / REPORT_FILE)},
             arguments=dict(self.options.said.arguments),
             outputs=dict(self.origin.outputs) if isinstance(self.origin.outputs, Mapping) else {},
+            split=self.split if any(artifact.kind == "host_tail" for artifact in self.artifacts) else None,
         )
         (self.folder / MANIFEST_FILE).write_text(manifest_json(manifest))
         return manifest

@@ -14,6 +14,9 @@ from oakpoint.tasks.base import AS_THEY_ARE
 from oakpoint.tasks.registry import ALL_HEADS
 
 Target = Literal["onnx", "onnx-archive", "ir", "blob", "archive"]
+AUTO = "auto"
+"""In place of the name of a layer: cut where the device takes no more, and where few bytes cross."""
+
 TARGETS: tuple[Target, ...] = get_args(Target)
 """The stages in their order; ``onnx-archive`` is an end of its own, which no later one passes."""
 
@@ -32,6 +35,8 @@ class ConversionOptions:
         shaves: SHAVE cores of the blob, and its CMX slices.
         batch: of the IR; a blob has batch 1.
         images: folder of images to verify on; None takes the photographs in scikit-image's wheel.
+        split: where to cut the network, the first part being the blob: ``auto``, or names of layers, outputs or modules
+            behind which the host goes on; empty for a blob of the whole network.
         superblob: also compile the blob for 1 to 16 shaves, into one file.
         keep_failed: write the bundle even when a stage fails its verification.
         said: what else was said of the model; weights and seed stand above.
@@ -50,6 +55,7 @@ class ConversionOptions:
     shaves: int = DEFAULT_SHAVES
     batch: int = 1
     images: Path | None = None
+    split: tuple[str, ...] = ()
     superblob: bool = False
     keep_failed: bool = False
     said: ModelOptions = field(default_factory=ModelOptions)
@@ -61,6 +67,7 @@ class ConversionOptions:
         if self.heads not in ALL_HEADS:
             raise UsageError(f"heads: expected one of {', '.join(ALL_HEADS)}, got {self.heads!r}")
         check_shaves(self.shaves)
+        self._check_split()
         if self.superblob and not self.reaches("blob"):
             raise UsageError(f"superblob: needs --to blob or --to archive, got {self.to!r}")
         if self.batch < 1:
@@ -71,6 +78,14 @@ class ConversionOptions:
             raise UsageError(
                 f"batch: a Myriad X blob has batch 1, got {self.batch}; take --batch 1, or stop before it (--to ir)"
             )
+
+    def _check_split(self) -> None:
+        if self.split and not self.reaches("blob"):
+            raise UsageError(f"split: is for a blob, got --to {self.to}; take --to blob or --to archive")
+        if AUTO in self.split and len(self.split) > 1:
+            raise UsageError(f"split: {AUTO} finds all cuts itself, got {', '.join(self.split)}")
+        if any(not name.strip() for name in self.split):
+            raise UsageError("split: expected auto or the name of a layer, an output or a module, got an empty one")
 
     def reaches(self, target: Target) -> bool:
         """Whether the conversion goes as far as ``target``."""

@@ -11,6 +11,7 @@ from oakpoint.chain.make_blob import judge_blob, judge_device_graph, make_blob, 
 from oakpoint.chain.make_ir import judge_ir, make_ir
 from oakpoint.chain.make_onnx import judge_onnx, make_onnx
 from oakpoint.chain.make_onnx_archive import judge_onnx_archive, make_onnx_archive
+from oakpoint.chain.make_split import make_split
 from oakpoint.chain.make_superblob import judge_superblob, make_superblob
 from oakpoint.chain.making import Making
 from oakpoint.chain.options import ConversionOptions, Target
@@ -72,6 +73,13 @@ STEPS: tuple[Step, ...] = (
         make=make_onnx_archive,
         stage=ONNX_ARCHIVE_STAGE,
         judge=judge_onnx_archive,
+    ),
+    Step(
+        name="split",
+        needs=("onnx", "heads"),
+        makes=("device_part", "host_tail"),
+        wanted=lambda options: bool(options.split) and options.reaches("blob"),
+        make=make_split,
     ),
     Step(
         name="device graph",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,20 +14,24 @@ from numpy.typing import NDArray
 from onnx import save
 
 from oakpoint.backends.base import Backend, Tensors
+from oakpoint.backends.beside import BesideBackend
+from oakpoint.backends.chained import HostTail
 from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import Bundle
 from oakpoint.bundle.interface import Interface
 from oakpoint.bundle.records import DeviceRecord, StageReport, Verdict
 from oakpoint.convert.archive_from_onnx import MODEL_NAME, read_onnx_archive
-from oakpoint.convert.device_graph import DeviceGraph, device_graph, device_inputs, in_float32
+from oakpoint.convert.device_graph import DeviceGraph, DeviceSource, in_float32
 from oakpoint.convert.ir_from_onnx import ir_input_shapes
-from oakpoint.convert.onnx_intake import fixed_batch_of_file
+from oakpoint.convert.onnx_intake import fixed_batch_of_file, host_tensors
 from oakpoint.errors import BlobError, ConversionError, MissingExtraError, UsageError
+from oakpoint.models.bundle_folder import device_source_of, tail_of_bundle
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.superblob import blobs_from_superblob
 from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, brings_own, reload_network, shipped_weights
 from oakpoint.tasks.base import AS_THEY_ARE, Task
 from oakpoint.tasks.registry import task_of_bundle
+from oakpoint.tasks.tensors.task import RawTensors
 from oakpoint.verify.blob_constants import ConstantsReport, compare_blob_constants
 from oakpoint.verify.constants import compare_ir_constants, share_equal_by_name
 from oakpoint.verify.stages import Images, verify_stage
@@ -101,21 +105,32 @@ class StageVerifier:
             },
         )
 
-    def device_graph_of_onnx(self, onnx: Path, graph: DeviceGraph, device: DeviceRecord) -> StageReport:
+    def device_graph_of_onnx(
+        self,
+        onnx: Path,
+        graph: DeviceGraph,
+        device: DeviceRecord,
+        *,
+        tail: HostTail | None = None,
+        made_from: DeviceSource | None = None,
+    ) -> StageReport:
         """Compare the device graph, in ONNX Runtime at float32, with the ONNX that it was rewritten from.
 
         Args:
             onnx: the host's model.
             graph: the device graph.
             device: its heads.
+            tail: what the host does behind it, where the graph is a part of the network alone.
+            made_from: that part.
         """
+        reference, tail = self._with_what_decides(ModelSource(onnx=onnx), tail, made_from)
         with tempfile.TemporaryDirectory(prefix="oakpoint-device-") as scratch:
             path = Path(scratch) / "device.onnx"
             save(in_float32(graph), path)
             report = verify_stage(
                 DEVICE_STAGE,
-                lambda: self._open(ModelSource(onnx=onnx), "onnxruntime"),
-                lambda: self._open(ModelSource(onnx=path), "onnxruntime", on_device=True),
+                reference,
+                lambda: self._open(ModelSource(onnx=path, tail=tail), "onnxruntime", on_device=True),
                 self.task.comparison(DEVICE_STAGE, device=device, onnx=onnx),
                 images=self.images,
                 feed=self.interface.feed_apart,
@@ -151,20 +166,26 @@ class StageVerifier:
             )
             return replace(report, summary=report.summary.replace(str(path), f"{MODEL_NAME} in {archive.name}"))
 
-    def blob_of_onnx(self, source: ModelSource, device: DeviceRecord) -> StageReport:
+    def blob_of_onnx(
+        self, source: ModelSource, device: DeviceRecord, made_from: DeviceSource | None = None
+    ) -> StageReport:
         """Compare the blob, executed by the simulator, with the ONNX that it was compiled from.
 
         Args:
-            source: the ONNX and the blob.
+            source: the ONNX and the blob, with the host's tail where the blob is a part of the network alone.
             device: what the blob puts out.
+            made_from: what the blob was compiled from; None for the ONNX with the task's heads.
         """
         onnx, blob = source.onnx, source.blob
         assert onnx is not None
         assert blob is not None
-        constants = cache(lambda: self._constants_of_blob(onnx, blob, device))
+        compiled_from = made_from or self._device_source(onnx, device)
+        reference, tail = self._with_what_decides(ModelSource(onnx=onnx), source.tail, made_from)
+        source = replace(source, tail=tail)
+        constants = cache(lambda: _constants_of_blob(blob, compiled_from))
         return verify_stage(
             BLOB_STAGE,
-            lambda: self._open(source, "onnxruntime"),
+            reference,
             lambda: self._open(source, "myriad_simulator", on_device=True),
             self.task.comparison(BLOB_STAGE, device=device, onnx=onnx),
             images=self.images,
@@ -177,21 +198,26 @@ class StageVerifier:
             claim=BLOB_CLAIM,
         )
 
-    def remade_device_graph(self, onnx: Path, device: DeviceRecord) -> DeviceGraph:
-        """The device graph of an ONNX, made again.
+    def _with_what_decides(
+        self, whole: ModelSource, tail: HostTail | None, made_from: DeviceSource | None
+    ) -> tuple[Callable[[], Backend], HostTail | None]:
+        """The reference and the tail of a comparison: with the tensors that cross where the host selects from them.
 
-        Raises:
-            ConversionError: it cannot be made.
+        Which rows are chosen hangs on rounding; what crosses before they are tells a fault from that.
         """
-        heads = self.task.device_rewrites(device, self.interface)
-        return device_graph(onnx, device_inputs(self.interface), heads)
+        part = None if tail is None else made_from
+        if part is None or tail is None or not (isinstance(self.task, RawTensors) and self.task.selected):
+            return lambda: self._open(whole, "onnxruntime"), tail
+        crossing = [spec.name for spec in host_tensors(tail.path)[0] if spec.name not in tail.outputs]
+        beside = ModelSource(onnx=part.path)
+        return (
+            lambda: BesideBackend(self._open(whole, "onnxruntime"), self._open(beside, "onnxruntime")),
+            replace(tail, outputs=(*tail.outputs, *crossing)),
+        )
 
-    def _constants_of_blob(self, onnx: Path, blob: Path, device: DeviceRecord) -> ConstantsReport:
-        """The blob's constants against the device graph's, made again; empty where one of the two cannot be had."""
-        try:
-            return compare_blob_constants(read_blob(blob), self.remade_device_graph(onnx, device).model)
-        except (BlobError, ConversionError):  # opening the candidate says what is wrong with it
-            return ConstantsReport()
+    def _device_source(self, onnx: Path, device: DeviceRecord) -> DeviceSource:
+        heads = self.task.device_rewrites(device, self.interface)
+        return DeviceSource(path=onnx, interface=self.interface, heads=heads)
 
     def _baked(self, image: NDArray[np.uint8]) -> Tensors:
         return self.interface.on_device().feed_apart(image)
@@ -200,6 +226,14 @@ class StageVerifier:
         interface = self.interface.at(self.interface.size, batch=batch)
         inputs = (interface.on_device() if on_device else interface).tensors
         return open_backend(source, RuntimeOptions(backend=backend), inputs)
+
+
+def _constants_of_blob(blob: Path, source: DeviceSource) -> ConstantsReport:
+    """The blob's constants against the device graph's, made again; empty where one of the two cannot be had."""
+    try:
+        return compare_blob_constants(read_blob(blob), source.graph().model)
+    except (BlobError, ConversionError):  # opening the candidate says what is wrong with it
+        return ConstantsReport()
 
 
 def _as_float32(tensors: Tensors) -> Tensors:
@@ -250,8 +284,8 @@ def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple
         reports.append(verifier.archive_of_onnx(bundle.path("onnx"), archive, manifest.device))
     if manifest.has("blob"):
         reports.append(_device_stage(bundle, verifier))
-        source = ModelSource(onnx=bundle.path("onnx"), blob=bundle.path("blob"))
-        reports.append(verifier.blob_of_onnx(source, manifest.device))
+        source = ModelSource(onnx=bundle.path("onnx"), blob=bundle.path("blob"), tail=tail_of_bundle(bundle))
+        reports.append(verifier.blob_of_onnx(source, manifest.device, device_source_of(bundle)))
     if manifest.has("superblob"):
         blobs = blobs_from_superblob(bundle.path("superblob").read_bytes())
         feed = manifest.artifact("superblob").interface.feed(next(iter(images.values())))
@@ -263,10 +297,11 @@ def _device_stage(bundle: Bundle, verifier: StageVerifier) -> StageReport:
     """The device graph is not kept: it is made again, as this version of the program makes it."""
     manifest = bundle.manifest
     try:
-        graph = verifier.remade_device_graph(bundle.path("onnx"), manifest.device)
+        graph = device_source_of(bundle).graph()
     except ConversionError as error:
         return StageReport(stage=DEVICE_STAGE, verdict=Verdict.FAIL, summary=str(error))
-    return verifier.device_graph_of_onnx(bundle.path("onnx"), graph, manifest.device)
+    tail, made_from = tail_of_bundle(bundle), device_source_of(bundle)
+    return verifier.device_graph_of_onnx(bundle.path("onnx"), graph, manifest.device, tail=tail, made_from=made_from)
 
 
 def _torch_stage(bundle: Bundle, verifier: StageVerifier, weights: Path | None) -> StageReport:

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from oakpoint.bundle.records import ms_text
 from oakpoint.cli.console import err, out, print_error, print_json, print_progress
 from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.options import Images, Json, Weights, parse_size
@@ -130,7 +131,11 @@ def _print_summary(report: CheckReport) -> None:
     ]
     out.print(f"{escape(report.model)} for {report.target}: {len(report.layers)} layers, {', '.join(counts)}")
     if report.cut_bytes is not None:
-        out.print(f"cut before all that is not taken: {report.cut_bytes:,} bytes a frame over USB")
+        host = "" if report.host_ms is None else f", {ms_text(report.host_ms)} on the host for the rest (measured here)"
+        out.print(
+            f"cut before all that is not taken: {report.cut_bytes:,} bytes a frame over USB{host}; "
+            "oakpoint convert --split auto does it, where that is cheapest"
+        )
     if report.images:
         out.print(_numbers_in_words(report))
     for note in report.notes:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
+from rich.markup import escape
 from rich.status import Status
 
+from oakpoint.bundle.manifest import Manifest
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.conversion import Conversion, Outcome, attempt
 from oakpoint.chain.options import TARGETS, ConversionOptions, Target
@@ -79,6 +81,15 @@ def convert_command(
     random: Annotated[
         bool, typer.Option("--random", help="Initialise the network at random instead of --weights (for a trial).")
     ] = False,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="auto|NODE",
+            help="Leave the rest of the network to the host: auto, where the device takes no more; or behind NODE (a "
+            "layer, an output or a torch module), as often as wanted.",
+            show_default=False,
+        ),
+    ] = None,
     superblob: Annotated[
         bool, typer.Option("--superblob", help="Also compile for 1 to 16 shaves, into one file (needs the oak extra).")
     ] = False,
@@ -103,6 +114,7 @@ def convert_command(
         shaves=shaves,
         batch=batch,
         images=images,
+        split=tuple(split or ()),
         superblob=superblob,
         keep_failed=keep_failed,
         said=said,
@@ -173,12 +185,25 @@ def print_bundle(conversion: Conversion) -> None:
             out.print(f"  {path}  {path.stat().st_size / 1e6:.2f} MB")
     for kind, reason in () if conversion.manifest.failure else conversion.manifest.not_made.items():
         print_warning(f"{kind} not made: {reason}")
+    print_split(conversion.manifest)
     for report in conversion.reports:
         if report.claim:
             out.print(f"[dim]{report.stage}: {report.claim}[/]")
     runs = conversion.manifest.interface.size is not None
     following = f"oakpoint run {conversion.folder} VIDEO --save seen.gif" if runs else "feed it from a program of yours"
     out.print(f"bundle in [bold]{conversion.folder}[/]; next: {following}")
+
+
+def print_split(manifest: Manifest) -> None:
+    """Say what a network that was cut costs for each frame, and what leaves it to the host."""
+    split = manifest.split
+    if split is None:
+        return
+    out.print(f"in two: {split.price()}")
+    for name, why in split.refused.items():
+        out.print(f"  [dim]on the host from {escape(name)}: {escape(why)}[/]")
+    for note in split.notes:
+        print_warning(note)
 
 
 def conversion_facts(outcome: Outcome) -> dict[str, object]:
@@ -192,6 +217,7 @@ def conversion_facts(outcome: Outcome) -> dict[str, object]:
             "artifacts": {artifact.kind: artifact.files for artifact in conversion.manifest.artifacts},
             "not_made": conversion.manifest.not_made,
             "one_size": _one_size(conversion),
+            "split": None if conversion.manifest.split is None else dataclasses.asdict(conversion.manifest.split),
         }
     error = None if outcome.failure is None else f"{outcome.failure}{outcome.kept}"
     return {**facts, "error": error, "stages": [report.facts() for report in outcome.reports]}

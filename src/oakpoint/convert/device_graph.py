@@ -171,6 +171,29 @@ def device_graph(source: Path, inputs: Sequence[DeviceInput], heads: Sequence[Re
     return DeviceGraph(model=model, rewrites=journal, images=images if len(images) < len(inputs) else None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSource:
+    """What a device graph is made from.
+
+    Attributes:
+        path: the host's ONNX, or the device's part of one that was cut.
+        interface: what that takes, as the host's models do.
+        heads: see ``device_graph``.
+    """
+
+    path: Path
+    interface: Interface
+    heads: Sequence[Rewrite] = ()
+
+    def graph(self) -> DeviceGraph:
+        """The device graph; see ``device_graph``."""
+        return device_graph(self.path, device_inputs(self.interface), self.heads)
+
+    def on_host(self) -> onnx.ModelProto:
+        """The host's form of the same; see ``host_graph_with_heads``."""
+        return host_graph_with_heads(self.path, device_inputs(self.interface), self.heads)
+
+
 def in_float32(graph: DeviceGraph) -> onnx.ModelProto:
     """A device graph that a runtime of the host executes as exactly as it can: the device's own constants, as float32.
 

@@ -10,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 
 from oakpoint.convert.graph_edit import attributes_of
+from oakpoint.convert.split.parts import shape_of
 from oakpoint.fp16 import LARGEST, SMALLEST, SMALLEST_NORMAL
-from oakpoint.layers.parts import shape_of
 from oakpoint.layers.ranges import Range
 
 VANISHING_SHARE: Final = 0.01

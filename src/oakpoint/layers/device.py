@@ -14,14 +14,11 @@ from onnx import TensorProto
 
 from oakpoint.convert.device_graph import DeviceGraph, DeviceInput, device_graph, device_rewrites
 from oakpoint.convert.graph_edit import attributes_of, names_read
-from oakpoint.convert.rewrites.base import Rewrite, apply_all
-from oakpoint.convert.rewrites.intake.folding import FoldedConstants
-from oakpoint.convert.rewrites.intake.one_form import Initialisers, InlinedFunctions
-from oakpoint.convert.rewrites.intake.sizes import FixedShapes
+from oakpoint.convert.rewrites.base import Rewrite
+from oakpoint.convert.split.parts import Parts, shape_of
 from oakpoint.errors import ConversionError, Finding, UnsupportedNetworkError, UsageError
 from oakpoint.layers.names import Layers
 from oakpoint.layers.observers import ObservedConstants, ObservedHeads
-from oakpoint.layers.parts import Parts, shape_of
 from oakpoint.layers.replacements import replacement_for
 from oakpoint.layers.search import Trial, refused_layers
 
@@ -81,18 +78,6 @@ class DeviceVerdicts:
     graph: DeviceGraph | None = None
     whole: bool = True
     constants: ObservedConstants | None = None
-
-
-def fixed_graph(model: onnx.ModelProto, inputs: Sequence[DeviceInput]) -> onnx.ModelProto:
-    """A network at fixed sizes, with what follows from them folded, so that the size of every tensor is known.
-
-    Raises:
-        ConversionError: it cannot be brought to these sizes.
-    """
-    fixed = onnx.ModelProto.FromString(model.SerializeToString())
-    shapes = {given.name: given.shape for given in inputs}
-    apply_all(fixed, (InlinedFunctions(), Initialisers(), FixedShapes(shapes), FoldedConstants()))
-    return fixed
 
 
 class DeviceCheck:
@@ -285,6 +270,11 @@ class DeviceCheck:
         if not shapes or any(shape is None for shape in shapes.values()):
             return None
         return sum(self._bytes(name, shape or ()) for name, shape in shapes.items())
+
+    def tail(self, refused: Collection[int]) -> onnx.ModelProto:
+        """What is left to the host where the network is cut before layers."""
+        places = [place for place, owner in enumerate(self._owners) if owner in refused]
+        return self.parts.part(set().union(*(self.parts.behind(place) for place in places)))
 
     def _frontier(self, behind: set[int]) -> list[str]:
         return self.parts.frontier(set(range(len(self.parts.nodes))) - behind)

@@ -16,12 +16,12 @@ from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 from oakpoint.backends.openvino import OpenVinoBackend
 from oakpoint.bundle.interface import Interface
 from oakpoint.convert.interface import fixed
+from oakpoint.convert.split.parts import Parts
 from oakpoint.errors import BackendError
 from oakpoint.layers import caveats
 from oakpoint.layers.assemble import layer_verdicts
 from oakpoint.layers.device import DeviceVerdicts, Refused
 from oakpoint.layers.names import Layers
-from oakpoint.layers.parts import Parts
 from oakpoint.layers.ranges import Range, Ranges, constants_of, measured_ranges
 from oakpoint.layers.search import refused_layers
 from oakpoint.layers.trials import Progress, RuntimeTrial

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,16 +15,18 @@ from oakpoint.bundle.interface import Interface
 from oakpoint.convert.device_graph import device_inputs, in_float32
 from oakpoint.convert.graph_edit import inferred_values
 from oakpoint.convert.rewrites.base import Rewrite
+from oakpoint.convert.split.halves import fixed_graph
 from oakpoint.errors import BackendError, CompilerUnavailableError
 from oakpoint.layers import caveats
 from oakpoint.layers.assemble import layer_verdicts
-from oakpoint.layers.device import DeviceCheck, fixed_graph
+from oakpoint.layers.cut_prices import Prices
+from oakpoint.layers.device import DeviceCheck
 from oakpoint.layers.names import Layers
 from oakpoint.layers.on_host import Images
 from oakpoint.layers.ranges import Range, Ranges, measured_ranges
 from oakpoint.layers.search import Trial
 from oakpoint.layers.trials import Progress
-from oakpoint.layers.verdicts import CheckReport, FirstInfinity, LayerVerdict
+from oakpoint.layers.verdicts import CheckReport, FirstInfinity
 from oakpoint.tasks.base import Vectors
 
 
@@ -118,30 +120,25 @@ class MyriadCheck:
         numbers = self._by_layer(ranges, graph)
         said = self._caveats(numbers, ranges, graph)
         verdicts = layer_verdicts(self._layers, self._check.verdicts, said, numbers.of)
-        refused = list(self._check.verdicts.refused)
+        self._progress("measuring what is left to the host")
+        prices = Prices(self._check)
+        whole = prices.of(list(self._check.verdicts.refused))
+        priced = tuple(prices.said_of(verdict, place) for place, verdict in enumerate(verdicts))
+        self._notes += prices.notes()
         return CheckReport(
             model=name,
             target="myriad",
             heads=self._heads.name,
-            layers=tuple(self._with_price(place, verdict) for place, verdict in enumerate(verdicts)),
+            layers=priced,
             first_infinity=numbers.first,
             squared_norms={} if ranges is None else ranges.squared_norms,
-            cut_bytes=self._check.cut_bytes(refused) if refused else None,
+            cut_bytes=whole.cut_bytes,
+            host_ms=whole.host_ms,
             images=0 if ranges is None else ranges.images,
             trials=getattr(trial, "compiled", 0),
             untried=untried,
             notes=tuple(self._notes),
         )
-
-    def _with_price(self, place: int, verdict: LayerVerdict) -> LayerVerdict:
-        """A refused layer's verdict with what a cut before it costs."""
-        if verdict.kind != "refused":
-            return verdict
-        count = self._check.cut_bytes([place])
-        cut = f"cut the network before it: {count:,} bytes a frame over USB, and the rest on the host" if count else (
-            "nothing of the network is left before it: do it on the host, or train without it"
-        )  # fmt: skip
-        return replace(verdict, remedies=(*verdict.remedies, cut), cut_bytes=count)
 
     def _ranges(self) -> tuple[Ranges | None, onnx.ModelProto]:
         """What was measured, and the graph it was measured on: the device's at float32, or the network's own."""

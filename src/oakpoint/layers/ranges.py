@@ -15,8 +15,8 @@ from onnx import TensorProto, numpy_helper
 
 from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 from oakpoint.convert.graph_edit import inferred_values
+from oakpoint.convert.split.parts import shape_of
 from oakpoint.fp16 import LARGEST, SMALLEST, SMALLEST_NORMAL
-from oakpoint.layers.parts import shape_of
 
 _CHUNK_BYTES: Final = 512 * 2**20
 """Of tensors that are looked at in one run."""

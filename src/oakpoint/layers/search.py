@@ -11,7 +11,7 @@ from typing import Final
 import onnx
 
 from oakpoint.convert.graph_edit import names_read
-from oakpoint.layers.parts import Parts
+from oakpoint.convert.split.parts import Parts
 
 Trial = Callable[[onnx.ModelProto], str | None]
 """Tries a graph: None where the target takes it, else why not, in the target's own words."""

@@ -32,6 +32,7 @@ class LayerVerdict:
         numbers: what it gives on images; None where that was not measured.
         cut_bytes: of a refused layer, what goes over USB for each frame where the network is cut before it; None where
             it cannot be.
+        host_ms: of a refused layer, what the rest then takes on this machine, measured; None where that was not.
     """
 
     layer: Layer
@@ -42,6 +43,7 @@ class LayerVerdict:
     caveats: tuple[str, ...] = ()
     numbers: Range | None = None
     cut_bytes: int | None = None
+    host_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class CheckReport:
         squared_norms: largest squared norms of the task's vectors, by the name of the output.
         cut_bytes: what goes over USB for each frame where the network is cut before all refused layers; None where
             nothing is refused, or nothing is left.
+        host_ms: what the rest then takes on this machine, measured; None where that was not.
         images: how many the numbers were measured on.
         trials: how many times the target was asked, without what was known from before.
         untried: why the target could not be asked; empty where it was.
@@ -85,6 +88,7 @@ class CheckReport:
     first_infinity: FirstInfinity | None = None
     squared_norms: Mapping[str, float] = field(default_factory=dict)
     cut_bytes: int | None = None
+    host_ms: float | None = None
     images: int = 0
     trials: int = 0
     untried: str = ""

@@ -133,6 +133,12 @@ def identity_of_file(path: Path, formerly: str | None = None) -> ModelIdentity:
     return ModelIdentity(sha256_of_model(path), formerly or sha256_of_file(path))
 
 
+def identity_of_files(paths: Sequence[Path], formerly: str) -> ModelIdentity:
+    """Of a model that runs from several files, one after the other."""
+    identities = [identity_of_file(path, formerly).model for path in paths]
+    return ModelIdentity(" then ".join(identities), formerly)
+
+
 def require_nothing_said(path: Path, options: ModelOptions) -> None:
     """Refuse options for what tells of itself; weights are another matter.
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import final
 
 import onnx
 
+from oakpoint.backends.chained import HostTail
 from oakpoint.backends.identity import identity_of_network, sha256_of_model
 from oakpoint.backends.registry import ModelSource, RuntimeOptions, file_that_runs
 from oakpoint.bundle.folder import Bundle, open_bundle
 from oakpoint.bundle.manifest import Manifest
 from oakpoint.bundle.records import ArtifactKind
-from oakpoint.convert.device_graph import DeviceGraph, device_graph, device_inputs, host_graph_with_heads
+from oakpoint.convert.device_graph import DeviceGraph, DeviceSource
 from oakpoint.convert.one_size import require_size
 from oakpoint.convert.onnx_constants import onnx_constants
 from oakpoint.convert.onnx_intake import open_onnx
@@ -27,6 +28,7 @@ from oakpoint.models.base import (
     Runnable,
     Size,
     identity_of_file,
+    identity_of_files,
     require_nothing_said,
     require_own_weights,
 )
@@ -57,6 +59,8 @@ class BundleModel(Model):
         manifest = bundle.manifest
         source, identify = self._source(bundle, options)
         interface = manifest.artifact(_artifact_of(options.backend, manifest)).interface
+        if source.tail is not None:  # with it, it gives what the whole network gives
+            interface = replace(interface, outputs=manifest.interface.outputs)
         return Runnable(
             open_at=partial(open_onnx_at, source, options, interface),
             source=lambda: source,
@@ -78,8 +82,9 @@ class BundleModel(Model):
             source = ModelSource(module=network.module, outputs=manifest.torch_outputs)
             return source, lambda: ModelIdentity(identity_of_network(network, None), formerly)
         if options.backend == "myriad_simulator":
-            blob = bundle.path("blob")
-            return ModelSource(blob=blob), partial(identity_of_file, blob, formerly)
+            blob, tail = bundle.path("blob"), tail_of_bundle(bundle)
+            files = (blob,) if tail is None else (blob, tail.path)
+            return ModelSource(blob=blob, tail=tail), lambda: identity_of_files(files, formerly)
         source = ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir") if manifest.has("ir") else None)
         runs = file_that_runs(source, options.backend) or bundle.path("onnx")
         return source, partial(identity_of_file, runs, formerly)
@@ -114,15 +119,31 @@ def _artifact_of(backend: str, manifest: Manifest) -> ArtifactKind:
     return "ir" if backend == "openvino" and manifest.has("ir") else "onnx"
 
 
+def device_source_of(bundle: Bundle) -> DeviceSource:
+    """What the blob of a bundle is made from: its ONNX with the task's heads, or the device's part of it."""
+    manifest = bundle.manifest
+    if manifest.split is not None:
+        return DeviceSource(path=bundle.path("device_part"), interface=manifest.artifact("device_part").interface)
+    heads = task_of_bundle(bundle).device_rewrites(manifest.device, manifest.interface)
+    return DeviceSource(path=bundle.path("onnx"), interface=manifest.interface, heads=heads)
+
+
+def tail_of_bundle(bundle: Bundle) -> HostTail | None:
+    """What the host does behind a bundle's blob; None where the blob is the whole network."""
+    manifest = bundle.manifest
+    if manifest.split is None:
+        return None
+    outputs = tuple(spec.name for spec in manifest.interface.outputs)
+    return HostTail(path=bundle.path("host_tail"), runtime=manifest.split.runtime, outputs=outputs)
+
+
 def device_graph_of(bundle: Bundle) -> DeviceGraph:
     """The device graph of a bundle, made again from its ONNX.
 
     Raises:
         ConversionError: it cannot be made.
     """
-    manifest = bundle.manifest
-    heads = task_of_bundle(bundle).device_rewrites(manifest.device, manifest.interface)
-    return device_graph(bundle.path("onnx"), device_inputs(manifest.interface), heads)
+    return device_source_of(bundle).graph()
 
 
 def host_graph_of(bundle: Bundle) -> onnx.ModelProto:
@@ -131,6 +152,4 @@ def host_graph_of(bundle: Bundle) -> onnx.ModelProto:
     Raises:
         ConversionError: it cannot be made.
     """
-    manifest = bundle.manifest
-    heads = task_of_bundle(bundle).device_rewrites(manifest.device, manifest.interface)
-    return host_graph_with_heads(bundle.path("onnx"), device_inputs(manifest.interface), heads)
+    return device_source_of(bundle).on_host()

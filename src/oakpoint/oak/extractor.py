@@ -26,6 +26,6 @@ def camera_extractor(model: DeviceModel, options: OakOptions) -> Predictor[Any]:
             raise UsageError(
                 f"a blob has one size, {model.size[0]}x{model.size[1]}, not {size[0]}x{size[1]}; leave out --size"
             )
-        return open_host_frames(model, options)
+        return model.chained(open_host_frames(model, options))
 
     return predictor_for(open_at, interface=model.interface, task=model.task, runtime="depthai")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,18 @@ from typing import Any
 import numpy as np
 import onnx
 
-from oakpoint.backends.base import Backend
+from oakpoint.backends.base import Backend, Tensors
+from oakpoint.backends.chained import HostTail, finished, open_tail
 from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
 from oakpoint.backends.openvino import OpenVinoBackend
+from oakpoint.backends.registry import with_tail
 from oakpoint.bundle.folder import Bundle, bundle_near, is_bundle, open_bundle
 from oakpoint.bundle.interface import Interface, TensorSpec
 from oakpoint.bundle.records import ArtifactKind
 from oakpoint.errors import BackendError, BlobError, BundleError, UsageError, naming
 from oakpoint.features.types import DecodeOptions
 from oakpoint.images.preprocess import Preprocess
-from oakpoint.models.bundle_folder import host_graph_of
+from oakpoint.models.bundle_folder import host_graph_of, tail_of_bundle
 from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.tasks.base import AS_THEY_ARE, Task
 from oakpoint.tasks.keypoints.task import Keypoints
@@ -39,11 +42,13 @@ class DeviceModel:
         interface: what the network takes and gives: how a frame becomes its uint8 input, what is left being within the
             graph.
         task: what its outputs mean.
+        tail: what goes on from the camera's tensors on the host, of a network that was cut; None of a whole one.
     """
 
     bundle: Bundle
     interface: Interface
     task: Task[Any]
+    tail: HostTail | None = None
 
     @property
     def preprocess(self) -> Preprocess:
@@ -52,8 +57,31 @@ class DeviceModel:
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """The tensors that the network gives."""
+        """The tensors that the network gives on the camera: of one that was cut, those that cross."""
         return self.interface.outputs
+
+    def open_tail(self) -> Backend | None:
+        """Load the host's part of a network that was cut, for the caller to close; None of a whole one.
+
+        Raises:
+            BackendError: its runtime cannot load it.
+        """
+        return None if self.tail is None else open_tail(self.tail.path, self.tail.runtime)
+
+    def chained(self, device: Backend) -> Backend:
+        """What runs the whole network, of what runs its part on the camera; closed with it."""
+        return device if self.tail is None else with_tail(device, self.tail)
+
+    def whole(self, tensors: Tensors, tail: Backend | None) -> Tensors:
+        """What the whole network gives, of what its part on the camera gave.
+
+        Args:
+            tensors: of ``outputs``.
+            tail: from ``open_tail``.
+        """
+        if tail is None or self.tail is None:
+            return tensors
+        return finished(tensors, tail, self.tail.outputs)
 
     @property
     def decode(self) -> DecodeOptions:
@@ -92,7 +120,12 @@ def open_device_model(path: str | Path, **changes: Any) -> DeviceModel:
         raise BackendError(str(error)) from error
     interface = artifact.interface
     _check_blob(blob, interface, str(bundle.path("blob")))
-    return DeviceModel(bundle=bundle, interface=interface, task=task_of_bundle(bundle).with_changes(**changes))
+    return _device_model(bundle, interface, changes)
+
+
+def _device_model(bundle: Bundle, interface: Interface, changes: Mapping[str, Any]) -> DeviceModel:
+    task = task_of_bundle(bundle).with_changes(**changes)
+    return DeviceModel(bundle=bundle, interface=interface, task=task, tail=tail_of_bundle(bundle))
 
 
 def open_stand_in(path: str | Path, stand_in: str, **changes: Any) -> tuple[DeviceModel, Backend]:
@@ -116,12 +149,16 @@ def open_stand_in(path: str | Path, stand_in: str, **changes: Any) -> tuple[Devi
     bundle = _bundle(path)
     interface, backend = _on_cpu(bundle)
     interface = replace(interface.on_device(), outputs=backend.outputs)
-    return DeviceModel(bundle=bundle, interface=interface, task=task_of_bundle(bundle).with_changes(**changes)), backend
+    return _device_model(bundle, interface, changes), backend
 
 
 def _on_cpu(bundle: Bundle) -> tuple[Interface, OpenVinoBackend]:
     """The bundle's network in OpenVINO, with the outputs of its blob; the network's own where there is no blob."""
     manifest = bundle.manifest
+    if manifest.split is not None:
+        interface = manifest.artifact("device_part").interface
+        shapes = {spec.name: spec.shape for spec in interface.tensors}
+        return interface, OpenVinoBackend(bundle.path("device_part"), shapes=shapes)
     if manifest.has("blob") and manifest.device.heads != AS_THEY_ARE:
         model = host_graph_of(bundle)
         with tempfile.TemporaryDirectory(prefix="oakpoint-stand-in-") as folder:

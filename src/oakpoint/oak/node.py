@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from oakpoint.backends.base import Backend
 from oakpoint.errors import OakpointError
 from oakpoint.features.types import Features
 from oakpoint.oak.frames import IDENTITY, shown_from_network
@@ -171,17 +172,26 @@ class ResultsNode(GuardedNode):
 
     def work(self) -> None:
         """Read result by result."""
+        assert self._model is not None, "build comes before start"
+        tail = self._model.open_tail()
+        try:
+            self._read_with(tail)
+        finally:
+            if tail is not None:
+                tail.close()
+
+    def _read_with(self, tail: Backend | None) -> None:
         serial = dropped = 0
         while self.mainLoop():
             results = self.input.getAll() if self._latest_only else [self.input.get()]
             dropped += len(results) - 1
-            self.out.send(self._message(results[-1], serial, dropped))
+            self.out.send(self._message(results[-1], serial, dropped, tail))
             serial += 1
 
-    def _message(self, data: Any, serial: int, dropped: int) -> ResultMessage:
+    def _message(self, data: Any, serial: int, dropped: int, tail: Backend | None = None) -> ResultMessage:
         assert self._model is not None, "build comes before start"
         task = self._model.task
-        result = task.read(tensors_from_nn_data(data, self._model.outputs))
+        result = task.read(self._model.whole(tensors_from_nn_data(data, self._model.outputs), tail))
         latency_s = (dai.Clock.now() - data.getTimestamp()).total_seconds()
         message = self._message_type(task, result, data.getTransformation(), serial, dropped, latency_s)
         message.setSequenceNum(data.getSequenceNum())

@@ -14,6 +14,7 @@ from oakpoint.backends.base import Tensors
 from oakpoint.errors import BackendError
 from oakpoint.verify.comparison import Comparison
 from oakpoint.verify.rounding import STANDS_OUT, ErrorSizes
+from oakpoint.verify.rows import ROWS_IN_COMMON, ROWS_REASON, RowsInCommon
 from oakpoint.verify.tolerances import (
     BLOB_STAGE,
     CAMERA_STAGE,
@@ -101,11 +102,14 @@ class TensorAgreement(Comparison[Tensors]):
         stage: whose limits count.
         images: how many were compared.
         probabilities: names of the outputs that an operator of ``PROBABILITIES`` computes.
+        selected: names of the outputs that are rows in an order of their own, see ``verify.rows``.
     """
 
     stage: str
     images: int = 0
     probabilities: frozenset[str] = frozenset()
+    selected: frozenset[str] = frozenset()
+    _rows: dict[str, RowsInCommon] = field(default_factory=dict)
     _errors: dict[str, ErrorSizes] = field(default_factory=dict)
     _products: dict[str, _Products] = field(default_factory=dict)
     _log_odds: dict[str, TensorAgreement] = field(default_factory=dict)
@@ -121,12 +125,15 @@ class TensorAgreement(Comparison[Tensors]):
     def add(self, expected: Sequence[Tensors], got: Sequence[Tensors]) -> None:
         """See ``Comparison.add``."""
         for reference, candidate in zip(expected, got, strict=True):
-            _require_same_shapes(reference, candidate)
+            _require_same_shapes(reference, candidate, but_for=self.selected)
             self.images += 1
             for name, array in reference.items():
                 self._add(name, array, candidate[name])
 
     def _add(self, name: str, expected: NDArray[Any], got: NDArray[Any]) -> None:
+        if name in self.selected:
+            self._rows.setdefault(name, RowsInCommon(LIMITS[self.stage].mean_square)).add(expected, got)
+            return
         a, b = (np.asarray(side, np.float32) for side in (expected, got))
         channels_first = (a[0], b[0]) if a.ndim > 1 and a.shape[0] == 1 else (np.atleast_1d(a), np.atleast_1d(b))
         self._errors.setdefault(name, ErrorSizes()).add(*(np.atleast_1d(side) for side in channels_first))
@@ -147,12 +154,12 @@ class TensorAgreement(Comparison[Tensors]):
             found |= {f"{size} error of {name}, relative": value for size, value in relative.items()}
             found[f"signal-to-noise ratio of {name}, dB"] = _decibels(relative["root mean square"])
             found[f"cosine of {name}"] = cosine
-        return found
+        return found | {_in_common(name): rows.share() for name, rows in self._rows.items()}
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs that were compared."""
-        return tuple(self._errors)
+        return (*self._errors, *self._rows)
 
     def explained(self, name: str) -> float:
         """The largest error of an output that rounding explains on these images, in the output's own unit."""
@@ -163,7 +170,8 @@ class TensorAgreement(Comparison[Tensors]):
     def tolerances(self) -> Sequence[Tolerance]:
         """See ``Comparison.tolerances``."""
         limits = LIMITS[self.stage]
-        return [tolerance for name in self._errors for tolerance in _tolerances(name, limits)]
+        rows = [at_least(_in_common(name), ROWS_IN_COMMON, ROWS_REASON) for name in self._rows]
+        return [*(tolerance for name in self._errors for tolerance in _tolerances(name, limits)), *rows]
 
     def look_for(self) -> Mapping[str, str]:
         """See ``Comparison.look_for``."""
@@ -177,7 +185,7 @@ class TensorAgreement(Comparison[Tensors]):
 
     def why_nothing(self) -> str | None:
         """See ``Comparison.why_nothing``."""
-        return None if self._errors else "the network gives no output"
+        return None if self.outputs else "the network gives no output"
 
     def success(self, figures: Mapping[str, float]) -> str:
         """See ``Comparison.success``."""
@@ -186,7 +194,12 @@ class TensorAgreement(Comparison[Tensors]):
             f"cosine {figures[f'cosine of {name}']:.7f}"
             for name in self._errors
         ]
+        parts += [f"{name}: {figures[_in_common(name)]:.1%} of the rows in common" for name in self._rows]
         return f"{self.images} images; " + "; ".join(parts)
+
+
+def _in_common(name: str) -> str:
+    return f"share of the rows of {name} in common"
 
 
 def _tolerances(name: str, limits: _Limits) -> tuple[Tolerance, ...]:
@@ -202,11 +215,11 @@ def _tolerances(name: str, limits: _Limits) -> tuple[Tolerance, ...]:
     )
 
 
-def _require_same_shapes(expected: Tensors, got: Tensors) -> None:
+def _require_same_shapes(expected: Tensors, got: Tensors, *, but_for: frozenset[str]) -> None:
     if set(expected) != set(got):
         raise BackendError(f"expected the outputs {', '.join(expected)}, got {', '.join(got)}")
     for name, array in expected.items():
-        if array.shape != got[name].shape:
+        if array.shape != got[name].shape and name not in but_for:
             raise BackendError(f"output {name}: expected shape {array.shape}, got {got[name].shape}")
 
 

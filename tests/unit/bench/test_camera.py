@@ -53,6 +53,7 @@ def judged(top: int) -> Verdict:
     rng = np.random.default_rng(3)
     preprocess = Preprocess(size=SIZE, resize="stretch", interpolation="area")
     model = SimpleNamespace(
+        chained=lambda device: device,
         interface=image_interface("input", preprocess).on_device(),
         task=Keypoints(decode=DecodeOptions.preset("superpoint")),
     )

@@ -71,6 +71,11 @@ def test_what_failed_goes_with_what_was_made_from_it(failed: list[str], missing:
         ),
         ("onnx archive", {"onnx_archive"}, set()),
         (
+            "split",
+            {"device_part", "host_tail", "blob", "oak_json", "stage_map", "archive", "superblob"},
+            {"not tried, since the split could not be made"},
+        ),
+        (
             "device graph",
             {"blob", "oak_json", "stage_map", "archive", "superblob"},
             {"not tried, since the blob could not be made"},
@@ -88,11 +93,20 @@ def test_what_could_not_be_made_goes_with_what_comes_after_it(
     broken: str, missing: set[str], reasons: set[str]
 ) -> None:
     options = asked_for(to="onnx-archive", superblob=False) if broken == "onnx archive" else asked_for()
+    if broken == "split":
+        options = asked_for(split=("auto",))
     why = left_out([], options, (broken, "refused"))
     assert set(why) == missing
-    first = "blob" if broken in ("heads", "device graph") else broken.replace(" ", "_")
+    first = {"heads": "blob", "device graph": "blob", "split": "device_part"}.get(broken, broken.replace(" ", "_"))
     assert why[first] == "refused"
     assert set(why.values()) == {"refused", *reasons}
+
+
+def test_halves_of_a_network_go_with_their_blob() -> None:
+    why = left_out(reports(BLOB_STAGE), asked_for(split=("auto",)), None)
+    assert set(why) == {"device_part", "host_tail", "blob", "oak_json", "archive", "superblob"}
+    assert why["host_tail"] == "it is for the blob, which is left out"
+    assert set(left_out(reports(IR_STAGE), asked_for(split=("auto",)), None)) == {"ir"}
 
 
 def test_every_step_is_in_that_table() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from graphs import graph
 from onnx import TensorProto, helper, numpy_helper
 
 from oakpoint.convert.output_operators import MOVING, output_operators
@@ -31,3 +32,26 @@ def test_what_only_moves_values_does_not_count(kind: str) -> None:
 
 def test_an_input_or_a_constant_that_is_passed_on_is_left_out() -> None:
     assert operators(("Identity", "x", "a"), ("Transpose", "w", "b"), outputs="abx") == {}
+
+
+def test_rows_that_an_operator_chose_are_its_own() -> None:
+    """What top-k says where to read is selected; the largest values stand in their order, and are compared in it."""
+    model = graph(
+        """
+        s = Sigmoid (x)
+        v, i = TopK (s, k)
+        u = Unsqueeze (i, last)
+        w = Tile (u, four)
+        chosen = GatherElements <axis = 1> (boxes, w)
+        values = Reshape (v, shape)
+        places = Identity (i)
+        least = ReduceMin <keepdims = 1> (v)
+        mask = Greater (s, least)
+        m = Cast <to = 1> (mask)
+        """,
+        inputs="float[1, 9] x, float[1, 9, 4] boxes",
+        outputs="float chosen, float values, int64 places, float m",
+        opset=17,
+        weights={"k": np.array([3]), "last": np.array([2]), "four": np.array([1, 1, 4]), "shape": np.array([3])},
+    )
+    assert output_operators(model) == {"chosen": "TopK", "places": "TopK", "m": "Greater"}

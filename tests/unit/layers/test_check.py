@@ -13,6 +13,7 @@ from graphs import graph
 from numpy.typing import NDArray
 
 from oakpoint.errors import CompilerUnavailableError, UsageError
+from oakpoint.layers import cut_prices
 from oakpoint.layers.check import CheckOptions, check_layers
 from oakpoint.layers.search import Trial
 from oakpoint.layers.verdicts import CheckReport, LayerVerdict
@@ -221,3 +222,25 @@ def test_numbers_are_measured_on_the_images_given(
     assert of(report, "Relu_1").numbers is not None
     assert report.images == 2
     assert len(photographs) > 2
+
+
+def test_a_cut_has_its_price_on_the_host(check: Callable[..., CheckReport]) -> None:
+    body = f"a = {CONVOLUTION} (image, w1)\n b = Sin (a)\n c = {CONVOLUTION} (b, w2)\n y = GridSample (c, grid)"
+    report = check(body)
+    for name in ("Sin_1", "GridSample_3"):
+        measured = of(report, name).host_ms
+        assert measured is not None
+        assert measured > 0
+        assert "on the host for the rest" in of(report, name).remedies[-1]
+    assert report.host_ms is not None
+    assert report.facts()["layers"][1]["host_ms"] == of(report, "Sin_1").host_ms
+    assert of(report, "Conv_0").host_ms is None
+
+
+def test_prices_are_measured_while_there_is_time(
+    check: Callable[..., CheckReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cut_prices, "PRICES_S", 0.0)
+    report = check(f"a = {CONVOLUTION} (image, w1)\n y = Sin (a)")
+    assert (of(report, "Sin_1").cut_bytes, of(report, "Sin_1").host_ms) == (2 * 8 * 16 * 24, None)
+    assert "the host's time was not measured for 2 of the cuts" in report.notes[0]

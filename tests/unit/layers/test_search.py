@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from oakpoint.layers.parts import Parts
+from oakpoint.convert.split.parts import Parts
 from oakpoint.layers.search import Refusal, refused_layers
 
 ONE = ("Relu", "Sigmoid", "Tanh", "Exp", "Neg", "Abs")

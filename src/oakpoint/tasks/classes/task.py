@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
-from oakpoint.bundle.interface import Interface, TensorSpec
+from oakpoint.bundle.interface import OPEN_BATCH, Interface, TensorSpec
 from oakpoint.bundle.records import DeviceRecord, TaskRecord
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.geometry import PixelMap
@@ -90,6 +90,8 @@ class ClassesTask(Task[Classes]):
         if len(interface.outputs) != 1 or len([i for i in interface.inputs if i.preprocess is not None]) != 1:
             return None
         shape = interface.outputs[0].shape
+        if shape[:1] == (OPEN_BATCH,) and interface.batch != OPEN_BATCH:
+            return None  # as many rows as there are things, not images
         if shape[2:] not in ((), (1, 1)) or len(shape) < 2 or not isinstance(shape[1], int) or shape[1] < 2:
             return None
         return cls(classes=shape[1])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Tensors
 from oakpoint.bundle.interface import Interface
 from oakpoint.bundle.records import DeviceRecord, TaskRecord
+from oakpoint.convert.output_operators import SELECTING
 from oakpoint.errors import UsageError
 from oakpoint.geometry import PixelMap
 from oakpoint.tasks.base import Task, from_parameters
@@ -55,6 +56,7 @@ class RawTensors(Task[TensorsFound]):
 
     Attributes:
         probabilities: names of the outputs that a sigmoid or softmax computes, by which they are compared.
+        selected: names of the outputs that are rows of what a layer within the network chose (NMS, top-k).
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -62,6 +64,7 @@ class RawTensors(Task[TensorsFound]):
     name = "tensors"
 
     probabilities: tuple[str, ...] = ()
+    selected: tuple[str, ...] = ()
 
     @classmethod
     def recognised(cls, interface: Interface) -> Self | None:
@@ -76,12 +79,14 @@ class RawTensors(Task[TensorsFound]):
 
     def record(self) -> TaskRecord:
         """See ``Task.record``."""
-        return TaskRecord(name=self.name, parameters=asdict(self) if self.probabilities else {})
+        return TaskRecord(name=self.name, parameters={name: value for name, value in asdict(self).items() if value})
 
     def with_operators(self, operators: Mapping[str, str]) -> Self:
         """See ``Task.with_operators``."""
         return replace(
-            self, probabilities=tuple(name for name, operator in operators.items() if operator in PROBABILITIES)
+            self,
+            probabilities=tuple(name for name, operator in operators.items() if operator in PROBABILITIES),
+            selected=tuple(name for name, operator in operators.items() if operator in SELECTING),
         )
 
     def with_changes(self, **changes: Any) -> Self:
@@ -114,4 +119,4 @@ class RawTensors(Task[TensorsFound]):
     ) -> TensorAgreement:
         """See ``Task.comparison``."""
         del device, onnx
-        return TensorAgreement(stage, probabilities=frozenset(self.probabilities))
+        return TensorAgreement(stage, probabilities=frozenset(self.probabilities), selected=frozenset(self.selected))
