@@ -104,7 +104,7 @@ def test_what_could_not_be_made_goes_with_what_comes_after_it(
 
 def test_halves_of_a_network_go_with_their_blob() -> None:
     why = left_out(reports(BLOB_STAGE), asked_for(split=("auto",)), None)
-    assert set(why) == {"device_part", "host_tail", "blob", "oak_json", "archive", "superblob"}
+    assert set(why) == {"device_part", "host_tail", "blob", "oak_json", "stage_map", "archive", "superblob"}
     assert why["host_tail"] == "it is for the blob, which is left out"
     assert set(left_out(reports(IR_STAGE), asked_for(split=("auto",)), None)) == {"ir"}
 

@@ -13,8 +13,9 @@ from graphs import graph
 from oakpoint.convert.device_graph import DeviceInput
 from oakpoint.convert.graph_edit import GraphEditor, set_outputs
 from oakpoint.convert.rewrites.base import Rewrite
+from oakpoint.convert.split.halves import fixed_graph
 from oakpoint.errors import ConversionError
-from oakpoint.layers.device import DeviceCheck, fixed_graph
+from oakpoint.layers.device import DeviceCheck
 from oakpoint.layers.names import Layers
 from oakpoint.layers.observers import ObservedConstants, ObservedHeads
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Tensors
 from oakpoint.bundle.folder import Bundle
 from oakpoint.bundle.interface import Interface, TensorSpec
-from oakpoint.convert.device_graph import DeviceGraph, device_graph, device_inputs, in_float32
+from oakpoint.convert.device_graph import DeviceGraph, in_float32
 from oakpoint.convert.graph_edit import names_read
 from oakpoint.convert.interface import fixed
 from oakpoint.convert.onnx_from_torch import modules_of
@@ -25,7 +26,7 @@ from oakpoint.errors import BlobError, ConversionError, MissingExtraError, Usage
 from oakpoint.layers.debug.errors import LayerError
 from oakpoint.layers.debug.onnx_layers import OnnxLayers
 from oakpoint.layers.names import Layer, Layers
-from oakpoint.models.bundle_folder import device_graph_of, host_graph_of
+from oakpoint.models.bundle_folder import device_graph_of, device_source_of, host_graph_of
 from oakpoint.models.bundle_stages import fitting_stage_map
 from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.stage_map import StageMap
@@ -141,7 +142,7 @@ class BundleForms:
     def made_by_heads(self) -> frozenset[str]:
         """Tensors of the device graph that are others with its heads than without, or that there are only with them."""
         try:
-            plain = device_graph(self._bundle.path("onnx"), device_inputs(self.interface)).model
+            plain = replace(device_source_of(self._bundle), heads=()).graph().model
         except ConversionError:  # what the heads leave out is what the device does not take
             return frozenset(self.device.shapes)
         return frozenset(changed_tensors(plain.graph, self.device_graph.model.graph))
@@ -194,7 +195,8 @@ class BundleForms:
     @cached_property
     def on_device(self) -> Interface:
         """What the blob takes."""
-        return self.interface.on_device()
+        taken = device_source_of(self._bundle).interface
+        return taken.at(taken.size, batch=1).on_device()
 
     def owners(self, form: OnnxLayers) -> Callable[[str, Sequence[str]], Sequence[Layer]]:
         """What finds the user's layers by which a tensor of a form comes from others."""
