@@ -11,7 +11,7 @@ from graphs import graph
 from rewritten import run
 
 from oakpoint.convert.device_graph import DeviceInput, device_graph
-from oakpoint.layers.replacements import REPLACEMENTS, replacement_for
+from oakpoint.layers.check.replacements import REPLACEMENTS, replacement_for
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.compiler import compile_blob
 from oakpoint.myriad.simulator import Simulator

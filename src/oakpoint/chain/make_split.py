@@ -30,10 +30,10 @@ from oakpoint.errors import (
     OakpointError,
     UnsupportedNetworkError,
 )
-from oakpoint.layers.cut_names import tensors_behind
-from oakpoint.layers.from_input import TakenFromInput, best_cut, something_is_left, whole_is_taken
-from oakpoint.layers.prices import host_ms
-from oakpoint.layers.trials import CompilerTrial
+from oakpoint.layers.cuts.cut_names import tensors_behind
+from oakpoint.layers.cuts.from_input import TakenFromInput, best_cut, something_is_left, whole_is_taken
+from oakpoint.layers.cuts.prices import host_ms
+from oakpoint.layers.trying.trials import CompilerTrial
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.cost import estimate
 from oakpoint.tasks.base import AS_THEY_ARE

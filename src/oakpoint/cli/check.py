@@ -15,8 +15,8 @@ from oakpoint.cli.console import err, out, print_error, print_json, print_progre
 from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.options import Images, Json, Weights, parse_size
 from oakpoint.errors import OakpointError
-from oakpoint.layers.check import TARGETS, CheckOptions, check_layers
-from oakpoint.layers.verdicts import EXIT_UNTRIED, CheckReport, LayerVerdict
+from oakpoint.layers.check.check import TARGETS, CheckOptions, check_layers
+from oakpoint.layers.check.verdicts import EXIT_UNTRIED, CheckReport, LayerVerdict
 from oakpoint.models.base import ModelOptions
 from oakpoint.tasks.registry import ALL_HEADS
 

@@ -14,8 +14,8 @@ from oakpoint.cli.inspect_tables import print_advice, print_layers, print_replac
 from oakpoint.cli.options import Json
 from oakpoint.convert.blobs_by_shaves import ALL_SHAVES, compile_for_shaves
 from oakpoint.errors import BlobError, ConversionError, StageMapError
-from oakpoint.layers.costs import LayerCost, NetworkCosts, network_costs
-from oakpoint.layers.savings import kinds, replacements
+from oakpoint.layers.costs.costs import LayerCost, NetworkCosts, network_costs
+from oakpoint.layers.costs.savings import kinds, replacements
 from oakpoint.models.bundle_folder import device_graph_of
 from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.cost import ShaveAdvice, advise

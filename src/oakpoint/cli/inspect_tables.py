@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from oakpoint.cli.console import out
-from oakpoint.layers.costs import LayerCost, NetworkCosts
-from oakpoint.layers.savings import MOST, Kind, Replacement
+from oakpoint.layers.costs.costs import LayerCost, NetworkCosts
+from oakpoint.layers.costs.savings import MOST, Kind, Replacement
 from oakpoint.myriad.cost import ShaveAdvice
 from oakpoint.myriad.summary import BlobSummary
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import CompilerUnavailableError, UsageError
 from oakpoint.layers import cut_prices
-from oakpoint.layers.check import CheckOptions, check_layers
-from oakpoint.layers.search import Trial
-from oakpoint.layers.verdicts import CheckReport, LayerVerdict
+from oakpoint.layers.check.check import CheckOptions, check_layers
+from oakpoint.layers.check.verdicts import CheckReport, LayerVerdict
+from oakpoint.layers.trying.search import Trial
 
 RNG = np.random.default_rng(3)
 WEIGHTS = {

@@ -9,7 +9,7 @@ from graphs import graph
 from oakpoint.convert.device_graph import DeviceInput
 from oakpoint.convert.split.halves import parts_at_size
 from oakpoint.errors import UsageError
-from oakpoint.layers.cut_names import tensors_behind
+from oakpoint.layers.cuts.cut_names import tensors_behind
 
 MODEL = graph(
     """

@@ -11,8 +11,8 @@ from oakpoint.convert.device_graph import DeviceInput
 from oakpoint.convert.split.halves import parts_at_size
 from oakpoint.convert.split.parts import Parts
 from oakpoint.errors import CompilerError, ConversionError, Finding
-from oakpoint.layers.from_input import best_cut, something_is_left
-from oakpoint.layers.search import Trial
+from oakpoint.layers.cuts.from_input import best_cut, something_is_left
+from oakpoint.layers.trying.search import Trial
 
 RNG = np.random.default_rng(3)
 CONVOLUTION = "Conv <pads = [1, 1, 1, 1]>"

@@ -15,9 +15,9 @@ from oakpoint.convert.graph_edit import GraphEditor, set_outputs
 from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.convert.split.halves import fixed_graph
 from oakpoint.errors import ConversionError
-from oakpoint.layers.device import DeviceCheck
+from oakpoint.layers.check.device import DeviceCheck
+from oakpoint.layers.check.observers import ObservedConstants, ObservedHeads
 from oakpoint.layers.names import Layers
-from oakpoint.layers.observers import ObservedConstants, ObservedHeads
 
 
 class Doubled(Rewrite):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.bundle.interface import TensorSpec
-from oakpoint.layers.prices import host_ms, host_ms_of_model, noise_for
+from oakpoint.layers.cuts.prices import host_ms, host_ms_of_model, noise_for
 
 
 class Counting(Backend):

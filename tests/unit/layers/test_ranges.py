@@ -7,9 +7,9 @@ import pytest
 from graphs import graph
 
 from oakpoint.convert.graph_edit import inferred_values
-from oakpoint.layers import ranges
-from oakpoint.layers.caveats import of_form, of_numbers
-from oakpoint.layers.ranges import Range, measured_ranges, range_of
+from oakpoint.layers.check import ranges
+from oakpoint.layers.check.caveats import of_form, of_numbers
+from oakpoint.layers.check.ranges import Range, measured_ranges, range_of
 
 
 def test_shares_are_of_values_other_than_zero() -> None:

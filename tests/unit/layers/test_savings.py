@@ -11,9 +11,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from oakpoint.convert.device_graph import DeviceGraph
-from oakpoint.layers.costs import ADDED, LayerCost, NetworkCosts, _Nodes
+from oakpoint.layers.costs.costs import ADDED, LayerCost, NetworkCosts, _Nodes
+from oakpoint.layers.costs.savings import kinds, replacements
 from oakpoint.layers.names import Layer
-from oakpoint.layers.savings import kinds, replacements
 from oakpoint.myriad.blob import Blob, Stage, read_blob
 from oakpoint.myriad.cost import CLOCK, MEMORY, STAGE, CostEstimate, StageCost, estimate
 from oakpoint.myriad.format import DataType, Location, StageType

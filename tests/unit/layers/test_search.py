@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from oakpoint.convert.split.parts import Parts
-from oakpoint.layers.search import Refusal, refused_layers
+from oakpoint.layers.trying.search import Refusal, refused_layers
 
 ONE = ("Relu", "Sigmoid", "Tanh", "Exp", "Neg", "Abs")
 TWO = ("Add", "Mul", "Sub")

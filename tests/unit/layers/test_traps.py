@@ -12,8 +12,8 @@ import pytest
 from graphs import graph
 
 from oakpoint.fp16 import LARGEST
-from oakpoint.layers.check import CheckOptions, check_layers
-from oakpoint.layers.verdicts import CheckReport, LayerVerdict
+from oakpoint.layers.check.check import CheckOptions, check_layers
+from oakpoint.layers.check.verdicts import CheckReport, LayerVerdict
 from oakpoint.models.base import ModelOptions
 from oakpoint.models.inputs import ImageOptions, InputOptions
 

@@ -11,7 +11,7 @@ from graphs import graph
 
 from oakpoint.errors import CompilerError
 from oakpoint.layers import trials
-from oakpoint.layers.trials import CompilerTrial, RuntimeTrial
+from oakpoint.layers.trying.trials import CompilerTrial, RuntimeTrial
 
 
 @pytest.fixture

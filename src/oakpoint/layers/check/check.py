@@ -16,12 +16,12 @@ from oakpoint.bundle.records import DeviceRecord
 from oakpoint.convert.output_operators import output_operators
 from oakpoint.errors import MissingExtraError, UsageError
 from oakpoint.images.reading import no_image_in
+from oakpoint.layers.check.on_host import Images, check_on_host
+from oakpoint.layers.check.on_myriad import Heads, MyriadCheck
+from oakpoint.layers.check.verdicts import CheckReport
 from oakpoint.layers.names import Layers
-from oakpoint.layers.on_host import Images, check_on_host
-from oakpoint.layers.on_myriad import Heads, MyriadCheck
-from oakpoint.layers.search import Trial
-from oakpoint.layers.trials import CompilerTrial, Progress
-from oakpoint.layers.verdicts import CheckReport
+from oakpoint.layers.trying.search import Trial
+from oakpoint.layers.trying.trials import CompilerTrial, Progress
 from oakpoint.models.base import ModelOptions
 from oakpoint.models.host_onnx import HostOnnx, write_host_onnx
 from oakpoint.models.naming import model_of

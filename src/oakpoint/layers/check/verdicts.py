@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from oakpoint.layers.check.ranges import Range
 from oakpoint.layers.names import Layer
-from oakpoint.layers.ranges import Range
 
 Kind = Literal["refused", "untried", "caveat", "rewritten", "taken"]
 """The verdicts, worst first."""

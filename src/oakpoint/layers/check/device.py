@@ -17,10 +17,10 @@ from oakpoint.convert.graph_edit import attributes_of, names_read
 from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.convert.split.parts import Parts, shape_of
 from oakpoint.errors import ConversionError, Finding, UnsupportedNetworkError, UsageError
+from oakpoint.layers.check.observers import ObservedConstants, ObservedHeads
+from oakpoint.layers.check.replacements import replacement_for
 from oakpoint.layers.names import Layers
-from oakpoint.layers.observers import ObservedConstants, ObservedHeads
-from oakpoint.layers.replacements import replacement_for
-from oakpoint.layers.search import Trial, refused_layers
+from oakpoint.layers.trying.search import Trial, refused_layers
 
 _FORM_ALONE: Final = {
     "device-opset", "earlier-opset", "fixed-shapes", "float32", "folded-constants", "fp16", "initialisers",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oakpoint.layers.device import DeviceVerdicts
+from oakpoint.layers.check.device import DeviceVerdicts
+from oakpoint.layers.check.ranges import Range
+from oakpoint.layers.check.verdicts import Kind, LayerVerdict
 from oakpoint.layers.names import Layers
-from oakpoint.layers.ranges import Range
-from oakpoint.layers.verdicts import Kind, LayerVerdict
 
 
 def layer_verdicts(

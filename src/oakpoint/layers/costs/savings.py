@@ -10,7 +10,7 @@ from typing import Final
 import onnx
 
 from oakpoint.convert.graph_edit import attributes_of, static_sizes
-from oakpoint.layers.costs import LayerCost, NetworkCosts
+from oakpoint.layers.costs.costs import LayerCost, NetworkCosts
 from oakpoint.myriad.cost import CLOCK, MEMORY, STAGE, StageCost, least_cycles
 from oakpoint.myriad.format import StageType, stage_name
 

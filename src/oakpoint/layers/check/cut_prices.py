@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from oakpoint.bundle.records import ms_text
-from oakpoint.layers.device import DeviceCheck
-from oakpoint.layers.prices import LONGEST_S, host_ms_of_model
-from oakpoint.layers.verdicts import LayerVerdict
+from oakpoint.layers.check.device import DeviceCheck
+from oakpoint.layers.check.verdicts import LayerVerdict
+from oakpoint.layers.cuts.prices import LONGEST_S, host_ms_of_model
 
 PRICES_S: Final = 4.0
 """Seconds after which no further cut is measured."""

@@ -18,7 +18,7 @@ from oakpoint.convert.split.halves import halves
 from oakpoint.convert.split.parts import Parts
 from oakpoint.errors import CompilerError, ConversionError, Finding, UnsupportedNetworkError
 from oakpoint.layers.names import Layers
-from oakpoint.layers.search import Trial, refused_layers
+from oakpoint.layers.trying.search import Trial, refused_layers
 from oakpoint.myriad.compiler import COMPILER
 
 

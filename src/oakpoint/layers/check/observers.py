@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from oakpoint.convert.graph_edit import names_read
 from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import ConversionError, UsageError
-from oakpoint.layers.ranges import Range, range_of
+from oakpoint.layers.check.ranges import Range, range_of
 
 
 @final

@@ -17,16 +17,16 @@ from oakpoint.convert.graph_edit import inferred_values
 from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.convert.split.halves import fixed_graph
 from oakpoint.errors import BackendError, CompilerUnavailableError
-from oakpoint.layers import caveats
-from oakpoint.layers.assemble import layer_verdicts
-from oakpoint.layers.cut_prices import Prices
-from oakpoint.layers.device import DeviceCheck
+from oakpoint.layers.check import caveats
+from oakpoint.layers.check.assemble import layer_verdicts
+from oakpoint.layers.check.cut_prices import Prices
+from oakpoint.layers.check.device import DeviceCheck
+from oakpoint.layers.check.on_host import Images
+from oakpoint.layers.check.ranges import Range, Ranges, measured_ranges
+from oakpoint.layers.check.verdicts import CheckReport, FirstInfinity
 from oakpoint.layers.names import Layers
-from oakpoint.layers.on_host import Images
-from oakpoint.layers.ranges import Range, Ranges, measured_ranges
-from oakpoint.layers.search import Trial
-from oakpoint.layers.trials import Progress
-from oakpoint.layers.verdicts import CheckReport, FirstInfinity
+from oakpoint.layers.trying.search import Trial
+from oakpoint.layers.trying.trials import Progress
 from oakpoint.tasks.base import Vectors
 
 

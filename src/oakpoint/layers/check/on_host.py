@@ -18,14 +18,14 @@ from oakpoint.bundle.interface import Interface
 from oakpoint.convert.interface import fixed
 from oakpoint.convert.split.parts import Parts
 from oakpoint.errors import BackendError
-from oakpoint.layers import caveats
-from oakpoint.layers.assemble import layer_verdicts
-from oakpoint.layers.device import DeviceVerdicts, Refused
+from oakpoint.layers.check import caveats
+from oakpoint.layers.check.assemble import layer_verdicts
+from oakpoint.layers.check.device import DeviceVerdicts, Refused
+from oakpoint.layers.check.ranges import Range, Ranges, constants_of, measured_ranges
+from oakpoint.layers.check.verdicts import CheckReport
 from oakpoint.layers.names import Layers
-from oakpoint.layers.ranges import Range, Ranges, constants_of, measured_ranges
-from oakpoint.layers.search import refused_layers
-from oakpoint.layers.trials import Progress, RuntimeTrial
-from oakpoint.layers.verdicts import CheckReport
+from oakpoint.layers.trying.search import refused_layers
+from oakpoint.layers.trying.trials import Progress, RuntimeTrial
 
 Images = Mapping[str, NDArray[np.uint8]]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from oakpoint.convert.graph_edit import attributes_of
 from oakpoint.convert.split.parts import shape_of
 from oakpoint.fp16 import LARGEST, SMALLEST, SMALLEST_NORMAL
-from oakpoint.layers.ranges import Range
+from oakpoint.layers.check.ranges import Range
 
 VANISHING_SHARE: Final = 0.01
 """Values smaller than FP16's smallest number that are worth a word: with fewer, they are noise about zero."""

@@ -1,0 +1,1 @@
+"""Every layer of a network, and whether a target takes it."""

@@ -1,0 +1,1 @@
+"""What each layer of a blob costs, and what another in its place would save."""

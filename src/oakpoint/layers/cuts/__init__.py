@@ -1,0 +1,1 @@
+"""Where a network is cut in two, and what that costs."""

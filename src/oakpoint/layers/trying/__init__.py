@@ -1,0 +1,1 @@
+"""Parts of a network tried on a target, and which layers it refuses."""
