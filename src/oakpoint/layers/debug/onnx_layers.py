@@ -6,8 +6,9 @@ import math
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
@@ -19,6 +20,9 @@ from oakpoint.layers.debug.looking import LEAST_VALUES, Divisible, Run, Shape, i
 
 _GIVEN = "@given"
 """What is put behind the name of a tensor that a layer is given, since the layer that makes it is there as well."""
+
+_BESIDE: Final = np.float32(0.7)
+"""A factor that is no power of two: FP16's numbers times this lie between FP16's numbers."""
 
 
 @final
@@ -48,11 +52,16 @@ class OnnxLayers(Divisible):
         return numbers_of(value)
 
     def rounded(self) -> OnnxLayers:
-        """The same network with its float32 constants rounded to FP16; what is too large for it stays."""
+        """The same network with its float32 constants rounded as FP16 rounds them; what is too large for it stays.
+
+        Not to FP16's own numbers: weights that are such numbers already are rounded all the same when a batch norm or
+        the image's scale has gone into them.
+        """
         model = onnx.ModelProto.FromString(self.model.SerializeToString())
         for tensor in model.graph.initializer:
             if tensor.data_type == TensorProto.FLOAT:
-                tensor.CopyFrom(numpy_helper.from_array(in_fp16(numpy_helper.to_array(tensor)), tensor.name))
+                values = in_fp16(numpy_helper.to_array(tensor) * _BESIDE) / _BESIDE
+                tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
         return OnnxLayers(model)
 
     def run(self, names: Sequence[str]) -> Run:
