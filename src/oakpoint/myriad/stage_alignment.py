@@ -48,7 +48,7 @@ def aligned_map(mapped: StageMap, own: Blob, other: Blob) -> StageMap:
     places = dict(_pairs(mine, theirs))
     found = {there: mapped.stages[here] for here, there in places.items()}
     stages = tuple(_named(place, stage, found.get(place)) for place, stage in enumerate(theirs))
-    tensors = (_moved(tensor, mapped, mine, theirs, places) for tensor in mapped.tensors)
+    tensors = (_moved(tensor, mine, theirs, places) for tensor in mapped.tensors)
     return StageMap(stages, tuple(tensor for tensor in tensors if tensor is not None))
 
 
@@ -88,17 +88,14 @@ def _named(place: int, stage: Stage, known: MappedStage | None) -> MappedStage:
 
 
 def _moved(
-    tensor: MappedTensor, mapped: StageMap, mine: Sequence[Stage], theirs: Sequence[Stage], places: Mapping[int, int]
+    tensor: MappedTensor, mine: Sequence[Stage], theirs: Sequence[Stage], places: Mapping[int, int]
 ) -> MappedTensor | None:
     """A tensor at its place in the other blob; None where that cannot be told."""
     if tensor.last_write == NEVER:
         return tensor
-    writers = [
-        stage.place
-        for stage in mapped.stages
-        if tensor.name in stage.writes and any(_within(b, tensor.buffer) for b in mine[stage.place].outputs)
-    ]
-    if not writers or not all(place in places for place in writers):
+    lifetime = range(tensor.first_write, tensor.last_write + 1)
+    writers = [place for place in lifetime if any(_within(b, tensor.buffer) for b in mine[place].outputs)]
+    if tensor.last_write not in writers or not all(place in places for place in writers):
         return None
     votes = {buffer for place in writers for buffer in _votes(tensor, mine[place], theirs[places[place]])}
     if len(votes) != 1:

@@ -138,9 +138,15 @@ def _explained(
 ) -> ArrowReport:
     """The report with what the first error looks like, and where it is."""
     expected, got, alternatives = _both(first, arrow, image)
+    inherited = first.kind == "not finite" and not first.not_finite
+    if inherited:
+        got = channels_first(arrow.candidate.run([first.tensor])(arrow.candidate_feed(image))[first.tensor])
     picture = forms.picture(image)
     lacking = forms.lacking(first.tensor, arrow.tensors()) if report.stage == ONNX_STAGE else ()
     missing = f"; the ONNX lacks {', '.join(lacking)}" if lacking else ""
+    missing += (
+        "; on what the layers before it should give it is right: one of them is slightly off" if inherited else ""
+    )
     return replace(
         report,
         cause=cause_of(expected, got, alternatives) + missing,

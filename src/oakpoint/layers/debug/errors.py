@@ -78,6 +78,7 @@ class LayerError:
         rounding: what comes of rounding the layer's inputs and its output to FP16; 0 where nothing is rounded.
         largest_expected: the largest magnitude that it should have.
         not_finite: values that are none, and should be, where the layers before gave what they should.
+        grown_not_finite: likewise in a run of the whole network.
         reference_not_finite: values that are no finite numbers in the reference already.
         worst_image: on which ``own`` is largest.
         kind: the verdict.
@@ -91,6 +92,7 @@ class LayerError:
     rounding: Size
     largest_expected: float
     not_finite: int = 0
+    grown_not_finite: int = 0
     reference_not_finite: int = 0
     worst_image: str = ""
     kind: Kind = "fine"
@@ -140,6 +142,7 @@ class Measured:
     own_channels: ByChannel = field(default_factory=ByChannel)
     rounding_channels: ByChannel = field(default_factory=ByChannel)
     not_finite: int = 0
+    grown_not_finite: int = 0
     reference_not_finite: int = 0
     worst: tuple[float, str] = (-1.0, "")
 
@@ -148,6 +151,8 @@ class Measured:
         whole, known = channels_first(expected), np.isfinite(expected)
         self.reference_not_finite += int(expected.size - np.count_nonzero(known))
         self.not_finite += int(np.count_nonzero(known & ~np.isfinite(own)))
+        broken = int(np.count_nonzero(known & ~np.isfinite(grown)))
+        self.grown_not_finite += broken
         self.own.add(whole, channels_first(own))
         with np.errstate(invalid="ignore", over="ignore"):
             self.own_channels.add(whole, channels_first(own))
@@ -158,7 +163,7 @@ class Measured:
         with np.errstate(invalid="ignore"):
             errors = np.where(known, np.nan_to_num(np.abs(own - expected), nan=np.inf, posinf=np.inf), 0)
         error = float(errors.max(initial=0.0))
-        self.worst = max(self.worst, (error, image))
+        self.worst = max(self.worst, (np.inf if broken else error, image))
 
     def result(
         self,
@@ -181,7 +186,8 @@ class Measured:
         own = replace(own, channel=float(self.own_channels.sizes().max(initial=0.0)))
         rounding = _size(self.rounding, None) if self.rounding.alike() else Size(0.0, 0.0, 0.0)
         kind: Kind = "fine"
-        if self.not_finite:
+        begins = self.grown_not_finite and not any(error.grown_not_finite for error in given)
+        if self.not_finite or begins:
             kind = "not finite"
         elif _jumps(own, rounding, limits) or self._in_a_channel(limits):
             kind = "jump"
@@ -196,6 +202,7 @@ class Measured:
             rounding=rounding,
             largest_expected=self.own.largest_expected,
             not_finite=self.not_finite,
+            grown_not_finite=self.grown_not_finite,
             reference_not_finite=self.reference_not_finite,
             worst_image=self.worst[1],
             kind=kind,
