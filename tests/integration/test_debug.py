@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -558,3 +559,16 @@ def test_a_report_replaces_nothing_of_the_users(
     ran = command("debug", small_bundle, "--image", image_folder, "--report", folder)
     assert ran.code == 1
     assert (folder / "notes.txt").read_text() == "mine"
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_names_tests_that_there_are() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "when-it-differs.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) >= 8
+    missing = named - set(globals())
+    assert not missing
+    rows = re.findall(r"^\| (\d+) \|", page, re.MULTILINE)
+    assert rows == [str(number) for number in range(1, 11)]

@@ -94,16 +94,16 @@ def _of_values(expected: Array, got: Array) -> Iterator[str]:
         yield "negative values where there should be none: a ReLU is missing"
     if low < 0 and _rms(np.maximum(expected, 0) - got) <= EXPLAINED * error:
         yield "no negative values where there should be some: a ReLU too many"
-    ends = float(got.min(initial=0.0)), float(got.max(initial=0.0))
-    if (ends[1] < high or ends[0] > low) and _rms(np.clip(expected, *ends) - got) <= EXPLAINED * error:
-        yield f"cut off at {ends[0]:.4g} and {ends[1]:.4g}: a clip of another range"
-    if low < 0 and _rms(-expected - got) <= EXPLAINED * error:
-        yield "every value has the other sign"
     factor = float(
         (got * expected).sum(dtype=np.float64) / max(float(np.square(expected, dtype=np.float64).sum()), 1e-30)
     )
     if factor > 0 and _rms(got - factor * expected) <= EXPLAINED * error:
         yield f"everything is {factor:.4g} times what it should be: a scale (1/255 is 0.00392)"
+    ends = float(got.min(initial=0.0)), float(got.max(initial=0.0))
+    if (ends[1] < high or ends[0] > low) and _rms(np.clip(expected, *ends) - got) <= EXPLAINED * error:
+        yield f"cut off at {ends[0]:.4g} and {ends[1]:.4g}: a clip of another range"
+    if low < 0 and _rms(-expected - got) <= EXPLAINED * error:
+        yield "every value has the other sign"
     if moved := _permuted(expected, got, error):
         yield moved
 
