@@ -107,7 +107,7 @@ def _print(report: DebugReport, *, list_all: bool) -> None:
             continue
         rows = _rows(arrow, list_all=list_all)
         if rows:
-            out.print(_table(rows))
+            out.print(_table(arrow, rows))
         for line in _lines(arrow):
             out.print(f"  {line}")
     first = report.first
@@ -125,7 +125,7 @@ def _rows(arrow: ArrowReport, *, list_all: bool) -> list[LayerError]:
     return list(arrow.errors[max(0, place - 2) : place + 6])
 
 
-def _table(rows: list[LayerError]) -> Table:
+def _table(arrow: ArrowReport, rows: list[LayerError]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("  layer", overflow="fold")
     table.add_column("operators", overflow="fold")
@@ -136,7 +136,7 @@ def _table(rows: list[LayerError]) -> Table:
         style = _STYLES[row.kind]
         numbers = (row.own.mean_square, row.own.largest, row.rounding.mean_square, row.grown.mean_square)
         mark = "" if row.kind == "fine" else f"[{style}]{row.kind}[/]"
-        table.add_row(f"  {escape(row.shown)}", escape(row.operators), *map(_number, numbers), mark)
+        table.add_row(f"  {escape(arrow.called(row))}", escape(row.operators), *map(_number, numbers), mark)
     return table
 
 
@@ -150,7 +150,7 @@ def _lines(arrow: ArrowReport) -> list[str]:
     """What is to be said of an arrow beside its table."""
     lines = []
     if arrow.first is not None:
-        lines.append(f"[bold]{escape(arrow.first.shown)}[/]: {escape(arrow.cause)}")
+        lines.append(f"[bold]{escape(arrow.called(arrow.first))}[/]: {escape(arrow.cause)}")
     if (region := arrow.region) is not None:
         left, top, right, bottom = region.box
         lines.append(
@@ -171,7 +171,7 @@ def _lines(arrow: ArrowReport) -> list[str]:
 def _where(arrow: ArrowReport) -> str:
     shown = ARROWS[arrow.stage].shown
     if arrow.first is not None:
-        return f"[bold red]{escape(arrow.first.shown)}[/], {shown}: {escape(arrow.cause)}"
+        return f"[bold red]{escape(arrow.called(arrow.first))}[/], {shown}: {escape(arrow.cause)}"
     if arrow.altered:
         return (
             f"[bold red]{escape(arrow.altered[0].layer or 'a constant')}[/], {shown}: {escape(arrow.altered[0].text)}"

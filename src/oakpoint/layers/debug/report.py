@@ -59,6 +59,11 @@ class ArrowReport:
     unseen: tuple[str, ...] = ()
     not_compared: str = ""
 
+    def called(self, error: LayerError) -> str:
+        """What one of the layers is called for people, told from others of that name by its tensor's."""
+        alike = sum(other.shown == error.shown for other in self.errors)
+        return f"{error.shown} ({error.tensor})" if alike > 1 else error.shown
+
     @property
     def outcome(self) -> Outcome:
         """The verdict in a word."""
@@ -118,7 +123,7 @@ class DebugReport:
 
 
 def _where(arrow: ArrowReport) -> dict[str, Any]:
-    layer = arrow.first.shown if arrow.first is not None else arrow.altered[0].layer if arrow.altered else None
+    layer = arrow.called(arrow.first) if arrow.first is not None else arrow.altered[0].layer if arrow.altered else None
     return {"stage": arrow.stage, "outcome": arrow.outcome, "layer": layer, "cause": arrow.cause}
 
 
