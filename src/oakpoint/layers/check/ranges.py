@@ -17,6 +17,7 @@ from oakpoint.backends.onnxruntime import OnnxRuntimeBackend
 from oakpoint.convert.graph_edit import inferred_values
 from oakpoint.convert.split.parts import shape_of
 from oakpoint.fp16 import LARGEST, SMALLEST, SMALLEST_NORMAL
+from oakpoint.layers.portions import portions
 
 _CHUNK_BYTES: Final = 512 * 2**20
 """Of tensors that are looked at in one run."""
@@ -126,10 +127,11 @@ def measured_ranges(
     tensors: dict[str, Range] = {}
     axes = norms_of or {}
     norms = dict.fromkeys(axes, 0.0)
-    portions = _portions(wanted, values)
+    shapes = {name: shape_of(values[name]) or (0,) for name in wanted}
+    parts = portions(wanted, shapes, _CHUNK_BYTES)
     with tempfile.TemporaryDirectory(prefix="oakpoint-ranges-") as scratch:
-        for number, portion in enumerate(portions, start=1):
-            progress(f"ranges: {len(feeds)} images, portion {number} of {len(portions)}")
+        for number, portion in enumerate(parts, start=1):
+            progress(f"ranges: {len(feeds)} images, portion {number} of {len(parts)}")
             path = Path(scratch) / f"{number}.onnx"
             onnx.save(_giving(model, portion, values), path)
             with OnnxRuntimeBackend(path) as backend:
@@ -145,19 +147,6 @@ def measured_ranges(
 
 def _is_float(value: onnx.ValueInfoProto | None) -> bool:
     return value is not None and value.type.tensor_type.elem_type == TensorProto.FLOAT
-
-
-def _portions(names: Sequence[str], values: Mapping[str, onnx.ValueInfoProto]) -> list[list[str]]:
-    portions: list[list[str]] = []
-    room = 0
-    for name in names:
-        size = 4 * int(np.prod(shape_of(values[name]) or (0,)))
-        if not portions or size > room:
-            portions.append([])
-            room = _CHUNK_BYTES
-        portions[-1].append(name)
-        room -= size
-    return portions
 
 
 def _giving(model: onnx.ModelProto, names: Sequence[str], values: Mapping[str, onnx.ValueInfoProto]) -> onnx.ModelProto:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Tensors
 from oakpoint.bundle.interface import Interface
 from oakpoint.layers.debug.errors import LayerError, Limits, Measured
-from oakpoint.layers.debug.looking import Divisible, Seen, in_fp16, portions
+from oakpoint.layers.debug.looking import Divisible, Seen, in_fp16
 from oakpoint.layers.debug.onnx_layers import OnnxLayers
 from oakpoint.layers.names import Layer
+from oakpoint.layers.portions import portions
 
 Images = Mapping[str, NDArray[np.uint8]]
 Feed = Callable[[NDArray[np.uint8]], Tensors]

@@ -58,22 +58,6 @@ class Divisible(Seen):
         """
 
 
-def portions(names: Sequence[str], shapes: Mapping[str, Shape], most_bytes: int) -> list[list[str]]:
-    """Consecutive tensors in lists of at most so many bytes as float32; one that is larger by itself."""
-    found: list[list[str]] = []
-    room = 0
-    for name in names:
-        size = 4
-        for side in shapes[name]:
-            size *= side
-        if not found or size > room:
-            found.append([])
-            room = most_bytes
-        found[-1].append(name)
-        room -= size
-    return found
-
-
 def in_fp16(array: NDArray[Any]) -> NDArray[np.float32]:
     """Values as FP16 has them; what is too large for it stays, since an overflow is no rounding."""
     with np.errstate(over="ignore"):

@@ -9,8 +9,8 @@ from onnx import helper, numpy_helper
 
 from oakpoint.layers.debug.image_faults import FAULTS, Picture
 from oakpoint.layers.debug.layer_faults import faulty_layers
-from oakpoint.layers.debug.looking import portions
 from oakpoint.layers.debug.onnx_layers import OnnxLayers
+from oakpoint.layers.portions import portions
 
 
 @pytest.fixture(scope="module")
