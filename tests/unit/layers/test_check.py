@@ -13,7 +13,7 @@ from graphs import graph
 from numpy.typing import NDArray
 
 from oakpoint.errors import CompilerUnavailableError, UsageError
-from oakpoint.layers import cut_prices
+from oakpoint.layers.check import cut_prices
 from oakpoint.layers.check.check import CheckOptions, check_layers
 from oakpoint.layers.check.verdicts import CheckReport, LayerVerdict
 from oakpoint.layers.trying.search import Trial

@@ -10,7 +10,7 @@ import pytest
 from graphs import graph
 
 from oakpoint.errors import CompilerError
-from oakpoint.layers import trials
+from oakpoint.layers.trying import trials
 from oakpoint.layers.trying.trials import CompilerTrial, RuntimeTrial
 
 
