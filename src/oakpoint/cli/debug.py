@@ -29,6 +29,7 @@ _WORDS = {
     "constants": "[bold red]constants were altered[/]",
     "outputs": "[bold red]other outputs[/]",
     "accumulated": "[yellow]no layer is at fault; small errors add up[/]",
+    "damaged": "[bold red]a file is damaged[/]",
     "fine": "[green]every layer gives what it should[/]",
     "not compared": "[yellow]not compared[/]",
 }
@@ -102,8 +103,8 @@ def _debugged(options: DebugOptions) -> DebugReport:
 def _print(report: DebugReport, *, list_all: bool) -> None:
     for arrow in report.arrows:
         out.print(f"[bold]{ARROWS[arrow.stage].shown}[/]  {_WORDS[arrow.outcome]}")
-        if arrow.not_compared:
-            out.print(f"  {escape(arrow.not_compared)}")
+        if arrow.damaged or arrow.not_compared:
+            out.print(f"  {escape(arrow.damaged or arrow.not_compared)}")
             continue
         rows = _rows(arrow, list_all=list_all)
         if rows:
@@ -176,4 +177,4 @@ def _where(arrow: ArrowReport) -> str:
         return (
             f"[bold red]{escape(arrow.altered[0].layer or 'a constant')}[/], {shown}: {escape(arrow.altered[0].text)}"
         )
-    return f"{shown}: {escape(arrow.outputs or '; '.join(arrow.accumulated))}"
+    return f"{shown}: {escape(arrow.damaged or arrow.outputs or '; '.join(arrow.accumulated))}"

@@ -14,6 +14,7 @@ from oakpoint.bundle.interface import Interface
 from oakpoint.layers.debug.errors import LayerError, Limits, Measured
 from oakpoint.layers.debug.looking import Divisible, Seen, in_fp16
 from oakpoint.layers.debug.onnx_layers import OnnxLayers
+from oakpoint.layers.debug.other_forms import in_another_form
 from oakpoint.layers.names import Layer
 from oakpoint.layers.portions import portions
 
@@ -78,6 +79,25 @@ def walk(arrow: Arrow, images: Images, progress: Progress) -> list[LayerError]:
     names = arrow.tensors()
     wanted = [name for name in names if arrow.reported is None or name in arrow.reported]
     found: dict[str, LayerError] = {}
+    _compare(arrow, wanted, names, images, found, progress)
+    if any(error.kind == "jump" for error in found.values()):
+        reads = {name: arrow.candidate.read_by([name], names) for name in wanted}
+        others, readers = in_another_form(found, reads, {spec.name for spec in arrow.interface.outputs})
+        found = {name: error for name, error in found.items() if name not in others}
+        again = [name for name in wanted if name in readers]
+        _compare(arrow, again, [name for name in names if name not in others], images, found, progress)
+    return list(found.values())
+
+
+def _compare(
+    arrow: Arrow,
+    wanted: Sequence[str],
+    names: Sequence[str],
+    images: Images,
+    found: dict[str, LayerError],
+    progress: Progress,
+) -> None:
+    """Find the errors of tensors, of which each layer gets those of the names that it reads as they should be."""
     parts = portions(wanted, arrow.candidate.shapes, _MOST_BYTES)
     for number, portion in enumerate(parts, start=1):
         progress(
@@ -88,7 +108,6 @@ def walk(arrow: Arrow, images: Images, progress: Progress) -> list[LayerError]:
             given = [found[before] for before in arrow.candidate.read_by([name], names) if before in found]
             layers = arrow.layers_of(name, names)
             found[name] = measured[name].result(name, arrow.candidate.shapes[name], layers, arrow.limits, given)
-    return list(found.values())
 
 
 def _measured(arrow: Arrow, names: Sequence[str], all_names: Sequence[str], images: Images) -> dict[str, Measured]:

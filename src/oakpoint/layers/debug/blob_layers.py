@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
 from oakpoint.convert.graph_edit import numbers_of
-from oakpoint.errors import BackendError, BlobError, NotExecutableError, NotModelledError
+from oakpoint.errors import BlobError, NotExecutableError, NotModelledError
 from oakpoint.fp16 import LARGEST
-from oakpoint.layers.debug.looking import LEAST_VALUES, Divisible, Run, Shape
+from oakpoint.layers.debug.looking import LEAST_VALUES, DamagedError, Divisible, Run, Shape
 from oakpoint.layers.debug.onnx_layers import OnnxLayers
 from oakpoint.myriad.blob import Blob
 from oakpoint.myriad.format import Location
@@ -42,7 +42,7 @@ class BlobLayers(Divisible):
 
         Raises:
             NotExecutableError: the simulator does not model all of it.
-            BackendError: it is damaged.
+            DamagedError: it is damaged.
         """
         self._graph, self._types = graph, {tensor.name: tensor.dtype.numpy for tensor in blob.inputs}
         try:
@@ -50,11 +50,15 @@ class BlobLayers(Divisible):
         except NotModelledError as error:
             raise NotExecutableError(f"the simulator: {error}") from error
         except BlobError as error:
-            raise BackendError(f"the simulator: {error}") from error
+            raise DamagedError(f"the simulator: {error}") from error
         tensors = [t for t in stages.tensors if t.last_write != NEVER and not t.copy]
         outputs = dict(_outputs(blob))  # by the names that whoever reads the blob knows, whatever the map says
         tensors = [t for t in tensors if t.name not in outputs] + list(outputs.values())
-        self._tensors = {t.name: t for t in sorted(tensors, key=lambda tensor: tensor.last_write)}
+        order = {
+            name: place for place, name in enumerate(graph.shapes)
+        }  # of those that one stage writes, parts of others
+        tensors.sort(key=lambda tensor: (tensor.last_write, order.get(tensor.name, 0)))
+        self._tensors = {tensor.name: tensor for tensor in tensors}
         self.outputs_differ = _unlike(blob, graph)
         self.shapes: Mapping[str, Shape] = {
             name: shape
@@ -88,11 +92,14 @@ class BlobLayers(Divisible):
             found: Tensors = {}
 
             def look(place: int, memory: Memory) -> None:
-                for tensor in after.get(place, ()):
-                    view, shape = memory.view(tensor.buffer), self.shapes[tensor.name]
+                whole = after.get(place, ())
+                for tensor in whole:  # before any is replaced: one may be a part of another
                     if tensor.name in wanted:
-                        found[tensor.name] = view.astype(np.float32).reshape(shape)
+                        view = memory.view(tensor.buffer)
+                        found[tensor.name] = view.astype(np.float32).reshape(self.shapes[tensor.name])
+                for tensor in whole:
                     if tensor.name in replaced:
+                        view = memory.view(tensor.buffer)
                         view[...] = np.clip(tensors[tensor.name], -LARGEST, LARGEST).reshape(view.shape)
 
             try:
@@ -100,7 +107,7 @@ class BlobLayers(Divisible):
             except NotModelledError as error:
                 raise NotExecutableError(f"the simulator: {error}") from error
             except BlobError as error:
-                raise BackendError(f"the simulator: {error}") from error
+                raise DamagedError(f"the simulator: {error}") from error
             return found
 
         return run

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +23,19 @@ from oakpoint.layers.debug.errors import LayerError, channels_first
 from oakpoint.layers.debug.forms import BundleForms, NotComparedError
 from oakpoint.layers.debug.image_faults import faulty_feeds
 from oakpoint.layers.debug.layer_faults import faulty_layers
+from oakpoint.layers.debug.looking import DamagedError
 from oakpoint.layers.debug.regions import region_of
 from oakpoint.layers.debug.report import ArrowReport, DebugReport
 from oakpoint.verify.photographs import load_photographs
+from oakpoint.verify.rounding import STANDS_OUT
 from oakpoint.verify.tensors import LIMITS
 from oakpoint.verify.tolerances import ONNX_STAGE
 
 FEWEST_IMAGES: Final = 2
 """So many photographs are looked at where no image is named."""
+
+_NEAR: Final = 3
+"""So many layers at most lie between an image and one that shows what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,8 @@ def _walked(stage: str, forms: BundleForms, bundle: Bundle, images: Images, prog
     try:
         parts = ARROWS[stage].make(forms, bundle)
         errors = [error for arrow in parts for error in walk(arrow, images, progress)]
+    except DamagedError as error:
+        return ArrowReport(stage=stage, damaged=str(error))
     except (NotComparedError, BackendError, ConversionError, MissingExtraError) as error:
         return ArrowReport(stage=stage, not_compared=str(error))
     place = {name: number for number, name in enumerate(parts[0].candidate.shapes)}
@@ -137,7 +144,8 @@ def _explained(
     report: ArrowReport, first: LayerError, arrow: Arrow, forms: BundleForms, image: NDArray[np.uint8]
 ) -> ArrowReport:
     """The report with what the first error looks like, and where it is."""
-    expected, got, alternatives = _both(first, arrow, image)
+    looked_at = _looked_at(first, arrow, image)
+    expected, got = looked_at.expected, looked_at.got
     inherited = first.kind == "not finite" and not first.not_finite
     if inherited:
         got = channels_first(arrow.candidate.run([first.tensor])(arrow.candidate_feed(image))[first.tensor])
@@ -149,35 +157,64 @@ def _explained(
     )
     return replace(
         report,
-        cause=cause_of(expected, got, alternatives) + missing,
+        cause=cause_of(
+            expected,
+            got,
+            _likely(first, arrow, looked_at),
+            _far_fetched(first, arrow, looked_at),
+            rounding=max(arrow.limits.mean_square, STANDS_OUT * first.rounding.mean_square),
+        )
+        + missing,
         region=None if picture is None else region_of(expected, got, picture, first.worst_image),
     )
 
 
-def _both(
-    first: LayerError, arrow: Arrow, image: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], list[Alternative]]:
-    """What a layer should give, what it gives on what it should be given, and what it would give for known reasons."""
+@dataclass(frozen=True, slots=True)
+class _LookedAt:
+    """A layer on one image: the network's inputs, what the layer is given, what it should give, and what it gives."""
+
+    feed: Tensors
+    given: Tensors
+    expected: NDArray[np.float32]
+    got: NDArray[np.float32]
+
+
+def _looked_at(first: LayerError, arrow: Arrow, image: NDArray[np.uint8]) -> _LookedAt:
     needed = sorted(arrow.candidate.read_by([first.tensor], arrow.tensors()))
-    feed: Mapping[str, NDArray[Any]] = arrow.feed(image)
+    feed = {**arrow.feed(image)}
     expected = arrow.reference.run([first.tensor, *needed])(feed)
     given = {name: expected[name] for name in needed}
     got = arrow.candidate.run_apart([first.tensor], needed)({**arrow.candidate_feed(image), **given})
-    alternatives = list(_alternatives(first, arrow, {**feed}, given))
-    return channels_first(expected[first.tensor]), channels_first(got[first.tensor]), alternatives
+    return _LookedAt(feed, given, channels_first(expected[first.tensor]), channels_first(got[first.tensor]))
 
 
-def _alternatives(first: LayerError, arrow: Arrow, feed: Tensors, given: Tensors) -> Iterator[Alternative]:
-    """What the layer would give if the image came in otherwise, if a layer was otherwise, or in another's place."""
-    whole = arrow.reference.run([first.tensor])
-    for words, changed in faulty_feeds(feed, arrow.interface):
-        yield Alternative(words, channels_first(whole(changed)[first.tensor]))
-    known = set(given) & set(arrow.graph.shapes)
-    for words, graph in faulty_layers(arrow.graph, first.tensor, known) if first.tensor in arrow.graph.shapes else ():
+def _likely(first: LayerError, arrow: Arrow, at: _LookedAt) -> Iterator[Alternative]:
+    """What the layer would give if the image came in otherwise, or if a layer was otherwise."""
+    if _is_near_the_image(first.tensor, arrow):
+        whole = arrow.reference.run([first.tensor])
+        for words, changed in faulty_feeds(at.feed, arrow.interface):
+            yield Alternative(words, channels_first(whole(changed)[first.tensor]))
+    if first.tensor not in arrow.graph.shapes:
+        return
+    known = set(at.given) & set(arrow.graph.shapes)
+    for words, run in faulty_layers(arrow.graph, first.tensor, known):
         with contextlib.suppress(BackendError):  # a change that leaves no network says nothing
-            values = graph.run_apart([first.tensor], known)({**feed, **given})[first.tensor]
-            yield Alternative(words, channels_first(values))
+            yield Alternative(words, channels_first(run({**at.feed, **at.given})[first.tensor]))
+
+
+def _is_near_the_image(name: str, arrow: Arrow) -> bool:
+    """Whether few layers lie before one: whatever is wrong with an image shows in the first that calculate with it."""
+    names = arrow.tensors()
+    before: set[str] = set()
+    waiting = {name}
+    while waiting and len(before) <= _NEAR:
+        before |= (waiting := arrow.candidate.read_by(waiting, names) - before)
+    return len(before) <= _NEAR
+
+
+def _far_fetched(first: LayerError, arrow: Arrow, at: _LookedAt) -> Iterator[Alternative]:
+    """Other tensors of the network in the place of the layer's."""
     shapes = arrow.candidate.shapes
     alike = [name for name in arrow.tensors() if shapes[name] == first.shape and name != first.tensor]
-    for name, values in arrow.reference.run(alike)(feed).items() if alike else ():
-        yield Alternative(f"it is what {name} should be", channels_first(values), far_fetched=True)
+    for name, values in arrow.reference.run(alike)(at.feed).items() if alike else ():
+        yield Alternative(f"it is what {name} should be", channels_first(values))

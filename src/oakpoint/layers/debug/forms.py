@@ -24,6 +24,7 @@ from oakpoint.convert.rewrites.intake.one_form import Initialisers, InlinedFunct
 from oakpoint.convert.torch_program import TorchProgram, torch_program
 from oakpoint.errors import BlobError, ConversionError, MissingExtraError, UsageError
 from oakpoint.layers.debug.errors import LayerError
+from oakpoint.layers.debug.looking import DamagedError
 from oakpoint.layers.debug.onnx_layers import OnnxLayers
 from oakpoint.layers.names import Layer, Layers
 from oakpoint.models.bundle_folder import device_graph_of, device_source_of, host_graph_of
@@ -59,8 +60,15 @@ class BundleForms:
 
     @cached_property
     def host(self) -> OnnxLayers:
-        """The host's ONNX with batch 1."""
-        return self._at_batch_1(open_onnx(self._bundle.path("onnx")))
+        """The host's ONNX with batch 1.
+
+        Raises:
+            DamagedError: it cannot be read.
+        """
+        try:
+            return self._at_batch_1(open_onnx(self._bundle.path("onnx")))
+        except ConversionError as error:
+            raise DamagedError(str(error)) from error
 
     def _at_batch_1(self, model: onnx.ModelProto) -> OnnxLayers:
         model = fixed(model, {spec.name: spec.shape for spec in self.interface.tensors})
@@ -93,7 +101,8 @@ class BundleForms:
             NotComparedError: see ``network``.
             ConversionError: it cannot be exported.
         """
-        return torch_program(self.network.module, self.interface.tensors, self._bundle.manifest.torch_outputs)
+        manifest = self._bundle.manifest  # at the bundle's own batch: names of tensors hang on whether it is open
+        return torch_program(self.network.module, manifest.interface.tensors, manifest.torch_outputs)
 
     @cached_property
     def origin(self) -> OnnxLayers:
@@ -152,9 +161,12 @@ class BundleForms:
         """The blob.
 
         Raises:
-            BlobError: it cannot be read.
+            DamagedError: it cannot be read.
         """
-        return read_blob(self._bundle.path("blob"))
+        try:
+            return read_blob(self._bundle.path("blob"))
+        except BlobError as error:
+            raise DamagedError(str(error)) from error
 
     @cached_property
     def stages(self) -> StageMap:

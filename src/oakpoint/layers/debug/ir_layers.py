@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
 from oakpoint.errors import BackendError, last_line
-from oakpoint.layers.debug.looking import LEAST_VALUES, Divisible, Run, Shape
+from oakpoint.layers.debug.looking import LEAST_VALUES, DamagedError, Divisible, Run, Shape
 from oakpoint.runtimes import import_openvino
 
 _CONFIGURATION = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -26,7 +26,7 @@ class IrLayers(Divisible):
         """Read it.
 
         Raises:
-            BackendError: OpenVINO does not.
+            DamagedError: OpenVINO does not.
         """
         self._xml = xml
         model = self._read()
@@ -45,7 +45,7 @@ class IrLayers(Divisible):
         try:
             return import_openvino().Core().read_model(self._xml)
         except RuntimeError as error:
-            raise BackendError(f"{self._xml}: OpenVINO cannot read it: {last_line(error)}") from error
+            raise DamagedError(f"{self._xml}: OpenVINO cannot read it: {last_line(error)}") from error
 
     def run(self, names: Sequence[str]) -> Run:
         """See ``Seen.run``."""

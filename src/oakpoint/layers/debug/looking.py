@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
+from oakpoint.errors import BackendError
 
 Run: TypeAlias = Callable[[Mapping[str, NDArray[Any]]], Tensors]
 """Inputs, and tensors that are given beside them, to the tensors that were asked for."""
@@ -18,6 +19,10 @@ Shape: TypeAlias = tuple[int, ...]
 
 LEAST_VALUES: Final = 2
 """Tensors of fewer are numbers that the graph calculates with, not something that a layer finds."""
+
+
+class DamagedError(BackendError):
+    """A form of a network whose file is not what its kind has to be."""
 
 
 class Seen(ABC):

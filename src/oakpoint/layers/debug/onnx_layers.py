@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -72,9 +72,20 @@ class OnnxLayers(Divisible):
         """See ``Divisible.read_by``."""
         return self._upstream(names, set(given) - self._uncut)[1]
 
-    def run_apart(self, names: Sequence[str], given: Collection[str]) -> Run:
-        """See ``Divisible.run_apart``."""
-        return self._prepared(self._part(names, frozenset(set(given) - self._uncut)))
+    def run_apart(
+        self, names: Sequence[str], given: Collection[str], change: Callable[[onnx.GraphProto], None] | None = None
+    ) -> Run:
+        """See ``Divisible.run_apart``; the layers that are run may be changed before.
+
+        Raises:
+            BackendError: the runtime does not take them.
+        """
+        part = self._part(names, frozenset(set(given) - self._uncut))
+        if change is not None:
+            change(part.graph)
+            for output in part.graph.output:  # which may have another shape now
+                output.type.tensor_type.ClearField("shape")
+        return self._prepared(part)
 
     def layers_of(self, name: str, given: Collection[str]) -> list[onnx.NodeProto]:
         """The layers by which a tensor comes from given ones, in the order of execution."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from oakpoint.layers.debug.errors import LayerError
 from oakpoint.layers.debug.regions import Region, region_facts
 
-Outcome = Literal["layer", "constants", "outputs", "accumulated", "fine", "not compared"]
+Outcome = Literal["layer", "constants", "outputs", "accumulated", "damaged", "fine", "not compared"]
 
 EXIT_FINE, EXIT_FOUND, EXIT_NOTHING = 0, 1, 2
 
@@ -45,6 +45,7 @@ class ArrowReport:
         first_not_finite: the first layer whose output is not finite in the reference already; empty for none.
         unseen: names of the user's layers of which no tensor was compared.
         not_compared: why the arrow was not walked; empty where it was.
+        damaged: what is wrong with a file that could not be read therefore; empty for nothing.
     """
 
     stage: str
@@ -58,6 +59,7 @@ class ArrowReport:
     first_not_finite: str = ""
     unseen: tuple[str, ...] = ()
     not_compared: str = ""
+    damaged: str = ""
 
     def called(self, error: LayerError) -> str:
         """What one of the layers is called for people, told from others of that name by its tensor's."""
@@ -67,6 +69,8 @@ class ArrowReport:
     @property
     def outcome(self) -> Outcome:
         """The verdict in a word."""
+        if self.damaged:
+            return "damaged"
         if self.not_compared:
             return "not compared"
         if self.first is not None:

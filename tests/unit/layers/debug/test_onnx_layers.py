@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from oakpoint.errors import BackendError
 from oakpoint.layers.debug.image_faults import FAULTS, Picture
 from oakpoint.layers.debug.layer_faults import faulty_layers
 from oakpoint.layers.debug.onnx_layers import OnnxLayers
@@ -80,15 +83,16 @@ def test_constants_are_rounded_in_general_position(network: OnnxLayers) -> None:
 def test_faults_of_single_layers(network: OnnxLayers) -> None:
     whole = network.run(["positive"])({"image": IMAGE})["positive"]
     words = {}
-    for said, faulty in faulty_layers(network, "positive", ()):
-        words[said] = faulty.run(["positive"])({"image": IMAGE})["positive"]
-    assert set(words) == {
+    for said, run in faulty_layers(network, "positive", ()):
+        with contextlib.suppress(BackendError):
+            words[said] = run({"image": IMAGE})["positive"]
+    assert set(words) >= {
         "a layer has no bias (Conv conv)",
         "a wrong pad: all of it at the end (Conv conv)",
         "a wrong pad: all of it in front (Conv conv)",
         "a layer is left out (Relu relu)",
     }
-    assert all(np.abs(values - whole).max() > 1e-3 for values in words.values())
+    assert all(v.shape != whole.shape or np.abs(v - whole).max() > 1e-3 for v in words.values())
 
 
 def test_portions_keep_the_order_and_the_bound() -> None:
