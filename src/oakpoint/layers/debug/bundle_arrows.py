@@ -12,6 +12,7 @@ from oakpoint.layers.debug.blob_layers import BlobLayers
 from oakpoint.layers.debug.errors import OWN_LIMITS
 from oakpoint.layers.debug.forms import BundleForms
 from oakpoint.layers.debug.ir_layers import IrLayers
+from oakpoint.layers.debug.looking import Seen
 from oakpoint.layers.debug.torch_layers import TorchLayers
 from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_STAGE
 
@@ -49,19 +50,28 @@ def _torch_to_onnx(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
 
 
 def _onnx_to_ir(forms: BundleForms, bundle: Bundle) -> Sequence[Arrow]:
+    candidate = IrLayers(bundle.path("ir"), {spec.name: spec.shape for spec in forms.interface.tensors})
     arrow = Arrow(
         stage=IR_STAGE,
         reference=forms.host,
         feed=forms.feed,
-        candidate=IrLayers(bundle.path("ir")),
+        candidate=candidate,
         candidate_feed=forms.feed,
         limits=OWN_LIMITS[IR_STAGE],
         layers_of=forms.owners(forms.host),
         graph=forms.host,
         interface=forms.interface,
         rounded=forms.host.rounded(),
+        outputs_differ=unlike(forms.host, candidate, [spec.name for spec in forms.outputs]),
     )
     return [arrow]
+
+
+def unlike(reference: Seen, candidate: Seen, outputs: Sequence[str]) -> str:
+    """What is wrong with the shapes of outputs that both forms have, but for a batch; empty for nothing."""
+    shapes = [(name, reference.shapes.get(name), candidate.shapes.get(name)) for name in outputs]
+    wrong = ((name, got, expected) for name, expected, got in shapes if got and expected and got[1:] != expected[1:])
+    return "; ".join(f"{name} is {got}, expected {expected}" for name, got, expected in wrong)
 
 
 def _onnx_to_device_graph(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:

@@ -112,6 +112,8 @@ def _walked(stage: str, forms: BundleForms, bundle: Bundle, images: Images, prog
         return ArrowReport(stage=stage, damaged=str(error))
     except (NotComparedError, BackendError, ConversionError, MissingExtraError) as error:
         return ArrowReport(stage=stage, not_compared=str(error))
+    if not errors and not any(arrow.outputs_differ for arrow in parts):
+        return ArrowReport(stage=stage, not_compared="the two forms have no tensor of one name and shape")
     place = {name: number for number, name in enumerate(parts[0].candidate.shapes)}
     errors.sort(key=lambda error: place[error.tensor])
     first = next((error for error in errors if error.at_fault), None)

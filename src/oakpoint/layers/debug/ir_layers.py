@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,13 +23,17 @@ _CONFIGURATION = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENC
 class IrLayers(Divisible):
     """An IR at fixed shapes."""
 
-    def __init__(self, xml: Path) -> None:
+    def __init__(self, xml: Path, inputs: Mapping[str, Sequence[int | str]]) -> None:
         """Read it.
+
+        Args:
+            xml: its file.
+            inputs: shapes of its inputs, of which it takes the batch.
 
         Raises:
             DamagedError: OpenVINO does not.
         """
-        self._xml = xml
+        self._xml, self._inputs = xml, inputs
         model = self._read()
         self.shapes: Mapping[str, Shape] = {
             name: shape
@@ -43,9 +48,22 @@ class IrLayers(Divisible):
 
     def _read(self) -> Any:
         try:
-            return import_openvino().Core().read_model(self._xml)
+            model = import_openvino().Core().read_model(self._xml)
         except RuntimeError as error:
             raise DamagedError(f"{self._xml}: OpenVINO cannot read it: {last_line(error)}") from error
+        with contextlib.suppress(RuntimeError):  # at a batch that stays no tensor is comparable, which is said then
+            if any(list(parameter.get_shape()) != shape for parameter, shape in self._at_batch(model).items()):
+                model.reshape({p.output(0): shape for p, shape in self._at_batch(model).items()})
+        return model
+
+    def _at_batch(self, model: Any) -> dict[Any, list[int]]:
+        """The inputs of an IR with the shapes that they have at the batch that is wanted."""
+        found = {}
+        for parameter in model.get_parameters():
+            shape = list(parameter.get_shape())
+            wanted = list(self._inputs.get(_input_name(parameter), shape))
+            found[parameter] = wanted if wanted[1:] == shape[1:] else shape
+        return found
 
     def run(self, names: Sequence[str]) -> Run:
         """See ``Seen.run``."""

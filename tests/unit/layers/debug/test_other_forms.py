@@ -11,9 +11,16 @@ READS = {"enlarged": {"image"}, "pooled": {"enlarged"}, "scaled": {"pooled"}, "o
 
 
 def error(tensor: str, own: float, grown: float) -> LayerError:
-    sizes = {"own": Size(own, own), "grown": Size(grown, grown), "rounding": Size(0.0, 0.0)}
-    kind = "jump" if own > 0.1 else "fine"
-    return LayerError(tensor=tensor, shape=(4,), layers=(), largest_expected=1.0, kind=kind, **sizes)
+    return LayerError(
+        tensor=tensor,
+        shape=(4,),
+        layers=(),
+        grown=Size(grown, grown),
+        own=Size(own, own),
+        rounding=Size(0.0, 0.0),
+        largest_expected=1.0,
+        kind="jump" if own > 0.1 else "fine",
+    )
 
 
 def found(**errors: tuple[float, float]) -> tuple[set[str], set[str]]:
