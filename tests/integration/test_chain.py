@@ -116,7 +116,7 @@ def test_random_weights_are_marked_wherever_a_name_is_shown(small_blob_bundle: P
     ("heads", "outputs"),
     [
         ("dense", {"semi": (1, 65, 25, 40), "desc": (1, 256, 25, 40)}),
-        ("rtabmap", {"heatmap": (1, 200, 320), "desc": (1, 25, 40, 256)}),
+        pytest.param("rtabmap", {"heatmap": (1, 200, 320), "desc": (1, 25, 40, 256)}, marks=pytest.mark.slow),
     ],
 )
 def test_superpoints_blob_and_archive_are_read_by_depthai(

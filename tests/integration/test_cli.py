@@ -829,7 +829,7 @@ def test_the_demo_tells_the_whole_story_with_what_is_shipped(command: Command, t
     [
         (signal.SIGINT, 130, "error: interrupted"),
         (signal.SIGTERM, 143, "error: interrupted by SIGTERM"),
-        (signal.SIGHUP, 129, "error: interrupted by SIGHUP"),
+        pytest.param(signal.SIGHUP, 129, "error: interrupted by SIGHUP", marks=pytest.mark.slow),
     ],
 )
 def test_interrupting_is_one_line(tmp_path: Path, number: signal.Signals, code: int, said: str) -> None:

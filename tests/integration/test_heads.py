@@ -47,7 +47,10 @@ OUTPUTS = {
 
 
 @pytest.mark.compiler
-@pytest.mark.parametrize("heads", OUTPUTS)
+@pytest.mark.parametrize(
+    "heads",
+    [pytest.param(heads, marks=[pytest.mark.slow] if heads in ("normalised", "rtabmap") else []) for heads in OUTPUTS],
+)
 def test_small_network(converted: Callable[..., Path], photographs: dict[str, NDArray[np.uint8]], heads: str) -> None:
     folder = converted(f"small-{heads}", model=SMALL, seed=0, size=SMALL_SIZE, heads=heads)
     manifest = open_bundle(folder).manifest
