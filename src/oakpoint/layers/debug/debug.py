@@ -31,7 +31,7 @@ from oakpoint.verify.rounding import STANDS_OUT
 from oakpoint.verify.tensors import LIMITS
 from oakpoint.verify.tolerances import ONNX_STAGE
 
-FEWEST_IMAGES: Final = 2
+PHOTOGRAPHS: Final = 2
 """So many photographs are looked at where no image is named."""
 
 _NEAR: Final = 3
@@ -91,7 +91,7 @@ def debug_bundle(options: DebugOptions, progress: Progress) -> DebugReport:
 def _images(paths: Sequence[Path]) -> Images:
     if not paths:
         photographs = load_photographs(None)
-        return dict(list(photographs.items())[:FEWEST_IMAGES])
+        return dict(list(photographs.items())[:PHOTOGRAPHS])
     images: dict[str, NDArray[np.uint8]] = {}
     for path in paths:
         if path.is_dir():

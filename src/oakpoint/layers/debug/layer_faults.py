@@ -99,7 +99,7 @@ def _of_pads(node: onnx.NodeProto) -> Iterator[tuple[str, Change]]:
     pads = list(attributes.get("pads", ()))
     if node.op_type == "Pad":
         mode = _text(attributes.get("mode", "constant"))
-        for other in {"constant", "edge", "reflect"} - {mode}:
+        for other in sorted({"constant", "edge", "reflect"} - {mode}):
             yield f"another way to pad: {other} for {mode}", _setting(mode=other)
     if not any(pads):
         return
