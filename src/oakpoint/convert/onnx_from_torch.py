@@ -85,10 +85,11 @@ def export_onnx(
     program = torch_program(module, inputs, outputs)
     import onnx  # torch first: what is missing is said by its name
 
-    model = program.model
+    model, tool, wrapper = program.model, program.tool, program.wrapper
+    del program  # with all that was traced: as much memory as the network itself
     if modules is not None:
-        modules.update(modules_of(model, program.wrapper))
-    if program.wrapper:
+        modules.update(modules_of(model, wrapper))
+    if wrapper:
         _take_back_names(model)
     _strip_metadata(model)
     model.doc_string = description
@@ -98,7 +99,7 @@ def export_onnx(
     except onnx.checker.ValidationError as error:
         raise ConversionError(f"the exported ONNX is not valid: {first_line(error)}") from error
     onnx.save(model, path)
-    return program.tool
+    return tool
 
 
 _SCOPES = "pkg.torch.onnx.name_scopes"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,8 @@ class Arrow:
         limits: what one of its layers may add.
         layers_of: the user's layers by which a tensor comes from others that are looked at.
         rounded: the reference again, with constants of FP16, where the candidate has these or rounds what layers give;
-            None where it rounds nothing.
+            several times with constants rounded otherwise, since their errors may cancel by chance; empty where nothing
+            is rounded.
         graph: the reference as an ONNX network.
         interface: of the reference, as ``feed`` makes its inputs.
         reported: names of the tensors on which to report; None for all that both forms have.
@@ -55,7 +56,7 @@ class Arrow:
     layers_of: Callable[[str, Sequence[str]], Sequence[Layer]]
     graph: OnnxLayers
     interface: Interface
-    rounded: Divisible | None = None
+    rounded: tuple[Divisible, ...] = ()
     reported: frozenset[str] | None = None
     outputs_differ: str = ""
 
@@ -112,21 +113,20 @@ def _compare(
 
 def _measured(arrow: Arrow, names: Sequence[str], all_names: Sequence[str], images: Images) -> dict[str, Measured]:
     needed = arrow.candidate.read_by(names, all_names)
-    rounded_needed = set() if arrow.rounded is None else arrow.rounded.read_by(names, all_names)
+    rounded_needed = {name for form in arrow.rounded for name in form.read_by(names, all_names)}
     reference = arrow.reference.run(sorted({*names, *needed, *rounded_needed}))
     whole = arrow.candidate.run(names)
     apart = arrow.candidate.run_apart(names, sorted(needed))
-    rounding = None if arrow.rounded is None else arrow.rounded.run_apart(names, sorted(rounded_needed))
+    roundings = [form.run_apart(names, sorted(rounded_needed)) for form in arrow.rounded]
     measured = {name: Measured() for name in names}
     for image, picture in images.items():
         feed, fed = arrow.feed(picture), arrow.candidate_feed(picture)
         expected = reference(feed)
         grown = whole(fed)
         own = apart({**fed, **{name: expected[name] for name in needed}})
-        rounded: Mapping[str, NDArray[Any]] = {}
-        if rounding is not None:
-            given = {name: in_fp16(expected[name]) for name in rounded_needed}
-            rounded = {name: in_fp16(array) for name, array in rounding({**feed, **given}).items()}
+        given = {name: in_fp16(expected[name]) for name in rounded_needed}
+        rounded = [rounding({**feed, **given}) for rounding in roundings]
         for name in names:
-            measured[name].add(image, expected[name], grown[name], own[name], rounded.get(name))
+            explained = [in_fp16(tensors[name]) for tensors in rounded]
+            measured[name].add(image, expected[name], grown[name], own[name], explained)
     return measured

@@ -61,7 +61,7 @@ def _onnx_to_ir(forms: BundleForms, bundle: Bundle) -> Sequence[Arrow]:
         layers_of=forms.owners(forms.host),
         graph=forms.host,
         interface=forms.interface,
-        rounded=forms.host.rounded(),
+        rounded=forms.host.roundings(),
         outputs_differ=unlike(forms.host, candidate, [spec.name for spec in forms.outputs]),
     )
     return [arrow]
@@ -85,7 +85,7 @@ def _onnx_to_device_graph(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
         layers_of=forms.owners(forms.host),
         graph=forms.host,
         interface=forms.interface,
-        rounded=forms.host.rounded(),
+        rounded=forms.host.roundings(),
         reported=frozenset(forms.device.shapes) - forms.made_by_heads,
     )
     if not forms.made_by_heads:
@@ -93,7 +93,7 @@ def _onnx_to_device_graph(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
     of_heads = replace(
         of_network,
         reference=forms.with_heads,
-        rounded=forms.with_heads.rounded(),
+        rounded=forms.with_heads.roundings(),
         layers_of=forms.owners(forms.with_heads),
         graph=forms.with_heads,
         reported=forms.made_by_heads,
@@ -113,7 +113,7 @@ def _device_graph_to_blob(forms: BundleForms, _: Bundle) -> Sequence[Arrow]:
         layers_of=forms.owners(forms.device),
         graph=forms.device,
         interface=forms.on_device,
-        rounded=forms.device,
+        rounded=(forms.device,),
         outputs_differ=candidate.outputs_differ,
     )
     return [arrow]

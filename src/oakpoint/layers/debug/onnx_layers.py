@@ -21,8 +21,8 @@ from oakpoint.layers.debug.looking import LEAST_VALUES, Divisible, Run, Shape, i
 _GIVEN = "@given"
 """What is put behind the name of a tensor that a layer is given, since the layer that makes it is there as well."""
 
-_BESIDE: Final = np.float32(0.7)
-"""A factor that is no power of two: FP16's numbers times this lie between FP16's numbers."""
+_BESIDE: Final = (0.6, 0.7, 0.9)
+"""Factors that are no powers of two: FP16's numbers times these lie between FP16's numbers."""
 
 
 @final
@@ -51,16 +51,20 @@ class OnnxLayers(Divisible):
             return None
         return numbers_of(value)
 
-    def rounded(self) -> OnnxLayers:
+    def roundings(self) -> tuple[OnnxLayers, ...]:
+        """The same network with its constants rounded as FP16 rounds them, in several ways that are as good."""
+        return tuple(map(self.rounded, _BESIDE))
+
+    def rounded(self, beside: float) -> OnnxLayers:
         """The same network with its float32 constants rounded as FP16 rounds them; what is too large for it stays.
 
         Not to FP16's own numbers: weights that are such numbers already are rounded all the same when a batch norm or
-        the image's scale has gone into them.
+        the image's scale has gone into them: by ``beside``, say.
         """
         model = onnx.ModelProto.FromString(self.model.SerializeToString())
         for tensor in model.graph.initializer:
             if tensor.data_type == TensorProto.FLOAT:
-                values = in_fp16(numpy_helper.to_array(tensor) * _BESIDE) / _BESIDE
+                values = in_fp16(numpy_helper.to_array(tensor) * np.float32(beside)) / np.float32(beside)
                 tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
         return OnnxLayers(model)
 

@@ -17,7 +17,7 @@ ROUNDED = in_fp16(VALUES)
 
 def judged(own: np.ndarray, grown: np.ndarray | None = None, given: tuple[LayerError, ...] = ()) -> LayerError:
     measured = Measured()
-    measured.add("picture", VALUES, own if grown is None else grown, own, ROUNDED)
+    measured.add("picture", VALUES, own if grown is None else grown, own, [ROUNDED])
     return measured.result("tensor", VALUES.shape, (), OWN_LIMITS[BLOB_STAGE], given)
 
 
@@ -67,7 +67,7 @@ def test_nothing_is_said_of_what_the_reference_does_not_know() -> None:
     expected = VALUES.copy()
     expected[0, 0] = np.inf
     measured = Measured()
-    measured.add("picture", expected, ROUNDED, ROUNDED, None)
+    measured.add("picture", expected, ROUNDED, ROUNDED, ())
     found = measured.result("tensor", VALUES.shape, (), OWN_LIMITS[ONNX_STAGE], ())
     assert (found.reference_not_finite, found.not_finite) == (256, 0)
 
@@ -77,7 +77,7 @@ def test_the_image_on_which_it_is_worst_is_remembered() -> None:
     worse = ROUNDED.copy()
     worse[0, 0, 0, 0] += 3
     for name, own in (("good", ROUNDED), ("bad", worse), ("fair", ROUNDED)):
-        measured.add(name, VALUES, own, own, ROUNDED)
+        measured.add(name, VALUES, own, own, [ROUNDED])
     assert measured.result("tensor", VALUES.shape, (), OWN_LIMITS[BLOB_STAGE], ()).worst_image == "bad"
 
 
