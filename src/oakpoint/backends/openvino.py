@@ -58,7 +58,7 @@ class OpenVinoBackend(Backend):
         try:
             model = core.read_model(path)
             model.reshape({port: _shape(port, shapes or {}) for port in model.inputs})
-            compiled = core.compile_model(model, device, _configuration(device, precision, threads))
+            compiled = core.compile_model(model, device, configuration(device, precision, threads))
         except RuntimeError as error:
             raise BackendError(
                 f"{path}: OpenVINO cannot load it on {device}: {last_line(error, passing_over=_WHERE)}"
@@ -86,7 +86,8 @@ _OF_OUTPUTS = "/sink_port_"
 """What OpenVINO puts behind an output's name to name the node that gives it out."""
 
 
-def _configuration(device: str, precision: str, threads: int | None) -> dict[str, Any]:
+def configuration(device: str, precision: str, threads: int | None = None) -> dict[str, Any]:
+    """What OpenVINO is told of how to run a model."""
     configuration: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None and device == "CPU":
         configuration["INFERENCE_NUM_THREADS"] = threads
@@ -112,7 +113,7 @@ def _check_device(core: Any, device: str, precision: str) -> None:
 
 def _shape(port: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> list[int]:
     """What is asked for, or the input's own shape with what is open taken as 1."""
-    asked = shapes.get(_name(port))
+    asked = shapes.get(port_name(port))
     if asked is not None:
         return [side if isinstance(side, int) else 1 for side in asked]
     return [size.get_length() if size.is_static else 1 for size in port.get_partial_shape()]
@@ -121,10 +122,10 @@ def _shape(port: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> list[int]:
 def _spec(port: Any) -> TensorSpec:
     dtype = np.dtype(port.element_type.to_dtype()).name
     shape = tuple(size.get_length() if size.is_static else str(size) for size in port.partial_shape)
-    return TensorSpec(_name(port), dtype, shape)
+    return TensorSpec(port_name(port), dtype, shape)
 
 
-def _name(port: Any) -> str:
+def port_name(port: Any) -> str:
     """The model's own name of an input or output; the runtime adds those of tensors that are the same."""
     names = set(port.get_names())
     own = str(port.get_node().get_friendly_name()).rsplit(_OF_OUTPUTS, 1)[0]

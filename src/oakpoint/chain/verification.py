@@ -28,7 +28,7 @@ from oakpoint.errors import BlobError, ConversionError, MissingExtraError, Usage
 from oakpoint.models.bundle_folder import device_source_of, tail_of_bundle
 from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.superblob import blobs_from_superblob
-from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, brings_own, reload_network, shipped_weights
+from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, needs_weights_file, reload_network
 from oakpoint.tasks.base import AS_THEY_ARE, Task
 from oakpoint.tasks.registry import task_of_bundle
 from oakpoint.tasks.tensors.task import RawTensors
@@ -306,8 +306,7 @@ def _device_stage(bundle: Bundle, verifier: StageVerifier) -> StageReport:
 
 def _torch_stage(bundle: Bundle, verifier: StageVerifier, weights: Path | None) -> StageReport:
     record = bundle.manifest.weights
-    needs_file = record.seed is None and not brings_own(record) and shipped_weights(bundle.manifest.network) is None
-    if weights is None and needs_file:
+    if weights is None and needs_weights_file(bundle.manifest.network, record):
         summary = f"not compared: give the weights file with --weights ({record.file}, sha256 {record.sha256})"
         return StageReport(stage=ONNX_STAGE, verdict=Verdict.NOTHING_COMPARED, summary=summary)
     try:

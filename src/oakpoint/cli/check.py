@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from oakpoint.bundle.records import ms_text
-from oakpoint.cli.console import err, out, print_error, print_json, print_progress
+from oakpoint.cli.console import out, print_error, print_json, progress_line
 from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.options import Images, Json, Weights, parse_size
 from oakpoint.errors import OakpointError
@@ -73,7 +73,8 @@ def check_command(
             said=replace(said, weights=weights, seed=RANDOM_SEED if random else None),
             images=images,
         )
-        report = _checked(options)
+        with progress_line("checking") as progress:
+            report = check_layers(options, progress)
     except OakpointError as error:
         print_error(str(error))
         raise typer.Exit(EXIT_UNTRIED) from error
@@ -86,14 +87,6 @@ def check_command(
         print_error(report.untried)
     if report.exit_code:
         raise typer.Exit(report.exit_code)
-
-
-def _checked(options: CheckOptions) -> CheckReport:
-    """Check, with what is being done in a changing line on a terminal, and in lines elsewhere."""
-    if not err.is_terminal:
-        return check_layers(options, print_progress)
-    with err.status("checking …") as status:
-        return check_layers(options, lambda words: status.update(f"{escape(words)} …"))
 
 
 def _print_layers(report: CheckReport, *, list_all: bool) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -57,6 +58,16 @@ def _one_line(message: str) -> str:
 def print_progress(message: str) -> None:
     """One line on standard error, of how far things are."""
     err.print(escape(" ".join(message.split())))
+
+
+@contextmanager
+def progress_line(first: str) -> Iterator[Callable[[str], None]]:
+    """Tell what is being done: in a line on a terminal that changes and begins with ``first``; in lines elsewhere."""
+    if not err.is_terminal:
+        yield print_progress
+        return
+    with err.status(f"{first} …") as status:
+        yield lambda words: status.update(f"{escape(words)} …")
 
 
 def print_json(facts: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from oakpoint.cli.console import err, out, print_json, print_progress, print_warning
+from oakpoint.cli.console import out, print_json, print_warning, progress_line
 from oakpoint.cli.debug_report import check_debug_folder, write_debug_report
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Json, Weights
@@ -67,7 +67,8 @@ def debug_command(
     )
     if report is not None:
         check_debug_folder(report)
-    found = _debugged(options)
+    with progress_line("opening") as progress:
+        found = debug_bundle(options, progress)
     if report is not None:
         write_debug_report(report, found)
     if as_json:
@@ -90,14 +91,6 @@ def _stage(text: str) -> str:
         if text in (name, kind.shown):
             return name
     raise UsageError(f"--stage: expected one of {', '.join(STAGES)}, got {text!r}")
-
-
-def _debugged(options: DebugOptions) -> DebugReport:
-    """Walk the chain, with what is being done in a changing line on a terminal, and in lines elsewhere."""
-    if not err.is_terminal:
-        return debug_bundle(options, print_progress)
-    with err.status("opening …") as status:
-        return debug_bundle(options, lambda words: status.update(f"{escape(words)} …"))
 
 
 def _print(report: DebugReport, *, list_all: bool) -> None:

@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 from oakpoint.bundle.folder import Bundle
-from oakpoint.convert.blob_from_onnx import compile_graph
+from oakpoint.convert.blob_from_onnx import CompiledBlob, compile_graph
 from oakpoint.convert.device_graph import DeviceGraph
 from oakpoint.errors import StageMapError
 from oakpoint.models.bundle_folder import device_graph_of
-from oakpoint.myriad.blob import read_blob
+from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.stage_alignment import aligned_map, fits
 from oakpoint.myriad.stage_map import StageMap, same_stages
 from oakpoint.myriad.stage_map_file import stage_map_from_json
@@ -31,18 +31,23 @@ def stage_map_of(bundle: Bundle) -> StageMap:
     blob = read_blob(bundle.path("blob"))
     if bundle.manifest.has("stage_map"):
         return stage_map_from_json(bundle.path("stage_map").read_bytes(), blob)
+    compiled, own = _compiled_again(bundle, device_graph_of(bundle), blob)
+    if compiled.stages is None:
+        raise StageMapError(f"{bundle.folder}: the names of its stages cannot be had: {compiled.unmapped}")
+    if not same_stages(own, blob):
+        raise StageMapError(
+            f"{bundle.folder}: compiled again, its blob has other stages than the one that it holds, whose names "
+            "cannot be had therefore; convert again"
+        )
+    return compiled.stages
+
+
+def _compiled_again(bundle: Bundle, graph: DeviceGraph, blob: Blob) -> tuple[CompiledBlob, Blob]:
+    """What the compiler makes of a device graph for as many shaves as a bundle's blob has, and the new blob."""
     shaves = bundle.manifest.device.shaves or blob.header.shaves
     with tempfile.TemporaryDirectory(prefix="oakpoint-stages-") as scratch:
         path = Path(scratch) / "model.blob"
-        compiled = compile_graph(device_graph_of(bundle), path, shaves=shaves)
-        if compiled.stages is None:
-            raise StageMapError(f"{bundle.folder}: the names of its stages cannot be had: {compiled.unmapped}")
-        if not same_stages(read_blob(path), blob):
-            raise StageMapError(
-                f"{bundle.folder}: compiled again, its blob has other stages than the one that it holds, whose names "
-                "cannot be had therefore; convert again"
-            )
-    return compiled.stages
+        return compile_graph(graph, path, shaves=shaves), read_blob(path)
 
 
 def fitting_stage_map(bundle: Bundle, graph: DeviceGraph) -> tuple[StageMap, str]:
@@ -69,12 +74,9 @@ def fitting_stage_map(bundle: Bundle, graph: DeviceGraph) -> tuple[StageMap, str
             recorded = stage_map_from_json(bundle.path("stage_map").read_bytes(), blob)
             if fits(recorded, blob):
                 return recorded, ""
-    with tempfile.TemporaryDirectory(prefix="oakpoint-stages-") as scratch:
-        path = Path(scratch) / "model.blob"
-        compiled = compile_graph(graph, path, shaves=bundle.manifest.device.shaves or blob.header.shaves)
-        if compiled.stages is None:
-            raise StageMapError(f"the names of its stages cannot be had: {compiled.unmapped}")
-        own = read_blob(path)
+    compiled, own = _compiled_again(bundle, graph, blob)
+    if compiled.stages is None:
+        raise StageMapError(f"the names of its stages cannot be had: {compiled.unmapped}")
     if same_stages(own, blob):
         return compiled.stages, ""
     aligned = aligned_map(compiled.stages, own, blob)

@@ -248,6 +248,11 @@ def reload_network(
     return network
 
 
+def needs_weights_file(name: str, record: WeightsRecord) -> bool:
+    """Whether a manifest's network needs its weights file: no seed, class or package has what it was made with."""
+    return record.seed is None and not brings_own(record) and shipped_weights(name) is None
+
+
 def brings_own(record: WeightsRecord) -> bool:
     """Whether weights came from the network's class itself, not from a file or a seed."""
     return record.file is None and record.seed is None and record.sha256 is not None

@@ -31,7 +31,7 @@ from oakpoint.models.bundle_folder import device_graph_of, device_source_of, hos
 from oakpoint.models.bundle_stages import fitting_stage_map
 from oakpoint.myriad.blob import Blob, read_blob
 from oakpoint.myriad.stage_map import StageMap
-from oakpoint.networks.registry import LoadedNetwork, brings_own, reload_network, shipped_weights
+from oakpoint.networks.registry import LoadedNetwork, needs_weights_file, reload_network
 from oakpoint.verify.tolerances import ONNX_STAGE
 
 
@@ -85,8 +85,7 @@ class BundleForms:
         manifest, record = self._bundle.manifest, self._bundle.manifest.weights
         if ONNX_STAGE not in manifest.verdicts:
             raise NotComparedError("the bundle was made from an ONNX file")
-        needs_file = record.seed is None and not brings_own(record) and shipped_weights(manifest.network) is None
-        if self._weights is None and needs_file:
+        if self._weights is None and needs_weights_file(manifest.network, record):
             raise NotComparedError(f"give the weights file with --weights ({record.file})")
         try:
             return reload_network(manifest.network, record, self._weights, arguments=manifest.arguments)

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
+from oakpoint.backends.openvino import configuration, port_name
 from oakpoint.errors import BackendError, last_line
 from oakpoint.layers.debug.looking import LEAST_VALUES, DamagedError, Divisible, Run, Shape
 from oakpoint.runtimes import import_openvino
-
-_CONFIGURATION = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
 
 
 @final
@@ -61,7 +60,7 @@ class IrLayers(Divisible):
         found = {}
         for parameter in model.get_parameters():
             shape = list(parameter.get_shape())
-            wanted = list(self._inputs.get(_input_name(parameter), shape))
+            wanted = list(self._inputs.get(port_name(parameter.output(0)), shape))
             found[parameter] = wanted if wanted[1:] == shape[1:] else shape
         return found
 
@@ -97,10 +96,10 @@ class IrLayers(Divisible):
         results = [openvino.opset13.result(ports[name]) for name in names]
         try:
             part = openvino.Model(results, [*kept, *parameters.values()], "layers")
-            request = openvino.Core().compile_model(part, "CPU", _CONFIGURATION).create_infer_request()
+            request = openvino.Core().compile_model(part, "CPU", configuration("CPU", "f32")).create_infer_request()
         except RuntimeError as error:
             raise BackendError(f"{self._xml}: OpenVINO cannot run it layer by layer: {last_line(error)}") from error
-        inputs = [*(_input_name(parameter) for parameter in kept), *parameters]
+        inputs = [*(port_name(parameter.output(0)) for parameter in kept), *parameters]
 
         def run(tensors: Mapping[str, NDArray[Any]]) -> Tensors:
             try:
@@ -149,9 +148,3 @@ def _cut(model: Any, given: Collection[str]) -> Iterable[tuple[str, Any]]:
             for reader in readers:
                 reader.replace_source_output(parameter.output(0))
             yield name, parameter
-
-
-def _input_name(parameter: Any) -> str:
-    names = parameter.output(0).get_names()
-    own = str(parameter.get_friendly_name())
-    return own if own in names or not names else min(names)

@@ -112,12 +112,14 @@ class OnnxLayers(Divisible):
 
     def _part(self, names: Sequence[str], given: frozenset[str]) -> onnx.ModelProto:
         made, read = self._upstream(names, given)
-        model = onnx.ModelProto.FromString(self.model.SerializeToString())
-        graph = model.graph
-        kept = [node for node in graph.node if any(name in made for name in node.output)]
+        model, graph = self.model, self.model.graph
+        kept = [
+            onnx.NodeProto.FromString(node.SerializeToString())
+            for node in graph.node
+            if any(name in made for name in node.output)
+        ]
         for node in kept:
             node.input[:] = [name + _GIVEN if name in read else name for name in node.input]
-        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
         used = {name for node in kept for name in names_read(node)}
         inputs = [value for value in graph.input if value.name in used]
         for name in sorted(read):
