@@ -19,6 +19,7 @@ from oakpoint.geometry import PixelMap
 from oakpoint.images.inputs import Given, image_from
 from oakpoint.images.preprocess import Preprocess, limited_image, limited_size
 from oakpoint.tasks.base import Result, Task
+from oakpoint.tasks.reading import Reading
 
 MAX_CACHED_SIZES = 8
 """Models of as many image sizes are kept ready when images keep their own size; the one unused longest goes first.
@@ -109,10 +110,14 @@ class Predictor(Generic[R]):
             UsageError: the size asked for is so large.
             BackendError: the model fails.
         """
+        return self.reading(image).result(self.task)
+
+    def reading(self, image: Given) -> Reading[R]:
+        """What the network gave for an image, to be read with this task or others; see ``__call__`` for the rest."""
         image = image_from(image)
         tensors, original_from_tensor = self.tensors(image)
         height, width = image.shape[:2]
-        return self.task.in_frame(self.task.read(tensors), original_from_tensor, (width, height))
+        return Reading(tensors=tensors, original_from_tensor=original_from_tensor, image_size=(width, height))
 
     def tensors(self, image: Given) -> tuple[Tensors, PixelMap]:
         """The network's outputs as they are, and the map from the tensor's pixels to the image's."""

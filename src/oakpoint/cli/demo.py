@@ -18,11 +18,13 @@ from oakpoint.images.moving_view import KnownFrame, moving_view
 from oakpoint.images.sources import Frame
 from oakpoint.loading import load_extractor
 from oakpoint.result_folders import FolderKind, replacing_result
+from oakpoint.run.controls import ControlBoard
+from oakpoint.run.frames import observed_frames
+from oakpoint.run.recordings.opening import open_recording
+from oakpoint.run.tracking import FrameTracker
 from oakpoint.tasks.keypoints.track_score import TrackScore
 from oakpoint.verify.photographs import load_photographs
 from oakpoint.view.picture import write_image
-from oakpoint.view.playback import picture_of, tracked_frames
-from oakpoint.view.recording import open_recording
 
 SIZE = (320, 200)
 PHOTOGRAPH = "motorcycle_left"
@@ -66,11 +68,12 @@ def _track(folder: Path) -> str:
     previous: KnownFrame | None = None
     with load_extractor(folder / BUNDLE_FOLDER) as extractor, open_recording(folder / GIF_FILE, fps=FPS) as recording:
         frames = (Frame(known.image, index, GIF_FILE, index / FPS) for index, known in enumerate(view))
-        for frame, truth in zip(tracked_frames(frames, extractor, tracker), view, strict=True):
+        tracked = FrameTracker(ControlBoard(extractor.task), tracker).frames(observed_frames(frames, extractor))
+        for frame, truth in zip(tracked, view, strict=True):
             if previous is not None:
                 score.add(frame.tracks, truth.frame_from_photograph @ np.linalg.inv(previous.frame_from_photograph))
             previous = truth
-            picture = picture_of(frame)
+            picture = frame.picture()
             recording.write(picture)
         backend = extractor.description()
     write_image(folder / PICTURE_FILE, picture)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +32,7 @@ from oakpoint.cli.options import (
     Weights,
     parse_size_or_native,
 )
-from oakpoint.cli.run_follow import FOLDER_FPS, Followed, Run, follow
+from oakpoint.cli.run_follow import FOLDER_FPS, Coming, Outcome, Request, follow_all, with_facts
 from oakpoint.cli.run_oak import live_line, run_camera, run_replay
 from oakpoint.cli.run_results import ResultsWriter
 from oakpoint.cli.run_routes import (
@@ -58,14 +57,10 @@ from oakpoint.models.base import ModelOptions
 from oakpoint.oak.extractor import camera_extractor
 from oakpoint.oak.model import open_device_model
 from oakpoint.predictor import Predictor
+from oakpoint.run.frames import observed_frames
 from oakpoint.tasks.labels import read_labels
-from oakpoint.view.draw import with_status
-from oakpoint.view.picture import write_image
-from oakpoint.view.playback import RunSummary, TrackedFrame, tracked_frames
-from oakpoint.view.recording import STILL_SUFFIXES
 from oakpoint.view.results.base import FollowOptions
-from oakpoint.view.results.colours import drawable_text
-from oakpoint.view.results.registry import Following, view_of, words_of
+from oakpoint.view.results.registry import Following, words_of
 
 
 @with_model_options
@@ -128,7 +123,8 @@ def run_command(
     """Show what a network finds (keypoints, boxes, masks, classes): on images, a video, a webcam or an OAK camera."""
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max-frames: expected 1 or more, got {max_frames}")
-    follower = Following(FollowOptions(max_length=track_length, max_distance=match_distance))
+    following = FollowOptions(max_length=track_length, max_distance=match_distance)
+    Following(following)  # its options are checked before anything is loaded
     changes: dict[str, Any] = {
         "max_keypoints": max_keypoints,
         "threshold": threshold,
@@ -161,17 +157,17 @@ def run_command(
         _check_not_source(source, save)
     notice = notice_for(model)
     with ResultsWriter() as results:
-        run = Run(
-            follower=follower,
+        request = Request(
+            following=following,
             save=save,
             notice=notice,
             max_frames=max_frames,
-            results=results.add if as_json else None,
+            results=results if as_json else None,
         )
         if route == "camera":
-            followed = run_camera(model, asked.options(), run, reconnect=reconnect, changes=changes)
+            outcome = run_camera(model, asked.options(), request, reconnect=reconnect, changes=changes)
         elif route == "replay":
-            followed = run_replay(model, source, stand_in, run, upright=upright, changes=changes)
+            outcome = run_replay(model, source, stand_in, request, upright=upright, changes=changes)
         else:
             if route == "chip":
                 predictor = camera_extractor(open_device_model(model, **changes), asked.options())
@@ -188,23 +184,23 @@ def run_command(
                     precision=precision,
                     **changes,
                 )
-            followed = _run_on_host(source, predictor, run, upright=upright)
-        facts = followed.facts | {"notice": notice}
+            outcome = _run_on_host(source, predictor, request, upright=upright)
+        facts = outcome.facts | {"notice": notice}
         if as_json:
             results.finish(facts)
     if not as_json:
         _print_facts(facts)
-    _end(followed)
+    _end(outcome)
 
 
-def _end(followed: Followed) -> None:
+def _end(outcome: Outcome) -> None:
     """Leave with what ended the run, if anything did; it is no error where nothing else could have."""
-    if isinstance(followed.ended, KeyboardInterrupt) and followed.live:
-        number = signal_of(followed.ended)
+    if isinstance(outcome.ended, KeyboardInterrupt) and outcome.endless:
+        number = signal_of(outcome.ended)
         print_warning(f"stopped by {words_for(number)}")
         sys.exit(exit_code_of(number))
-    if followed.ended is not None:
-        raise followed.ended
+    if outcome.ended is not None:
+        raise outcome.ended
 
 
 def _check_not_source(source: str, save: Path) -> None:
@@ -213,17 +209,24 @@ def _check_not_source(source: str, save: Path) -> None:
         raise UsageError(f"{save}: is what is read, and would be lost; choose another --save")
 
 
-def _run_on_host(source: str, predictor: Predictor[Any], run: Run, *, upright: bool) -> Followed:
+def _run_on_host(source: str, predictor: Predictor[Any], request: Request, *, upright: bool) -> Outcome:
     """Run a network on images of this machine."""
     with predictor, open_source(source, upright=upright) as frames:
-        if frames.kind == "image":
-            followed = _run_on_image(frames, predictor, run)
-        else:
-            tracked = tracked_frames(_usable(frames, predictor), predictor, run.follower)
-            followed = follow(tracked, run, fps=frames.fps or FOLDER_FPS, live=frames.live, length=frames.length)
-        followed.facts["backend"] = predictor.description()
-        followed.facts["unreadable"] = [f"{item.name}: {item.reason}" for item in frames.unreadable]
-    return followed
+        still = frames.kind == "image"
+        coming = Coming(fps=frames.fps or FOLDER_FPS, live=frames.live, length=frames.length, still=still)
+        usable = _warmed(frames, predictor) if still else _usable(frames, predictor)
+        outcome = follow_all(observed_frames(usable, predictor), predictor.task, request, coming)
+        if still:
+            del outcome.facts["rate_fps"]
+        unreadable = [f"{item.name}: {item.reason}" for item in frames.unreadable]
+        return with_facts(outcome, backend=predictor.description(), unreadable=unreadable)
+
+
+def _warmed(frames: Source, predictor: Predictor[Any]) -> Iterator[Frame]:
+    """An image by itself, once its model is loaded: it is the second run that is timed."""
+    for frame in frames:
+        predictor.reading(frame.image)
+        yield frame
 
 
 def _usable(frames: Source, predictor: Predictor[Any]) -> Iterator[Frame]:
@@ -247,31 +250,6 @@ def _usable(frames: Source, predictor: Predictor[Any]) -> Iterator[Frame]:
         yield frame
     if refused is not None and not any_taken:
         raise refused
-
-
-def _run_on_image(frames: Source, predictor: Predictor[Any], run: Run) -> Followed:
-    save = run.save
-    if save is not None and save.suffix.lower() not in STILL_SUFFIXES:
-        raise UsageError(
-            f"{save}: expected {', '.join(STILL_SUFFIXES)} for one image, got {save.suffix or 'no suffix'}"
-        )
-    frame = next(iter(frames))
-    predictor(frame.image)  # the first run loads the model; the second one is timed
-    start = time.perf_counter()
-    result = predictor(frame.image)
-    seconds = time.perf_counter() - start
-    view = view_of(result)
-    if save is not None:
-        shown = [*map(drawable_text, view.figures(result, None)), f"{1e3 * seconds:.1f} ms"]
-        write_image(save, with_status(view.still(frame.image, result), shown + ([run.notice] if run.notice else [])))
-    found = TrackedFrame(frame.image, result, None, seconds, None, name=frame.name)
-    if run.results is not None:
-        run.results(found.facts())
-    summary = RunSummary()
-    summary.add(found)
-    facts = summary.facts()
-    del facts["rate_fps"]
-    return Followed(facts | {"saved": str(save) if save else None}, None)
 
 
 def _print_facts(facts: dict[str, Any]) -> None:

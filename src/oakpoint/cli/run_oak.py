@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from oakpoint.cli.console import print_warning
-from oakpoint.cli.run_follow import FOLDER_FPS, Followed, Run, follow
+from oakpoint.cli.run_follow import FOLDER_FPS, Coming, Outcome, Request, follow_all, with_facts
 from oakpoint.errors import DeviceError, DeviceLostError
 from oakpoint.images.sources import open_source
 from oakpoint.oak.camera import open_camera, same_camera
@@ -18,11 +18,14 @@ from oakpoint.oak.live import LiveStatistics, ReconnectingFrames, Timing
 from oakpoint.oak.model import STAND_INS, open_device_model, open_stand_in
 from oakpoint.oak.options import OakOptions
 from oakpoint.oak.replay import open_replay
-from oakpoint.view.playback import tracked_live_frames
+from oakpoint.run.frames import observed_live_frames
+from oakpoint.tasks.base import Task
 from oakpoint.view.results.registry import words_of
 
 
-def run_camera(bundle: str, options: OakOptions, run: Run, *, reconnect: bool, changes: dict[str, Any]) -> Followed:
+def run_camera(
+    bundle: str, options: OakOptions, request: Request, *, reconnect: bool, changes: dict[str, Any]
+) -> Outcome:
     """Run on a camera until it is lost, ``max_frames`` are there, or Ctrl-C.
 
     Raises:
@@ -38,15 +41,16 @@ def run_camera(bundle: str, options: OakOptions, run: Run, *, reconnect: bool, c
         opened=opened,
         waiting=_tell_of_waiting,
     )
-    followed = _follow(frames, statistics, opened, run, fps=options.fps, live=True)
-    if isinstance(followed.ended, DeviceLostError) and not reconnect:
-        return replace(followed, ended=DeviceLostError(f"{followed.ended}; --reconnect opens a lost camera again"))
-    return followed
+    coming = Coming(fps=options.fps, live=True)
+    outcome = _follow(frames, model.task, statistics, opened, request, coming)
+    if isinstance(outcome.ended, DeviceLostError) and not reconnect:
+        return replace(outcome, ended=DeviceLostError(f"{outcome.ended}; --reconnect opens a lost camera again"))
+    return outcome
 
 
 def run_replay(
-    bundle: str, source: str, stand_in: str | None, run: Run, *, upright: bool, changes: dict[str, Any]
-) -> Followed:
+    bundle: str, source: str, stand_in: str | None, request: Request, *, upright: bool, changes: dict[str, Any]
+) -> Outcome:
     """Run on a source of this machine, through DepthAI's runtime on the host; see ``run_camera``."""
     model, backend = open_stand_in(bundle, stand_in or STAND_INS[0], **changes)
     statistics, opened = LiveStatistics(), _Opened()
@@ -59,11 +63,9 @@ def run_replay(
             opened=opened,
             waiting=_tell_of_waiting,
         )
-        followed = _follow(
-            frames, statistics, opened, run, fps=images.fps or FOLDER_FPS, live=images.live, length=images.length
-        )
-        followed.facts["unreadable"] = [f"{item.name}: {item.reason}" for item in images.unreadable]
-    return followed
+        coming = Coming(fps=images.fps or FOLDER_FPS, live=images.live, length=images.length)
+        outcome = _follow(frames, model.task, statistics, opened, request, coming)
+        return with_facts(outcome, unreadable=[f"{item.name}: {item.reason}" for item in images.unreadable])
 
 
 class _Opened:
@@ -88,21 +90,19 @@ def _tell_of_waiting(error: DeviceError, seconds: float) -> None:
 
 def _follow(
     frames: ReconnectingFrames,
+    task: Task[Any],
     statistics: LiveStatistics,
     opened: _Opened,
-    run: Run,
-    *,
-    fps: float,
-    live: bool,
-    length: int | None = None,
-) -> Followed:
-    tracked = tracked_live_frames(frames, run.follower)
+    request: Request,
+    coming: Coming,
+) -> Outcome:
     with contextlib.closing(frames):  # gives the camera back, after the recording is finished
-        followed = follow(tracked, run, fps=fps, live=live, length=length, status=lambda: _counts(statistics.counts()))
-    facts = followed.facts | statistics.facts()
+        observed = observed_live_frames(frames)
+        outcome = follow_all(observed, task, request, coming, status=lambda: _counts(statistics.counts()))
+    facts = outcome.facts | statistics.facts()
     del facts["milliseconds_median"]  # of the host's network, which there is none of here
     facts |= {"device": opened.facts, "backend": opened.description, "notes": list(opened.notes)}
-    return replace(followed, facts=facts)
+    return replace(outcome, facts=facts)
 
 
 _COUNTS = {

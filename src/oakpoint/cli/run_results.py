@@ -6,7 +6,10 @@ import json
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, final
+
+from oakpoint.run.frames import TrackedFrame
+from oakpoint.run.sinks.base import Sink
 
 
 class ResultsWriter:
@@ -47,6 +50,24 @@ class ResultsWriter:
         if not self._open:
             sys.stdout.write('{\n  "results": [')
             self._open = True
+
+
+@final
+class ResultsSink(Sink):
+    """Writes what was found in each frame; the figures at the end are the caller's to write."""
+
+    def __init__(self, writer: ResultsWriter) -> None:
+        self._writer = writer
+
+    def add(self, frame: TrackedFrame) -> None:
+        """See ``Sink.add``."""
+        self._writer.add(frame.facts())
+
+    def finish(self) -> None:
+        """See ``Sink.finish``."""
+
+    def abort(self) -> None:
+        """See ``Sink.abort``."""
 
 
 def _text(facts: Mapping[str, Any]) -> str:

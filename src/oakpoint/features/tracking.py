@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import final
 
@@ -110,6 +111,10 @@ class Tracker:
         for array in (tracks.ids, tracks.ages, tracks.distances, tracks.mean_distances, tracks.positions):
             array.flags.writeable = False
         return tracks
+
+    def snapshot(self) -> Tracker:
+        """A tracker that goes on from here by itself: what is remembered of a frame is never changed."""
+        return copy.copy(self)
 
     def _started(self, features: Features) -> Tracks:
         """Every keypoint a track of its own that has no id yet (−1)."""

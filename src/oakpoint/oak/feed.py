@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oakpoint.tasks.reading import Reading
+
 Image = NDArray[np.uint8]
 
 
@@ -35,15 +37,18 @@ class Result:
 
     Attributes:
         sequence: the frame's number.
-        result_in: gives what the task reads, in pixels of a frame's picture.
+        reading_in: gives the network's outputs, to be read in pixels of a frame's picture; the model's own task has
+            read them already.
         latency_s: seconds from the capture to the end of reading.
+        captured_s: when the frame was captured, by ``time.monotonic``.
         serial: 0, 1, 2, … in the order in which results were read; a gap was left out for a later one.
         dropped: results left out before reading, so far.
     """
 
     sequence: int
-    result_in: Callable[[ShownFrame], Any]
+    reading_in: Callable[[ShownFrame], Reading[Any]]
     latency_s: float
+    captured_s: float
     serial: int
     dropped: int
 

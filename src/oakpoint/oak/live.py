@@ -16,6 +16,7 @@ from oakpoint.features.types import Features
 from oakpoint.oak.faults import stalled_fault, unpaired_fault
 from oakpoint.oak.feed import Feed, Result, ShownFrame
 from oakpoint.oak.pairing import Pairing
+from oakpoint.tasks.reading import Reading
 
 POLL_S = 0.1
 """How long one wait for a message lasts, so that Ctrl-C is heard in between."""
@@ -35,23 +36,30 @@ class LiveFrame:
 
     Attributes:
         image: uint8 (H, W) or (H, W, 3) BGR.
-        result: what the network's task reads, in pixels of ``image``.
+        reading: the network's outputs, to be read in pixels of ``image``; the model's own task has read them already.
         sequence: the frame's number.
         latency_s: seconds from the capture to the end of reading.
-        time_s: when it came, by the run's clock.
+        time_s: when it was captured, by ``time.monotonic``.
     """
 
     image: NDArray[np.uint8]
-    result: Any
+    reading: Reading[Any]
     sequence: int
     latency_s: float
     time_s: float
 
     @property
+    def result(self) -> Any:
+        """What the model's own task reads, in pixels of ``image``."""
+        assert self.reading.known is not None, "a feed reads what it sends"
+        return self.reading.result(self.reading.known[0])
+
+    @property
     def features(self) -> Features:
         """The result, of a network with keypoints."""
-        assert isinstance(self.result, Features), "asked for where keypoints are wanted"
-        return self.result
+        found = self.result
+        assert isinstance(found, Features), "asked for where keypoints are wanted"
+        return found
 
 
 @dataclass(slots=True)
@@ -145,7 +153,7 @@ def live_frames(feed: Feed, statistics: LiveStatistics, timing: Timing) -> Itera
             if timing.stall_s is not None and timing.clock() - last_paired > timing.stall_s:
                 raise unpaired_fault(timing.stall_s)
             continue
-        frame = LiveFrame(shown.image(), result.result_in(shown), result.sequence, result.latency_s, last_heard)
+        frame = LiveFrame(shown.image(), result.reading_in(shown), result.sequence, result.latency_s, result.captured_s)
         statistics.frames += 1
         statistics.latencies_s.append(result.latency_s)
         if last_frame is not None:

@@ -19,15 +19,17 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.backends.base import Backend
+from oakpoint.backends.base import Backend, Tensors
 from oakpoint.errors import OakpointError
 from oakpoint.features.types import Features
+from oakpoint.geometry import PixelMap
 from oakpoint.oak.frames import IDENTITY, shown_from_network
 from oakpoint.oak.model import DeviceModel
 from oakpoint.oak.runtime import import_depthai
 from oakpoint.oak.tensors import tensors_from_nn_data
 from oakpoint.tasks.base import Task
 from oakpoint.tasks.keypoints.task import require_keypoints
+from oakpoint.tasks.reading import Reading
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -78,6 +80,7 @@ class ResultMessage(dai.Buffer):  # type: ignore[misc, name-defined]
 
     Attributes:
         result: what the task reads, in pixels of the network's input: ``Boxes``, ``Mask``, ``Classes``, ``Features``.
+        tensors: the network's outputs, for who reads them with other parameters.
         transformation: how the network's input came about from the sensor's frame; None where depthai did not say.
         serial: 0, 1, 2, … in the order in which the node sent them; a gap is what a queue threw away.
         dropped: results that the node left out so far because a later one had come.
@@ -85,11 +88,19 @@ class ResultMessage(dai.Buffer):  # type: ignore[misc, name-defined]
     """
 
     def __init__(
-        self, task: Task[Any], result: Any, transformation: Any, serial: int, dropped: int, latency_s: float
+        self,
+        task: Task[Any],
+        result: Any,
+        tensors: Tensors,
+        transformation: Any,
+        serial: int,
+        dropped: int,
+        latency_s: float,
     ) -> None:
         super().__init__(0)
         self._task = task
         self.result = result
+        self.tensors = tensors
         self.transformation = transformation
         self.serial = serial
         self.dropped = dropped
@@ -101,12 +112,20 @@ class ResultMessage(dai.Buffer):  # type: ignore[misc, name-defined]
         Raises:
             BackendError: depthai did not record how one of the two was scaled, or they are of two sensors.
         """
-        place = shown_from_network(frame.getTransformation(), self.transformation)
-        return self._task.in_frame(self.result, place, (frame.getWidth(), frame.getHeight()))
+        return self.reading_in(frame).result(self._task)
 
-    def result_in_input(self, size: tuple[int, int]) -> Any:
-        """The same result in pixels of the network's input of (W, H), to draw on it."""
-        return self._task.in_frame(self.result, IDENTITY, size)
+    def reading_in(self, frame: Any) -> Reading[Any]:
+        """The network's outputs, to be read in pixels of another ``ImgFrame``; see ``result_in``."""
+        place = shown_from_network(frame.getTransformation(), self.transformation)
+        return self._reading(place, (frame.getWidth(), frame.getHeight()))
+
+    def reading_in_input(self, size: tuple[int, int]) -> Reading[Any]:
+        """The same in pixels of the network's input of (W, H), to draw on it."""
+        return self._reading(IDENTITY, size)
+
+    def _reading(self, place: PixelMap, size: tuple[int, int]) -> Reading[Any]:
+        known = (self._task, self.result)
+        return Reading(tensors=self.tensors, original_from_tensor=place, image_size=size, known=known)
 
 
 @final
@@ -191,9 +210,10 @@ class ResultsNode(GuardedNode):
     def _message(self, data: Any, serial: int, dropped: int, tail: Backend | None = None) -> ResultMessage:
         assert self._model is not None, "build comes before start"
         task = self._model.task
-        result = task.read(self._model.whole(tensors_from_nn_data(data, self._model.outputs), tail))
+        tensors = self._model.whole(tensors_from_nn_data(data, self._model.outputs), tail)
+        result = task.read(tensors)
         latency_s = (dai.Clock.now() - data.getTimestamp()).total_seconds()
-        message = self._message_type(task, result, data.getTransformation(), serial, dropped, latency_s)
+        message = self._message_type(task, result, tensors, data.getTransformation(), serial, dropped, latency_s)
         message.setSequenceNum(data.getSequenceNum())
         message.setTimestamp(data.getTimestamp())
         message.setTimestampDevice(data.getTimestampDevice())

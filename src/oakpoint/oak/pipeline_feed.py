@@ -12,6 +12,7 @@ from oakpoint.oak.faults import one_line, running_fault
 from oakpoint.oak.feed import Feed, Result, ShownFrame
 from oakpoint.oak.frames import image_from_frame
 from oakpoint.oak.runtime import import_depthai, stop_pipeline
+from oakpoint.tasks.reading import Reading
 
 FRAMES_WAITING = 32
 """Frames that wait for their result: one second at 30 frames per second."""
@@ -72,16 +73,17 @@ class PipelineFeed(Feed):
             message.getSequenceNum(),
             lambda shown: self._placed(message, shown),
             message.latency_s,
+            message.getTimestamp().total_seconds(),  # depthai's clock is the monotonic one
             message.serial,
             message.dropped,
         )
 
-    def _placed(self, message: Any, shown: ShownFrame) -> Any:
-        """What a message found, in pixels of the shown frame."""
+    def _placed(self, message: Any, shown: ShownFrame) -> Reading[Any]:
+        """What a message holds, to be read in pixels of the shown frame."""
         frame: Any = shown.origin
         if self._shows_input:
-            return message.result_in_input((frame.getWidth(), frame.getHeight()))
-        return message.result_in(frame)
+            return message.reading_in_input((frame.getWidth(), frame.getHeight()))  # type: ignore[no-any-return]
+        return message.reading_in(frame)  # type: ignore[no-any-return]
 
     def new_frames(self, timeout_s: float) -> list[ShownFrame]:
         """See ``Feed``."""

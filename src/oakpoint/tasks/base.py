@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,6 +55,40 @@ class Vectors:
     output: str
     axis: int = 1
     safe_heads: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knob:
+    """A parameter of a task that may be turned while it runs.
+
+    Attributes:
+        name: as ``Task.with_changes`` takes it.
+        label: for people.
+        low: least value.
+        high: greatest value that a slider offers.
+        whole: it counts something. False: any number.
+        value: the present one; None where there is no limit.
+    """
+
+    name: str
+    label: str
+    low: float
+    high: float
+    whole: bool
+    value: float | None
+
+    def checked(self, value: object) -> float | int:
+        """A value of this parameter, of untrusted origin.
+
+        Raises:
+            UsageError: no number, one out of range, or a broken one where it counts something.
+        """
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        number = float(value) if is_number else math.nan  # type: ignore[arg-type]
+        if not self.low <= number <= self.high or (self.whole and not number.is_integer()):
+            kind = "a whole number" if self.whole else "a number"
+            raise UsageError(f"{self.name}: expected {kind} from {self.low:g} to {self.high:g}, got {value!r:.40}")
+        return int(number) if self.whole else number
 
 
 R = TypeVar("R", bound=Result)
@@ -161,6 +196,15 @@ class Task(ABC, Generic[R]):
     def values(self, tensors: Tensors) -> Tensors:
         """The outputs as numbers whose differences mean something, where heads pack several into one."""
         return tensors
+
+    def heat_map(self, tensors: Tensors) -> NDArray[np.float32] | None:
+        """How likely something is at each pixel of the tensor image, float32 (H, W) in [0, 1]; None: nobody says."""
+        del tensors
+        return None
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """The parameters that may be turned while it runs, with their present values."""
+        return ()
 
     def check(self, name: str, tensors: Tensors, size: tuple[int, int]) -> None:
         """Make sure that a network gives what the task reads.

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
-from oakpoint.oak.live import STALL_S
 from oakpoint.view.pacing import LONGEST_PAUSE_S, PacedWriter
 from oakpoint.view.recording import open_recording
+
+from oakpoint.oak.live import STALL_S
 
 
 def written(times_s: list[float], fps: float) -> list[int]:

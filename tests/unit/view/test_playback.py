@@ -7,11 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from oakpoint.features.tracking import Tracker
-from oakpoint.features.types import Features
-from oakpoint.images.sources import Frame
-from oakpoint.oak.live import LiveFrame
 from oakpoint.view.playback import (
     RATE_WINDOW,
     RunSummary,
@@ -21,6 +16,11 @@ from oakpoint.view.playback import (
     tracked_frames,
     tracked_live_frames,
 )
+
+from oakpoint.features.tracking import Tracker
+from oakpoint.features.types import Features
+from oakpoint.images.sources import Frame
+from oakpoint.oak.live import LiveFrame
 
 FEATURES = Features(np.float32([[20, 20]]), np.ones(1, np.float32), np.ones((1, 1), np.float32), (64, 48))
 

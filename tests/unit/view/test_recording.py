@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from oakpoint.view.recording import open_recording, recording_format
 
 from oakpoint.errors import ImageError, OutputError, UsageError
 from oakpoint.images.sources import open_source
 from oakpoint.result_folders import LIST_FILE
 from oakpoint.view import recording
-from oakpoint.view.recording import open_recording, recording_format
 
 NAMES = ["a.mp4", "a.gif", "frames"]
 

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from oakpoint.view.playback import RunSummary, picture_of, tracked_frames
 
 from oakpoint.errors import UsageError
 from oakpoint.features.types import Features
@@ -17,7 +18,6 @@ from oakpoint.tasks.classes.result import Classes
 from oakpoint.tasks.mask.result import NOT_SEEN, Mask
 from oakpoint.tasks.registry import TASKS
 from oakpoint.tasks.tensors.task import TensorsFound
-from oakpoint.view.playback import RunSummary, picture_of, tracked_frames
 from oakpoint.view.results.base import FollowOptions
 from oakpoint.view.results.colours import class_colour, drawable_text, put_label
 from oakpoint.view.results.registry import VIEWS, Following, view_of, words_of

@@ -16,7 +16,7 @@ from oakpoint.bundle.records import DeviceRecord, TaskRecord
 from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.geometry import PixelMap, centre_from_outer
-from oakpoint.tasks.base import AS_THEY_ARE, Task, from_parameters
+from oakpoint.tasks.base import AS_THEY_ARE, Knob, Task, from_parameters
 from oakpoint.tasks.boxes.agreement import CORNERS, SCORES, BoxesAgreement
 from oakpoint.tasks.boxes.archive import yolo_head
 from oakpoint.tasks.boxes.layouts.base import Candidates, Layout, Shape
@@ -123,6 +123,14 @@ class BoxesTask(Task[Boxes]):
     def record(self) -> TaskRecord:
         """See ``Task.record``."""
         return TaskRecord(name=self.name, parameters=asdict(self))
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """See ``Task.knobs``."""
+        return (
+            Knob(name="threshold", label="threshold", low=0, high=1, whole=False, value=self.threshold),
+            Knob(name="iou_threshold", label="overlap (IoU)", low=0, high=1, whole=False, value=self.iou_threshold),
+            Knob(name="max_boxes", label="boxes", low=1, high=1000, whole=True, value=self.max_boxes),
+        )
 
     def with_interface(self, interface: Interface, producers: Mapping[str, str]) -> Self:
         """See ``Task.with_interface``."""

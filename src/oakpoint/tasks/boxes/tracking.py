@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -86,6 +87,12 @@ class BoxTracker:
             positions[row, -len(track.centres) :] = track.centres
         ids, ages = (np.array([getattr(t, name) for t in of_row], np.int64) for name in ("id", "age"))
         return BoxTracks(ids, ages, positions)
+
+    def snapshot(self) -> BoxTracker:
+        """A tracker that goes on from here by itself."""
+        taken = copy.copy(self)
+        taken._tracks = [replace(track) for track in self._tracks]
+        return taken
 
     def _matched(self, result: Boxes) -> dict[int, _Track]:
         """The track of each row that continues one."""

@@ -15,7 +15,7 @@ from oakpoint.bundle.interface import OPEN_BATCH, Interface, TensorSpec
 from oakpoint.bundle.records import DeviceRecord, TaskRecord
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.geometry import PixelMap
-from oakpoint.tasks.base import Task, from_parameters, require_no_form
+from oakpoint.tasks.base import Knob, Task, from_parameters, require_no_form
 from oakpoint.tasks.classes.agreement import ClassesAgreement
 from oakpoint.tasks.classes.result import Classes
 from oakpoint.tasks.labels import require_one_each
@@ -104,6 +104,11 @@ class ClassesTask(Task[Classes]):
     def record(self) -> TaskRecord:
         """See ``Task.record``."""
         return TaskRecord(name=self.name, parameters=asdict(self))
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """See ``Task.knobs``."""
+        most = min(self.classes, 20)
+        return (Knob(name="top", label="classes", low=1, high=most, whole=True, value=min(self.top, most)),)
 
     def with_operators(self, operators: Mapping[str, str]) -> Self:
         """See ``Task.with_operators``: a softmax at the end, or none."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
 from oakpoint.bundle.interface import Interface, TensorSpec
@@ -15,12 +16,12 @@ from oakpoint.bundle.records import DeviceRecord, TaskRecord
 from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import ConversionError, UsageError
 from oakpoint.features.cells import require_cells
-from oakpoint.features.decode import decode, in_frame
+from oakpoint.features.decode import decode, heatmap_of, in_frame
 from oakpoint.features.packed import unpacked
 from oakpoint.features.types import CELL_PX, DecodeOptions, Features, Outputs
 from oakpoint.geometry import PixelMap
 from oakpoint.images.preprocess import Preprocess
-from oakpoint.tasks.base import Images, Task, Vectors, from_parameters
+from oakpoint.tasks.base import Images, Knob, Task, Vectors, from_parameters
 from oakpoint.tasks.keypoints.agreement import Agreement
 from oakpoint.tasks.keypoints.families.base import Family
 from oakpoint.tasks.keypoints.families.cells import Cells
@@ -141,6 +142,19 @@ class Keypoints(Task[Features]):
     def values(self, tensors: Tensors) -> Tensors:
         """See ``Task.values``: packed heads hold four values in each int32."""
         return {name: unpacked(array[0]) if array.dtype == np.int32 else array for name, array in tensors.items()}
+
+    def heat_map(self, tensors: Tensors) -> NDArray[np.float32]:
+        """See ``Task.heat_map``: the probability of a keypoint."""
+        return heatmap_of(self.outputs(tensors))
+
+    def knobs(self) -> tuple[Knob, ...]:
+        """See ``Task.knobs``."""
+        own = self.decode
+        return (
+            Knob(name="threshold", label="threshold", low=0, high=1, whole=False, value=own.threshold),
+            Knob(name="nms_radius_px", label="NMS radius / px", low=0, high=32, whole=True, value=own.nms_radius_px),
+            Knob(name="max_keypoints", label="keypoints", low=1, high=4096, whole=True, value=own.max_keypoints),
+        )
 
     def check(self, name: str, tensors: Tensors, size: tuple[int, int]) -> None:
         """See ``Task.check``."""

@@ -32,6 +32,9 @@ class Follower(Protocol):
     def update(self, result: Any) -> Any:
         """Take the next frame's result; what is known of its tracks, in whichever form the kind has."""
 
+    def snapshot(self) -> Follower:
+        """A follower that goes on from here by itself."""
+
 
 class NoFollower:
     """For results that have nothing to follow."""
@@ -39,6 +42,10 @@ class NoFollower:
     def update(self, result: Any) -> None:
         """See ``Follower.update``."""
         del result
+
+    def snapshot(self) -> NoFollower:
+        """See ``Follower.snapshot``."""
+        return self
 
 
 class Summary(ABC, Generic[R]):

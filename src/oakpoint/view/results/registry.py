@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,3 +53,9 @@ class Following:
     def update(self, result: object) -> Any:
         """See ``Follower.update``."""
         return self._followers[type(result)].update(result)
+
+    def snapshot(self) -> Following:
+        """See ``Follower.snapshot``."""
+        taken = copy.copy(self)
+        taken._followers = {kind: follower.snapshot() for kind, follower in self._followers.items()}
+        return taken

@@ -1,0 +1,1 @@
+"""A run: frames through a network to whatever takes them, under controls that may change meanwhile."""

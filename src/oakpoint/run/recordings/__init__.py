@@ -1,0 +1,1 @@
+"""Recordings: frames to a video, an animated GIF, a folder of images or one image."""
