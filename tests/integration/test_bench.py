@@ -27,6 +27,7 @@ from oakpoint.myriad.superblob import superblob_from_blobs
 pytest.importorskip("depthai")
 
 from depthai_stub import StubDepthai
+from readings import known_reading
 
 from oakpoint.bench.camera import compare_with_simulator, measure_camera, measure_host_frames
 from oakpoint.bench.subject import open_subject
@@ -109,7 +110,7 @@ def test_a_camera_is_measured_for_the_time_asked_for() -> None:
         features = Features(np.zeros((3, 2), np.float32), np.ones(3, np.float32), np.ones((3, 1), np.float32), (8, 8))
         for number in count():
             statistics.frames += 1
-            yield LiveFrame(np.zeros((8, 8), np.uint8), features, number, 0.1, float(number))
+            yield LiveFrame(np.zeros((8, 8), np.uint8), known_reading(features), number, 0.1, float(number))
 
     figures = measure_camera(frames(), statistics, seconds=4, clock=lambda: float(next(ticks)))
     assert (figures.frames, figures.keypoints_mean) == (4, 3.0)
@@ -124,7 +125,7 @@ def test_a_camera_lost_in_the_middle_leaves_its_figures() -> None:
         features = Features(np.zeros((3, 2), np.float32), np.ones(3, np.float32), np.ones((3, 1), np.float32), (8, 8))
         for _ in range(number):
             statistics.frames += 1
-            yield LiveFrame(np.zeros((8, 8), np.uint8), features, statistics.frames, 0.1, 0.0)
+            yield LiveFrame(np.zeros((8, 8), np.uint8), known_reading(features), statistics.frames, 0.1, 0.0)
         raise lost
 
     figures = measure_camera(frames(2), statistics, seconds=9, clock=lambda: float(next(ticks)))

@@ -14,6 +14,7 @@ from typing import Any, get_args
 import cv2
 import numpy as np
 import pytest
+from readings import known_reading
 
 from oakpoint.cli.run_routes import Socket
 from oakpoint.errors import DeviceError, DeviceLostError
@@ -154,7 +155,7 @@ class FakeFeed(Feed):
         features = Features(
             np.float32([[20, 20 + number]]), np.ones(1, np.float32), np.ones((1, 1), np.float32), (64, 48)
         )
-        return Result(number, lambda shown: features, 0.08, number, 0)
+        return Result(number, lambda shown: known_reading(features), 0.08, number / 20, number, 0)
 
     def new_frames(self, timeout_s: float) -> list[ShownFrame]:
         frames, self._frames = self._frames, []
@@ -317,7 +318,7 @@ def test_frames_of_files_leave_a_finished_video_and_the_facts_too(
 def test_counts_are_shown_as_frames_come(
     command: Command, cameras: Cameras, small_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oakpoint.cli.run_follow.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("oakpoint.cli.run_progress.LINE_EVERY_S", 0.0)
     cameras(FakeFeed(2, DeviceLostError("lost")), FakeFeed(2, None))
     ran = command("run", small_bundle, "oak", "--reconnect")
     lines = [line for line in ran.err.splitlines() if "frames, " in line]

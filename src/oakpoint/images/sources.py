@@ -19,7 +19,6 @@ import math
 import os
 import re
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from oakpoint.errors import ImageError, UsageError
 from oakpoint.images.containers import Container, read_container
 from oakpoint.images.opencv import opening_video, quiet_opencv
 from oakpoint.images.reading import IMAGE_SUFFIXES, find_images, no_image_in, read_image
+from oakpoint.images.webcam import WebcamReader
 
 SourceKind = Literal["image", "folder", "video", "webcam", "device"]
 
@@ -49,7 +49,8 @@ class Frame:
 
     Attributes:
         image: uint8 (H, W) or (H, W, 3) in the order blue, green, red.
-        index: 0, 1, 2, …; in a folder, the place in its list, so that an unreadable image leaves a gap.
+        index: 0, 1, 2, …; in a folder, the place in its list, so that an unreadable image leaves a gap; of a webcam, a
+            gap is what was left out for a later frame.
         name: of a file, its name relative to the folder; of a video or webcam, a name with the index.
         time_s: seconds since the start of the video, or since the webcam's first frame; None for still images.
     """
@@ -241,7 +242,7 @@ def open_video(path: Path) -> Source:
 
 
 def open_webcam(index: int) -> Source:
-    """Frames of a webcam, in colour, until it is closed.
+    """Frames of a webcam, in colour, until it is closed: of those that came meanwhile, the latest (``webcam``).
 
     Raises:
         UsageError: a number below 0 or above 99.
@@ -256,12 +257,13 @@ def open_webcam(index: int) -> Source:
         capture.release()
         raise ImageError(f"webcam {index}: not there, in use elsewhere, or not permitted (see  ls -l /dev/video*)")
     fps = capture.get(cv2.CAP_PROP_FPS)
+    reader = WebcamReader(first[0], lambda: _image_of(_next_picture(capture)), capture.release)
     return Source(
-        _frames_of_webcam(capture, first[0], index),
+        _frames_of_webcam(reader, index),
         kind="webcam",
         name=f"webcam{index}",
         fps=fps if 0 < fps <= _HIGHEST_FPS else None,
-        close=capture.release,
+        close=reader.close,
     )
 
 
@@ -323,15 +325,14 @@ def _undecodable(path: Path, codec: str | None, container: Container) -> str:
     )
 
 
-def _frames_of_webcam(capture: cv2.VideoCapture, first: NDArray[np.uint8], number: int) -> Iterator[Frame]:
-    index, image, start = 0, first, time.monotonic()
-    while True:
-        yield Frame(image, index, f"webcam{number}-{index:06d}", time.monotonic() - start if index else 0.0)
-        index += 1
-        picture = _next_picture(capture)
-        if picture is None:
-            raise ImageError(f"webcam {number}: stopped delivering after {index} frames")
-        image = picture[0]
+def _frames_of_webcam(reader: WebcamReader, number: int) -> Iterator[Frame]:
+    for grabbed in reader:
+        yield Frame(grabbed.image, grabbed.number, f"webcam{number}-{grabbed.number:06d}", grabbed.time_s)
+    raise ImageError(f"webcam {number}: stopped delivering after {reader.read_frames} frames")
+
+
+def _image_of(picture: tuple[NDArray[np.uint8], float] | None) -> NDArray[np.uint8] | None:
+    return None if picture is None else picture[0]
 
 
 def _next_picture(capture: cv2.VideoCapture) -> tuple[NDArray[np.uint8], float] | None:

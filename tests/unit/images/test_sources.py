@@ -328,6 +328,7 @@ class Camera:
 def test_a_webcam_that_stops_is_an_error_and_is_released(monkeypatch):
     camera = Camera(3)
     monkeypatch.setattr(cv2, "VideoCapture", lambda index: camera)
+    monkeypatch.setattr("oakpoint.images.webcam.LATEST_ONLY", False)
     with open_source("0") as source:
         assert (source.kind, source.live, source.fps, source.length) == ("webcam", True, 30, None)
         frames = [next(source) for _ in range(3)]

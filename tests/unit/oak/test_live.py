@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from readings import known_reading
 
 from oakpoint.errors import BackendError, DeviceError, DeviceLostError
 from oakpoint.features.types import Features
@@ -37,7 +38,7 @@ def frame(number: int) -> ShownFrame:
 
 
 def result(number: int, serial: int, *, dropped: int = 0, latency_s: float = 0.1) -> Result:
-    return Result(number, lambda shown: FEATURES, latency_s, serial, dropped)
+    return Result(number, lambda shown: known_reading(FEATURES), latency_s, number / 20, serial, dropped)
 
 
 Step = tuple[Sequence[int], Result | Exception | None]

@@ -7,11 +7,12 @@ import itertools
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from oakpoint.view.playback import RunSummary, picture_of, tracked_frames
+from readings import tracked
 
 from oakpoint.errors import UsageError
 from oakpoint.features.types import Features
 from oakpoint.images.sources import Frame
+from oakpoint.run.summary import RunSummary
 from oakpoint.tasks.base import Result
 from oakpoint.tasks.boxes.result import Boxes
 from oakpoint.tasks.classes.result import Classes
@@ -66,11 +67,11 @@ def test_a_run_of_every_kind_is_followed_drawn_counted_and_told(results: dict[st
     for name, result in results.items():
         frames = [Frame(GREY, n, f"f{n}", n / 10) for n in range(3)]
         summary = RunSummary()
-        for number, frame in enumerate(tracked_frames(frames, lambda _, r=result: r, Following(FollowOptions()))):
+        for number, frame in enumerate(tracked(frames, result, Following(FollowOptions()))):
             summary.add(frame)
             facts = frame.facts()
             assert (facts["frame"], facts["name"], facts["time_s"]) == (number, f"f{number}", number / 10)
-            assert picture_of(frame).shape[1:] == (120, 3)
+            assert frame.picture().shape[1:] == (120, 3)
         found = summary.facts()
         assert (found["frames"], found["found"]) == (3, name)
         assert words_of(found)
@@ -81,7 +82,7 @@ def test_what_is_told_of_boxes() -> None:
     following, summary = Following(FollowOptions(max_length=5)), RunSummary()
     frames = [Frame(GREY, n, "f", None) for n in range(4)]
     told = []
-    for frame in tracked_frames(frames, lambda _: RESULTS["boxes"], following):
+    for frame in tracked(frames, RESULTS["boxes"], following):
         summary.add(frame)
         told.append(frame.facts())
     assert [[box["track"] for box in facts["boxes"]] for facts in told] == [[0, 1]] * 4

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from oakpoint.run.recordings.base import Recording
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 CODECS: dict[str, dict[str, str]] = {
@@ -78,6 +79,7 @@ class Mp4Recording(Recording):
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, TICKS_PER_S)
         stream.codec_context.thread_count = THREADS
+        stream.codec_context.max_b_frames = 0  # frames come out in order, and the last one stands as long as is said
         # What swscale makes of BGR, written down: players guess another matrix for high pictures.
         stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1  # SMPTE 170M, limited
         self._stream = stream
@@ -89,13 +91,20 @@ class Mp4Recording(Recording):
         assert self._stream is not None, "opened with the first frame"
         frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
         frame.pts, frame.time_base = tick, Fraction(1, TICKS_PER_S)
-        self._container.mux(self._stream.encode(frame))
+        self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: list[Packet[Any]]) -> None:
+        assert self._container is not None, "opened with the first frame"
+        for packet in packets:
+            # A frame stands until the next one; of the last one this is all that says how long.
+            packet.duration = max(round(1 / (self._fps * packet.time_base)), 1)
+            self._container.mux(packet)
 
     def finish(self) -> None:
         """See ``Recording.finish``."""
         with self._encoding():
             if self._container is not None and self._stream is not None:
-                self._container.mux(self._stream.encode(None))
+                self._mux(self._stream.encode(None))
                 self._container.close()
                 self._container = None
 

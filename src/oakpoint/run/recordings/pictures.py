@@ -40,7 +40,7 @@ class FolderRecording(Recording):
 
     def _free_name(self, name: str | None) -> str:
         """A name that no frame has yet, on file systems that do not tell upper and lower case apart, too."""
-        flat = (name or f"frame_{self.frames_written:06d}").replace("/", "_").replace("\\", "_").lstrip(".")
+        flat = (name or f"frame_{self.frames_written:06d}").replace("/", "_").replace("\\", "_").lstrip("._")
         stem = Path(flat).stem or f"frame_{self.frames_written:06d}"
         for candidate in (stem, flat, f"{stem}_{self.frames_written:06d}"):
             if candidate.lower() not in self._taken:

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import logging
+import resource
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
-from oakpoint.view.recording import open_recording, recording_format
 
 from oakpoint.errors import ImageError, OutputError, UsageError
 from oakpoint.images.sources import open_source
 from oakpoint.result_folders import LIST_FILE
-from oakpoint.view import recording
+from oakpoint.run.recordings import base, gif, mp4, opening
+from oakpoint.run.recordings.opening import open_recording, recording_format
 
 NAMES = ["a.mp4", "a.gif", "frames"]
 
@@ -37,6 +40,11 @@ def levels(path: Path) -> list[float]:
         return [frame.image.mean() for frame in source]
 
 
+def shown_at_s(video: Path) -> list[float]:
+    with av.open(str(video)) as container:
+        return [frame.time for frame in container.decode(video=0)]
+
+
 def names_in(folder: Path) -> list[str]:
     """What a user sees there: the list of oakpoint's own files is hidden."""
     return sorted(entry.name for entry in folder.iterdir() if entry.name != LIST_FILE)
@@ -52,7 +60,7 @@ def test_what_is_recorded_plays_back(tmp_path, name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("step", ["release", "finish"])
 def test_a_second_ctrl_c_while_it_is_finished_waits(tmp_path, name, step, monkeypatch, ctrl_c):
-    kind = recording._RECORDINGS[recording_format(tmp_path / name)]
+    kind = opening._RECORDINGS[recording_format(tmp_path / name)]
     uninterrupted = getattr(kind, step)
 
     def interrupted(self):
@@ -76,7 +84,7 @@ def test_it_plays_back_at_its_pace(tmp_path, name, fps):
 
 
 def test_a_gif_keeps_pace_although_it_counts_in_hundredths():
-    durations = recording._durations_ms(range(301), 30)
+    durations = gif._durations_ms(range(301), 30)
     assert set(durations) == {30, 40}
     assert sum(durations) == 10_000
 
@@ -115,7 +123,7 @@ def test_a_repeated_frame_stands_for_as_long_again(tmp_path):
                 taken.write(image)
                 for _ in range(4):
                     taken.repeat()
-    assert len(levels(tmp_path / "a.mp4")) == 10
+    assert shown_at_s(tmp_path / "a.mp4") == pytest.approx([0, 0.5])
     assert durations_of(tmp_path / "a.gif") == [500, 500], "no more memory than two frames take"
     assert len(levels(tmp_path / "frames")) == 2, "a folder does not play"
 
@@ -164,14 +172,14 @@ def test_a_caller_sees_whether_it_is_there(tmp_path, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_ends_while_there_is_room_to_finish_it(tmp_path, name, monkeypatch):
     usage = type("usage", (), {"free": 1 << 40})
-    monkeypatch.setattr(recording.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(base.shutil, "disk_usage", lambda folder: usage)
     with (  # noqa: PT012
         pytest.raises(OutputError, match=r"^recording: the disk is all but full \(8 MB are left\)$"),
         open_recording(tmp_path / name, fps=10) as taken,
     ):
         for image in frames(3):
             taken.write(image)
-        usage.free = recording.LEAST_FREE_BYTES
+        usage.free = base.LEAST_FREE_BYTES
         taken.write(frames(1)[0])
     assert len(levels(tmp_path / name)) == 3
     assert names_in(tmp_path) == [name]
@@ -179,17 +187,22 @@ def test_it_ends_while_there_is_room_to_finish_it(tmp_path, name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
 def test_what_could_not_be_finished_is_not_put_in_place(tmp_path, name, monkeypatch):
-    """An encoder's own write fails, as at a limit on file sizes; OpenCV does not say so."""
+    """An encoder's own write fails, as at a limit on file sizes."""
     record(tmp_path / name, frames(2))
-    kind = recording._RECORDINGS[recording_format(tmp_path / name)]
+    kind = opening._RECORDINGS[recording_format(tmp_path / name)]
     finish = kind.finish
 
     def cut_short(self):
         if name == "a.gif":
             monkeypatch.setattr(cv2, "imwriteanimation", lambda *_: False)
-        else:
-            self._path.write_bytes(self._path.read_bytes()[: self._path.stat().st_size // 2])
-        finish(self)
+            return finish(self)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python has it, if no library has changed it
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        try:
+            return finish(self)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     monkeypatch.setattr(kind, "finish", cut_short)
     with pytest.raises(OutputError, match=r"disk full.*; the recording had ended: ZeroDivisionError"):
@@ -217,13 +230,13 @@ def test_half_a_picture_is_not_left_in_a_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_ctrl_c_leaves_no_half_frame(tmp_path, name, monkeypatch, ctrl_c):
     """It comes while a frame is encoded, and is heard when that is done."""
-    kind = recording._RECORDINGS[recording_format(tmp_path / name)]
+    kind = opening._RECORDINGS[recording_format(tmp_path / name)]
     add = kind._add
 
-    def interrupted(self, frame):
+    def interrupted(self, frame, at_s, name):
         if self.frames_written == 2:
             ctrl_c()
-        return add(self, frame)
+        return add(self, frame, at_s, name)
 
     monkeypatch.setattr(kind, "_add", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -285,7 +298,7 @@ def test_a_file_that_appears_meanwhile_is_not_lost(tmp_path):
 
 
 def test_memory_of_a_gif_is_bounded(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(recording, "GIF_MEMORY_BYTES", 3 * 64 * 48 * 3)
+    monkeypatch.setattr(gif, "GIF_MEMORY_BYTES", 3 * 64 * 48 * 3)
     with caplog.at_level(logging.WARNING), open_recording(tmp_path / "a.gif", fps=20) as taken:
         for image in frames(5):
             taken.write(image)
@@ -344,8 +357,50 @@ def test_places_where_nothing_can_be_written(tmp_path):
     assert (tmp_path / "file").read_bytes() == b"precious"
 
 
+def test_a_video_is_of_a_kind_that_browsers_play(tmp_path):
+    record(tmp_path / "a.mp4", frames(3))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        (stream,) = container.streams.video
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.codec_context.colorspace, stream.codec_context.color_range) == (6, 1)
+
+
+@pytest.mark.parametrize("codec", [name for name in mp4.CODECS if name in av.codecs_available])
+def test_every_encoder_that_may_be_taken_gives_a_video_that_plays(tmp_path, monkeypatch, codec):
+    monkeypatch.setattr(mp4, "CODECS", {codec: mp4.CODECS[codec]})
+    record(tmp_path / "a.mp4", frames(5))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        seen = [frame.to_ndarray(format="gray8").mean() for frame in container.decode(video=0)]
+    assert seen == pytest.approx([20 + 20 * k for k in range(5)], abs=6)
+
+
+def test_a_video_keeps_the_time_of_each_frame(tmp_path):
+    times = [0.0, 0.031, 0.5, 0.517, 3.0]
+    with open_recording(tmp_path / "a.mp4", fps=30) as taken:
+        for image, at_s in zip(frames(5), times, strict=True):
+            taken.write(image, at_s=at_s)
+    assert shown_at_s(tmp_path / "a.mp4") == pytest.approx(times, abs=1e-4)
+
+
+def test_times_that_do_not_rise_lose_no_frame(tmp_path):
+    with open_recording(tmp_path / "a.mp4", fps=30) as taken:
+        for image, at_s in zip(frames(4), [0.0, 0.0, -1.0, 0.1], strict=True):
+            taken.write(image, at_s=at_s)
+    assert len(shown_at_s(tmp_path / "a.mp4")) == 4
+
+
+def test_a_folder_calls_its_images_as_the_frames_are_called(tmp_path):
+    names = ["b.jpg", "b.png", "B.JPG", "sub/c.jpg", "../evil.jpg", "clip-000004", None, ".hidden"]
+    with open_recording(tmp_path / "frames", fps=10) as taken:
+        for name in names:
+            taken.write(frames(1)[0], name=name)
+    assert names_in(tmp_path) == ["frames"]
+    expected = ["B.JPG", "b", "b.png", "clip-000004", "evil", "frame_000006", "hidden", "sub_c"]
+    assert names_in(tmp_path / "frames") == sorted(f"{name}.png" for name in expected)
+
+
 def test_an_encoder_that_is_not_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(cv2.VideoWriter, "fourcc", staticmethod(lambda *code: 0))
-    with pytest.raises(OutputError, match="OpenCV cannot encode 64×48 px at 20 fps"):
+    monkeypatch.setattr(mp4, "CODECS", {"libnone": {}})
+    with pytest.raises(OutputError, match="PyAV has none of the encoders libnone; record to a folder"):
         record(tmp_path / "a.mp4", frames(1))
     assert names_in(tmp_path) == []

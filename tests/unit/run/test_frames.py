@@ -7,20 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from oakpoint.view.playback import (
-    RATE_WINDOW,
-    RunSummary,
-    TrackedFrame,
-    picture_of,
-    timing_of,
-    tracked_frames,
-    tracked_live_frames,
-)
+from readings import KnownPredictor, known_reading, tracked
 
 from oakpoint.features.tracking import Tracker
 from oakpoint.features.types import Features
 from oakpoint.images.sources import Frame
 from oakpoint.oak.live import LiveFrame
+from oakpoint.run.controls import ControlBoard
+from oakpoint.run.frames import TrackedFrame, observed_frames, observed_live_frames
+from oakpoint.run.summary import RunSummary
+from oakpoint.run.tracking import RATE_WINDOW, FrameTracker
 
 FEATURES = Features(np.float32([[20, 20]]), np.ones(1, np.float32), np.ones((1, 1), np.float32), (64, 48))
 
@@ -43,14 +39,14 @@ def run(clock: Clock, *, read_s: float, extract_s: float, record_s: float, count
             clock.now_s += read_s
             yield Frame(np.zeros((48, 64), np.uint8), index, f"f-{index}", index / 30)
 
-    def extractor(image: np.ndarray) -> Features:
+    def extract() -> None:
         clock.now_s += extract_s
-        return FEATURES
 
     seen = []
     summary = RunSummary(clock=clock)
-    stand_in: Any = extractor
-    for frame in tracked_frames(frames(), stand_in, Tracker(max_length=20, max_distance=0.7), clock=clock):
+    predictor: Any = KnownPredictor(FEATURES, extract)
+    tracker = FrameTracker(ControlBoard(predictor.task), Tracker(max_length=20, max_distance=0.7), clock=clock)
+    for frame in tracker.frames(observed_frames(frames(), predictor, clock=clock)):
         seen.append(frame)
         clock.now_s += record_s
         summary.add(frame)
@@ -76,25 +72,26 @@ def test_it_is_that_of_the_last_frames() -> None:
 
 def test_figures_say_what_they_measure() -> None:
     seen = run(Clock(), read_s=0.005, extract_s=0.0075, record_s=0.019)
-    assert timing_of(seen[0]) == ["7.5 ms extract+track"]
-    assert timing_of(seen[-1]) == ["31.7 fps overall", "7.5 ms extract+track"]
+    assert seen[0].timing() == ["7.5 ms extract+track"]
+    assert seen[-1].timing() == ["31.7 fps done", "7.5 ms extract+track"]
+    assert seen[-1].stages_s == pytest.approx({"read": 0.005, "network": 0.0075, "decode": 0, "track": 0})
 
 
 def test_a_cameras_are_its_rate_and_its_latency() -> None:
-    live = [LiveFrame(np.zeros((48, 64), np.uint8), FEATURES, n, 0.08, 10 + n / 20) for n in range(5)]
-    seen = list(tracked_live_frames(live, Tracker(max_length=20, max_distance=0.7)))
-    assert timing_of(seen[0]) == ["80 ms latency"]
-    assert timing_of(seen[-1]) == ["20.0 fps overall", "80 ms latency"]
+    reading = known_reading(FEATURES)
+    live = [LiveFrame(np.zeros((48, 64), np.uint8), reading, n, 0.08, 10 + n / 20) for n in range(5)]
+    tracker = FrameTracker(ControlBoard(KnownPredictor(FEATURES).task), Tracker(max_length=20, max_distance=0.7))
+    seen = list(tracker.frames(observed_live_frames(live)))
+    assert seen[0].timing() == ["80 ms latency"]
+    assert seen[-1].timing() == ["20.0 fps arriving", "80 ms latency"]
     assert seen[-1].time_s == pytest.approx(10.2)
 
 
 def test_one_frame_has_no_rate() -> None:
     summary = RunSummary()
-    (frame,) = tracked_frames(
-        [Frame(np.zeros((48, 64), np.uint8), 0, "a", None)],
-        lambda _: FEATURES,
-        Tracker(max_length=20, max_distance=0.7),
-    )  # type: ignore[arg-type, return-value]
+    (frame,) = tracked(
+        [Frame(np.zeros((48, 64), np.uint8), 0, "a", None)], FEATURES, Tracker(max_length=20, max_distance=0.7)
+    )
     summary.add(frame)
     assert summary.facts()["rate_fps"] is None
-    assert picture_of(frame).shape[1:] == (64, 3)
+    assert frame.picture().shape[1:] == (64, 3)
