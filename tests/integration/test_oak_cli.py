@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import cv2
 import numpy as np
 import pytest
-from readings import known_reading
+from readings import KnownTask, known_reading
 
 from oakpoint.cli.run_routes import Socket
 from oakpoint.errors import DeviceError, DeviceLostError
@@ -22,6 +23,9 @@ from oakpoint.features.types import Features
 from oakpoint.oak.feed import Feed, Result, ShownFrame
 from oakpoint.oak.live import Timing
 from oakpoint.oak.options import SOCKETS
+from oakpoint.tasks.reading import Reading
+
+MODEL = SimpleNamespace(task=KnownTask(None))
 
 pytest.importorskip("depthai")
 
@@ -192,7 +196,7 @@ def cameras(monkeypatch: pytest.MonkeyPatch, devices: list[str | None]) -> Camer
                 raise outcome
             return outcome
 
-        monkeypatch.setattr("oakpoint.cli.run_oak.open_device_model", lambda path, **changes: None)
+        monkeypatch.setattr("oakpoint.cli.run_oak.open_device_model", lambda path, **changes: MODEL)
         monkeypatch.setattr("oakpoint.cli.run_oak.open_camera", open_next)
         monkeypatch.setattr("oakpoint.cli.run_oak.Timing", lambda: Timing(sleep=lambda seconds: None))
         return [outcome for outcome in outcomes if isinstance(outcome, FakeFeed)]
@@ -277,12 +281,16 @@ class FakeChip:
     def __exit__(self, *_: object) -> None:
         self.closed = True
 
-    def __call__(self, image: np.ndarray) -> Features:
+    task = KnownTask(None)
+
+    def reading(self, image: np.ndarray) -> Reading[Any]:
         self.count -= 1
         if self.count < 0:
             raise self.end
         size = (image.shape[1], image.shape[0])
-        return Features(np.float32([[20, 20]]), np.ones(1, np.float32), np.ones((1, 1), np.float32), size)
+        return known_reading(
+            Features(np.float32([[20, 20]]), np.ones(1, np.float32), np.ones((1, 1), np.float32), size), size
+        )
 
     def check(self, image: Any) -> None:
         """Takes any."""

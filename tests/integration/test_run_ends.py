@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -245,16 +246,14 @@ def test_its_normal_end_is_no_error(
     command: Command, webcam: Webcam, small_bundle: Path, tmp_path: Path, listened_to: None, number: signal.Signals
 ) -> None:
     def press() -> None:
-        handler = signal.getsignal(number)
-        assert callable(handler)
-        handler(number, None)
+        os.kill(os.getpid(), number)
 
     webcam(np.arange(6) / 30, press)
     ran = command("run", small_bundle, "0", "--save", tmp_path / "t.mp4")
     code, word = SIGNALS[number]
     assert (ran.code, ran.errors, ran.err.splitlines()[-1]) == (code, [], f"note: stopped by {word}")
-    assert ran.out.startswith("6 frames, ")
-    assert frames_of(tmp_path / "t.mp4") == 6
+    told = int(ran.out.split(" frames, ")[0])
+    assert 1 <= frames_of(tmp_path / "t.mp4") == told <= 6
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -275,7 +274,7 @@ def test_a_signal_that_a_library_swallows_ends_it_with_the_next_frame(
     webcam(times_s())
     ran = command("run", small_bundle, "0", "--save", tmp_path / "t.mp4", "--max-frames", "20")
     assert (ran.code, ran.errors) == (SIGNALS[number][0], [])
-    assert frames_of(tmp_path / "t.mp4") == 4
+    assert 1 <= frames_of(tmp_path / "t.mp4") == int(ran.out.split(" frames, ")[0]) <= 4
 
 
 @pytest.mark.parametrize(

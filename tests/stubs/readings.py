@@ -17,7 +17,7 @@ IDENTITY = PixelMap((1.0, 1.0), (0.0, 0.0))
 
 @dataclass(frozen=True)
 class KnownTask:
-    """A task that finds the same in every image."""
+    """A task that finds the same in every image; one is as good as another, what was read already is not read again."""
 
     found: Any
 
@@ -34,7 +34,7 @@ class KnownTask:
         return self
 
     def __eq__(self, other: object) -> bool:
-        return self is other
+        return isinstance(other, KnownTask)
 
     __hash__ = None  # type: ignore[assignment]
 
