@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -84,11 +83,10 @@ class Knob:
             UsageError: no number, one out of range, or a broken one where it counts something.
         """
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        number = float(value) if is_number else math.nan  # type: ignore[arg-type]
-        if not self.low <= number <= self.high or (self.whole and not number.is_integer()):
+        if not (is_number and self.low <= value <= self.high and (not self.whole or value == int(value))):  # type: ignore[operator, call-overload]
             kind = "a whole number" if self.whole else "a number"
             raise UsageError(f"{self.name}: expected {kind} from {self.low:g} to {self.high:g}, got {value!r:.40}")
-        return int(number) if self.whole else number
+        return int(value) if self.whole else float(value)  # type: ignore[call-overload, arg-type]
 
 
 R = TypeVar("R", bound=Result)
