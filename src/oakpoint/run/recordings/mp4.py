@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 CODECS: dict[str, dict[str, str]] = {
-    "libx264": {"preset": "veryfast", "crf": "20"},
+    "libx264": {"preset": "ultrafast", "crf": "20"},
     "libopenh264": {"b": "6000000"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "28", "b": "0"},
     "libsvtav1": {"preset": "10", "crf": "30"},
 }
-"""FFmpeg's encoders that browsers have a decoder for, the first one that is there is taken; each with its settings: as
-fast as a frame takes to draw, and with no loss that is seen beside the drawing."""
+"""FFmpeg's encoders that browsers have a decoder for; the first one that is there is taken, with these settings.
+
+H.264 is as fast as it comes, since a recording takes its time from the run: ``veryfast`` would cost twice the CPU for
+a file of six tenths of the size (``benchmarks/video_presets.py``)."""
 
 THREADS = 2
 """Of the encoder: the rest of the machine runs the network."""
