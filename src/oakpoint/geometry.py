@@ -70,6 +70,33 @@ def warped_by_homography(target_from_source: NDArray[np.float64], points: Points
         return np.asarray(mapped[:, :2] / mapped[:, 2:])
 
 
+def inverse(homography: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``first_from_second`` of ``second_from_first``: the inverse of an invertible (3, 3)."""
+    return np.asarray(np.linalg.inv(homography), np.float64)
+
+
+def reprojection_errors(first: Points, second: Points, second_from_first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance in the second image between each matched point and where its partner truly lies: float64 (M,).
+
+    A point that the homography takes to infinity has an infinite error.
+
+    Args:
+        first: matched points (M, 2) of the first image.
+        second: their partners (M, 2) in the second image.
+        second_from_first: the true homography (3, 3).
+    """
+    apart = np.linalg.norm(warped_by_homography(second_from_first, first) - second, axis=1)
+    return np.asarray(np.nan_to_num(apart, nan=np.inf, posinf=np.inf), np.float64)
+
+
+def symmetric_errors(first: Points, second: Points, second_from_first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The larger of the reprojection errors in the second and in the first image: float64 (M,)."""
+    first_from_second = inverse(second_from_first)
+    return np.maximum(
+        reprojection_errors(first, second, second_from_first), reprojection_errors(second, first, first_from_second)
+    )
+
+
 def homography_from_map(target_from_source: PixelMap) -> NDArray[np.float64]:
     """The homography (3, 3) that does what an axis-aligned map does, to be chained with others by ``@``."""
     (sx, sy), (ox, oy) = target_from_source.scale, target_from_source.offset

@@ -1,4 +1,4 @@
-"""Every command in ``docs/your-own-network.md`` does what the page says it does, in the order of the page.
+"""Every command in ``docs/your-own-network.md`` and ``docs/match.md`` does what the page says, in its order.
 
 Python and text blocks are written to the file that the line above them names; lines of a console block that begin with
 ``$`` are run, and each line below has to be in what was printed: with any numbers, and with anything for «…».
@@ -18,8 +18,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from oakpoint.images.input_options import colour_from, numbers_from
+from oakpoint.images.moving_view import moving_view
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "your-own-network.md"
 NEEDS_A_CAMERA = "<!-- needs a camera -->"
@@ -122,6 +124,30 @@ def test_every_command_does_what_the_page_says(page: str, tmp_path: Path, image_
         assert code == (1 if command.fails else 0), said
         for line in command.printed:
             assert pattern(line).search(shown(printed)), f"{line!r} was not printed by {said}"
+
+
+@pytest.mark.slow
+def test_every_command_of_matching_does_what_its_page_says(
+    tmp_path: Path, photographs: dict[str, NDArray[np.uint8]]
+) -> None:
+    data = pytest.importorskip("skimage.data")
+    frames = list(moving_view(photographs["astronaut"], size=(400, 320), frames=12))
+    stereo = [np.ascontiguousarray(image[:, :, ::-1]) for image in data.stereo_motorcycle()[:2]]
+    images = {"a.png": frames[0].image, "b.png": frames[4].image, "folder/view.png": frames[2].image,
+              "left.png": stereo[0], "right.png": stereo[1]}  # fmt: skip
+    images |= {f"folder/{name}.png": photographs[name] for name in ("astronaut", "coffee", "camera")}
+    (tmp_path / "folder").mkdir()
+    for name, image in images.items():
+        assert cv2.imwrite(str(tmp_path / name), image)
+    found = commands((PAGE.parent / "match.md").read_text())
+    assert len(found) >= 5
+    for command in found:
+        code, printed = run(command, tmp_path)
+        said = f"{command.line}\n{printed}"
+        assert code == (1 if any("no homography" in line for line in command.printed) else 0), said
+        for line in command.printed:
+            assert pattern(line).search(shown(printed)), f"{line!r} was not printed by {said}"
+    assert (tmp_path / "ab.png").is_file()
 
 
 def test_the_page_is_read_as_it_is_meant(page: str, tmp_path: Path) -> None:

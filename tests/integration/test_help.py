@@ -51,6 +51,7 @@ def test_v_means_the_same_before_and_after_the_command(words: list[str]) -> None
 ARGUMENTS = {
     "check": ["MODEL"], "debug": ["BUNDLE"],
     "convert": ["MODEL"], "verify": ["BUNDLE"], "run": ["MODEL", "SOURCE"], "extract": ["MODEL", "SOURCE"],
+    "match": ["A", "B"],
     "eval": ["MODEL…"], "inspect": ["BLOB"], "bench": ["BUNDLE"], "demo": ["MODEL"], "distill": [], "train": [],
     "doctor": [],
 }  # fmt: skip

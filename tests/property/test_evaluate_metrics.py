@@ -11,13 +11,18 @@ from oakpoint.evaluate.metrics import (
     corner_error_px,
     repeatability,
     repeatability_one_to_one,
-    reprojection_errors,
     share_within,
-    symmetric_errors,
 )
 from oakpoint.evaluate.protocols import protocols_by_name
 from oakpoint.features.types import Features
-from oakpoint.geometry import PixelMap, homography_from_map, second_from_first_prepared, warped_by_homography
+from oakpoint.geometry import (
+    PixelMap,
+    homography_from_map,
+    reprojection_errors,
+    second_from_first_prepared,
+    symmetric_errors,
+    warped_by_homography,
+)
 
 coordinates = st.floats(0, 200, width=32)
 seeds = st.integers(0, 2**32 - 1)

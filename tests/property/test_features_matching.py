@@ -50,3 +50,18 @@ def test_a_largest_distance_only_takes_pairs_away(a: Features, b: Features, max_
 def test_without_ties_the_other_way_round_gives_the_same_pairs(a: Features, b: Features) -> None:
     if len(np.unique(a.descriptors @ b.descriptors.T)) == len(a) * len(b):
         assert sorted(match(b, a).indices[:, ::-1].tolist()) == match(a, b).indices.tolist()
+
+
+@given(features(), features(), st.floats(0.05, 1))
+def test_a_ratio_only_takes_pairs_away_and_prefers_no_image(a: Features, b: Features, ratio: float) -> None:
+    every, kept = match(a, b), match(a, b, ratio=ratio)
+    assert {tuple(pair) for pair in kept.indices.tolist()} <= {tuple(pair) for pair in every.indices.tolist()}
+    turned = match(b, a, ratio=ratio).indices[:, ::-1].tolist()
+    assert sorted(turned) == sorted(kept.indices.tolist()) or _has_ties(a, b)
+
+
+def _has_ties(a: Features, b: Features) -> bool:
+    """Whether an equally near descriptor could be taken, or one that occurs twice."""
+    return any(len(np.unique(found.descriptors, axis=0)) < len(found) for found in (a, b)) or bool(
+        len(a) and len(b) and len(np.unique(a.descriptors @ b.descriptors.T)) < len(a) * len(b)
+    )

@@ -131,7 +131,7 @@ def _worst(place: Path, summary: Summary, dataset: Dataset) -> list[str]:
 
 
 def pair_picture(pair: PairResult, row: Row, dataset: Dataset) -> NDArray[np.uint8]:
-    """Both prepared images with their matches, green within 3 px of the truth and red beyond; uint8 (H, W, 3) BGR."""
+    """Both prepared images with their matches, solid within 3 px of the truth, dashed beyond; uint8 (H, W, 3) BGR."""
     sequence = next(sequence for sequence in dataset.sequences if sequence.name == pair.sequence)
     by_name = {image.name: image for image in (sequence.first, *sequence.others)}
     first, second = (row.protocol.prepare(by_name[name].read()) for name in (pair.first, pair.second))

@@ -60,6 +60,7 @@ def _register() -> None:
     from oakpoint.cli.eval import eval_command
     from oakpoint.cli.extract import extract_command
     from oakpoint.cli.inspect import inspect_command
+    from oakpoint.cli.match import match_command
     from oakpoint.cli.run import run_command
     from oakpoint.cli.training import distill_command, train_command
     from oakpoint.cli.verify import verify_command
@@ -71,6 +72,7 @@ def _register() -> None:
         "verify": verify_command,
         "run": run_command,
         "extract": extract_command,
+        "match": match_command,
         "eval": eval_command,
         "inspect": inspect_command,
         "distill": distill_command,

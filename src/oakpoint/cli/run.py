@@ -59,6 +59,7 @@ from oakpoint.oak.model import open_device_model
 from oakpoint.predictor import Predictor
 from oakpoint.run.frames import observed_frames
 from oakpoint.tasks.labels import read_labels
+from oakpoint.view.picture import check_not_read
 from oakpoint.view.results.base import FollowOptions
 from oakpoint.view.results.registry import Following, words_of
 
@@ -154,7 +155,7 @@ def run_command(
     if route == "camera" and upright:
         raise UsageError(f"--upright: counts for image files, not for the source {OAK_SOURCE}")
     if save is not None and route != "camera":
-        _check_not_source(source, save)
+        check_not_read(save, Path(source))
     notice = notice_for(model)
     with ResultsWriter() as results:
         request = Request(
@@ -201,12 +202,6 @@ def _end(outcome: Outcome) -> None:
         sys.exit(exit_code_of(number))
     if outcome.ended is not None:
         raise outcome.ended
-
-
-def _check_not_source(source: str, save: Path) -> None:
-    """Refuse to record over what is read."""
-    if save.exists() and Path(source).exists() and save.samefile(source):
-        raise UsageError(f"{save}: is what is read, and would be lost; choose another --save")
 
 
 def _run_on_host(source: str, predictor: Predictor[Any], request: Request, *, upright: bool) -> Outcome:

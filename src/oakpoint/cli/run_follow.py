@@ -15,12 +15,12 @@ from oakpoint.errors import OakpointError, UsageError
 from oakpoint.run.controls import ControlBoard
 from oakpoint.run.frames import Observation
 from oakpoint.run.loop import follow
-from oakpoint.run.recordings.opening import STILL_SUFFIXES
 from oakpoint.run.sinks.base import Sink
 from oakpoint.run.sinks.recording import RecordingSink
 from oakpoint.run.sinks.together import SinksTogether
 from oakpoint.run.tracking import FrameTracker
 from oakpoint.tasks.base import Task
+from oakpoint.view.picture import STILL_SUFFIXES
 from oakpoint.view.results.base import FollowOptions
 from oakpoint.view.results.registry import Following
 

@@ -32,19 +32,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import UsageError
+from oakpoint.estimation.homography import ransac_homography
 from oakpoint.evaluate.intervals import Figure
-from oakpoint.evaluate.metrics import (
-    corner_error_px,
-    estimate_homography,
-    inverse,
-    matching_score,
-    reprojection_errors,
-    symmetric_errors,
-)
+from oakpoint.evaluate.metrics import corner_error_px, matching_score
 from oakpoint.evaluate.protocol import KEYPOINTS, TIME, MatchedPoints, Measured, Protocol, Reading
 from oakpoint.evaluate.selection import best, in_shared_area
 from oakpoint.features.matching import match
 from oakpoint.features.types import Features
+from oakpoint.geometry import inverse, reprojection_errors, symmetric_errors
 
 SIZE = (640, 480)
 MAX_KEYPOINTS = 1000
@@ -89,7 +84,7 @@ class HomographyProtocol(Protocol):
         theirs, theirs_shared = self._counted(second, first_from_second, first.image_size)
         matches = match(mine, theirs)
         points = mine.keypoints[matches.indices[:, 0]], theirs.keypoints[matches.indices[:, 1]]
-        estimated = estimate_homography(
+        estimated = ransac_homography(
             *points,
             threshold_px=self.ransac_px,
             max_iterations=RANSAC_ROUNDS[self.reading],

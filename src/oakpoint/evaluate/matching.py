@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.evaluate.intervals import Figure
-from oakpoint.evaluate.metrics import reprojection_errors, share_within, symmetric_errors
+from oakpoint.evaluate.metrics import share_within
 from oakpoint.evaluate.protocol import KEYPOINTS, TIME, MatchedPoints, Measured, Protocol, Reading
 from oakpoint.evaluate.selection import best
 from oakpoint.features.matching import match
 from oakpoint.features.types import Features
+from oakpoint.geometry import reprojection_errors, symmetric_errors
 
 MAX_KEYPOINTS = 2048
 THRESHOLDS_PX = (1, 3, 5)

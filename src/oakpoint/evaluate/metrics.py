@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.geometry import Points, warped_by_homography
+from oakpoint.geometry import Points, inverse, warped_by_homography
 
 Homography = NDArray[np.float64]
 
@@ -82,28 +81,6 @@ def repeatability_one_to_one(
     return _repeatability(np.repeat(nearest[nearest <= threshold_px], 2), total)
 
 
-def reprojection_errors(first: Points, second: Points, second_from_first: Homography) -> NDArray[np.float64]:
-    """Distance in the second image between each matched point and where its partner truly lies: float64 (M,).
-
-    A point that the homography takes to infinity has an infinite error.
-
-    Args:
-        first: matched points (M, 2) of the first image.
-        second: their partners (M, 2) in the second image.
-        second_from_first: the true homography (3, 3).
-    """
-    apart = np.linalg.norm(warped_by_homography(second_from_first, first) - second, axis=1)
-    return np.asarray(np.nan_to_num(apart, nan=np.inf, posinf=np.inf), np.float64)
-
-
-def symmetric_errors(first: Points, second: Points, second_from_first: Homography) -> NDArray[np.float64]:
-    """The larger of the reprojection errors in the second and in the first image: float64 (M,)."""
-    first_from_second = inverse(second_from_first)
-    return np.maximum(
-        reprojection_errors(first, second, second_from_first), reprojection_errors(second, first, first_from_second)
-    )
-
-
 def share_within(errors: NDArray[np.float64], threshold_px: float) -> float:
     """Share of matches with an error of at most ``threshold_px``; 0 without a match.
 
@@ -126,29 +103,6 @@ def matching_score(correct: int, first_in_shared: int, second_in_shared: int) ->
     return float(np.mean([correct / n if n else 0.0 for n in (first_in_shared, second_in_shared)]))
 
 
-def estimate_homography(
-    first: Points, second: Points, *, threshold_px: float, max_iterations: int, confidence: float
-) -> Homography | None:
-    """The homography that RANSAC finds between matched points (M, 2), or None: fewer than four, or degenerate.
-
-    OpenCV's random numbers start from the same seed each time, so that the same points give the same homography.
-
-    Source: ``cv2.findHomography(…, cv2.RANSAC)``.
-    """
-    if len(first) < 4:
-        return None
-    cv2.setRNGSeed(0)
-    found, _ = cv2.findHomography(
-        np.asarray(first, np.float64),
-        np.asarray(second, np.float64),
-        cv2.RANSAC,
-        threshold_px,
-        maxIters=max_iterations,
-        confidence=confidence,
-    )
-    return None if found is None or not np.isfinite(found).all() else np.asarray(found, np.float64)
-
-
 def corner_error_px(estimated: Homography | None, true: Homography, size: tuple[int, int]) -> float:
     """Mean distance of the four corner pixels of the first image under an estimated and the true homography.
 
@@ -167,11 +121,6 @@ def corner_error_px(estimated: Homography | None, true: Homography, size: tuple[
     apart = np.linalg.norm(warped_by_homography(estimated, corners) - warped_by_homography(true, corners), axis=1)
     mean = float(apart.mean())
     return mean if np.isfinite(mean) else np.inf
-
-
-def inverse(homography: Homography) -> Homography:
-    """``first_from_second`` of ``second_from_first``: the inverse of an invertible (3, 3)."""
-    return np.asarray(np.linalg.inv(homography), np.float64)
 
 
 def area_under_curve(errors: NDArray[np.float64], threshold_px: float) -> float:

@@ -24,10 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.evaluate.intervals import Figure
-from oakpoint.evaluate.metrics import inverse, repeatability, repeatability_one_to_one
+from oakpoint.evaluate.metrics import repeatability, repeatability_one_to_one
 from oakpoint.evaluate.protocol import KEYPOINTS, TIME, Measured, Protocol
 from oakpoint.evaluate.selection import best, in_shared_area, thinned
 from oakpoint.features.types import Features
+from oakpoint.geometry import inverse
 
 SIZE = (320, 240)
 MAX_KEYPOINTS = 300

@@ -43,7 +43,7 @@ from oakpoint.errors import FeaturesError, OakpointError, OutputError, first_lin
 from oakpoint.features.types import Features
 from oakpoint.files import exchange_files, writing, writing_folder
 
-_SETTINGS, _SOURCE = "oakpoint_settings", "oakpoint_source"
+SETTINGS, _SOURCE = "oakpoint_settings", "oakpoint_source"
 _DATASETS = ("keypoints", "scores", "descriptors", "image_size")
 
 
@@ -88,17 +88,17 @@ class FeaturesWriter:
             OutputError: the file cannot be made.
         """
         now = json.loads(json.dumps(settings))
-        if _is_new(self.path):
-            self._change(lambda file: _note(file, _SETTINGS, now))
+        if is_new(self.path):
+            self._change(lambda file: note_facts(file, SETTINGS, now))
             return False
-        with _opened(self.path, "r") as file:
-            there = file.attrs.get(_SETTINGS)
-        difference = _difference(there, now, before or {})
+        with opened_hdf5(self.path, "r") as file:
+            there = file.attrs.get(SETTINGS)
+        difference = settings_difference(there, now, before or {})
         if difference is None:
             return False
-        if not formerly or _difference(there, {**now, **formerly}, before or {}) is not None:
+        if not formerly or settings_difference(there, {**now, **formerly}, before or {}) is not None:
             raise FeaturesError(f"{self.path}: {difference}; choose another file")
-        self._change(lambda file: _note(file, _SETTINGS, now))
+        self._change(lambda file: note_facts(file, SETTINGS, now))
         return True
 
     def write(self, name: str, features: Features, source: Facts | None = None) -> None:
@@ -118,21 +118,21 @@ class FeaturesWriter:
         self._change(lambda file: _link_group(file, name, features, source))
 
     def _change(self, change: _Change) -> None:
-        if not _is_new(self.path) and not os.access(self.path, os.W_OK):
+        if not is_new(self.path) and not os.access(self.path, os.W_OK):
             raise OutputError(f"{self.path}: not permitted to write it")
         usable, self._usable = self._usable, False  # as long as it is being changed, and after whatever ends that
         if not (usable and self._changed_second(change)):
             self._copy()
-            with _opened(self._second, "r+" if self._second.exists() else "w", self.path) as file:
+            with opened_hdf5(self._second, "r+" if self._second.exists() else "w", self.path) as file:
                 change(file)
         place = self.path.resolve() if self.path.is_symlink() else self.path  # a link stays
-        self._usable = exchange_files(self._second, place) and not _is_new(self._second)
+        self._usable = exchange_files(self._second, place) and not is_new(self._second)
         self._lacks = change
 
     def _changed_second(self, change: _Change) -> bool:
         """Bring the second copy up to date; False where it cannot be opened, as while a reader still has it open."""
         try:
-            with _opened(self._second, "r+", self.path) as file:
+            with opened_hdf5(self._second, "r+", self.path) as file:
                 if self._lacks is not None:
                     self._lacks(file)
                 change(file)
@@ -143,7 +143,7 @@ class FeaturesWriter:
     def _copy(self) -> None:
         """Make the second copy anew."""
         self._second.unlink(missing_ok=True)
-        if not _is_new(self.path):
+        if not is_new(self.path):
             with writing(self.path):
                 shutil.copy(self.path, self._second)
 
@@ -185,15 +185,22 @@ def bind_settings(path: Path, settings: Facts, *, before: Facts | None = None, f
         return writer.bind(settings, before=before, formerly=formerly)
 
 
-def _difference(there: object, settings: Facts, before: Facts) -> str | None:
-    """What tells a file's note from the settings, of several the first in their order; None where they say the same."""
-    noted = _noted(there)
+def settings_difference(there: object, settings: Facts, before: Facts, *, what: str = "features") -> str | None:
+    """What tells a file's note from the settings, of several the first in their order; None where they say the same.
+
+    Args:
+        there: the attribute ``SETTINGS`` of the file; None where it has none.
+        settings: those of today.
+        before: what settings of later versions were in files that do not note them.
+        what: the file holds.
+    """
+    noted = noted_facts(there)
     if noted is None:
-        return "holds features of another program"
+        return f"holds {what} of another program"
     noted = {**before, **noted}
     for name in (*settings, *sorted(noted.keys() - settings.keys())):
         if noted.get(name) != settings.get(name):
-            return f"holds features made with {name} {noted.get(name)}, now it is {settings.get(name)}"
+            return f"holds {what} made with {name} {noted.get(name)}, now it is {settings.get(name)}"
     return None
 
 
@@ -218,9 +225,9 @@ def stored_sources(path: Path) -> dict[str, Facts | None]:
         if not isinstance(name, str):
             raise TypeError(f"a name that is not UTF-8: {name!r}")
         if isinstance(item, h5py.Group) and _is_complete(item):
-            sources[name] = _noted(item.attrs.get(_SOURCE))
+            sources[name] = noted_facts(item.attrs.get(_SOURCE))
 
-    with _opened(path, "r") as file:
+    with opened_hdf5(path, "r") as file:
         file.visititems(visit)
     return sources
 
@@ -235,9 +242,9 @@ def refusal_of(path: Path, name: str) -> str | None:
         check_name(name)
     except FeaturesError as error:
         return str(error)
-    if _is_new(path):
+    if is_new(path):
         return None
-    with _opened(path, "r") as file:
+    with opened_hdf5(path, "r") as file:
         return _clash(file, path, name)
 
 
@@ -256,7 +263,7 @@ def read_features(path: Path, name: str) -> Features:
             features.
     """
     check_name(name)
-    with _opened(path, "r") as file:
+    with opened_hdf5(path, "r") as file:
         group = file.get(name)
         if not isinstance(group, h5py.Group) or not _is_complete(group):
             raise FeaturesError(f"{path}: expected a group {name!r} with {', '.join(_DATASETS)}, found none")
@@ -288,17 +295,19 @@ def _link_group(file: Any, name: str, features: Features, source: Facts | None) 
     group["descriptors"] = np.ascontiguousarray(features.descriptors.T)
     group["image_size"] = np.array(features.image_size, np.int64)
     if source is not None:
-        _note(group, _SOURCE, source)
+        note_facts(group, _SOURCE, source)
     if name in file:
         del file[name]
     file[name] = group
 
 
-def _note(holder: Any, key: str, facts: Facts) -> None:
+def note_facts(holder: Any, key: str, facts: Facts) -> None:
+    """Note facts at a file or group, as JSON."""
     holder.attrs[key] = json.dumps(facts, sort_keys=True)
 
 
-def _noted(note: object) -> dict[str, object] | None:
+def noted_facts(note: object) -> dict[str, object] | None:
+    """What ``note_facts`` noted; None where that is no note."""
     try:
         facts = json.loads(str(note)) if note is not None else None
     except ValueError:
@@ -318,7 +327,7 @@ def _clash(file: Any, path: Path, name: str) -> str | None:
     return None
 
 
-def _is_new(path: Path) -> bool:
+def is_new(path: Path) -> bool:
     """Whether a file is still to be made: missing, or empty."""
     return not path.exists() or (path.is_file() and path.stat().st_size == 0)
 
@@ -343,23 +352,23 @@ def check_name(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, mode: str, shown: Path | None = None) -> Iterator[Any]:
-    """An open HDF5 file; whatever h5py raises while it is open becomes one line that names it, or ``shown``."""
+def opened_hdf5(path: Path, mode: str, shown: Path | None = None, *, what: str = "features") -> Iterator[Any]:
+    """An open HDF5 file of ``what``; what h5py raises while it is open becomes one line that names it, or ``shown``."""
     try:
         with h5py.File(path, mode) as file:
             yield file
     except FileNotFoundError as error:
-        raise FeaturesError(f"{path}: no such features file") from error
+        raise FeaturesError(f"{path}: no such {what} file") from error
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
-        raise _translated(path, mode, error, shown or path) from error
+        raise _translated(path, mode, error, shown or path, what) from error
 
 
-def _translated(path: Path, mode: str, error: Exception, shown: Path) -> OakpointError:
+def _translated(path: Path, mode: str, error: Exception, shown: Path, what: str) -> OakpointError:
     reason = first_line(error)
     if mode == "w" or (mode == "r+" and (isinstance(error, PermissionError) or "No space left" in str(error))):
         return OutputError(f"{shown}: cannot be written ({reason})")
     if isinstance(error, PermissionError):
         return FeaturesError(f"{shown}: not permitted to read it")
     if not path.is_file() or not h5py.is_hdf5(path):
-        return FeaturesError(f"{shown}: expected an HDF5 file of features, and this is none")
+        return FeaturesError(f"{shown}: expected an HDF5 file of {what}, and this is none")
     return FeaturesError(f"{shown}: damaged, or in use by another program ({reason}); close that or write it anew")

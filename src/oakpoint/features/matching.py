@@ -12,7 +12,7 @@ from oakpoint.threads import one_blas_thread
 
 
 @one_blas_thread()
-def match(a: Features, b: Features, *, max_distance: float | None = None) -> Matches:
+def match(a: Features, b: Features, *, max_distance: float | None = None, ratio: float | None = None) -> Matches:
     """Mutual nearest neighbours: pairs in which each descriptor is the nearest of the other image to its partner.
 
     The nearest is the one with the largest dot product, which for unit vectors is the smallest L2 distance. Of equally
@@ -27,18 +27,24 @@ def match(a: Features, b: Features, *, max_distance: float | None = None) -> Mat
         b: features of the second image, M of them, with descriptors of the same length.
         max_distance: pairs farther apart than this are left out, in [0, 2]; the original demo's ``nn_thresh`` is 0.7
             (there a pair at exactly that distance is left out, here it stays). None keeps every mutual pair.
+        ratio: Lowe's test, in (0, 1]: a pair stays only if, from either of the two, the partner is nearer than so many
+            times the second nearest descriptor of that image. Lowe takes 0.8. Where an image has one descriptor only,
+            there is no second, and the test passes. None: no test.
 
     Returns:
         Matches sorted by the index in ``a``; each keypoint is in one pair at most.
 
     Raises:
         FeaturesError: descriptors of different length.
-        UsageError: a negative or NaN ``max_distance``.
+        UsageError: a negative or NaN ``max_distance``, or a ``ratio`` out of range.
 
-    Source: ``nn_match_two_way`` in demo_superpoint.py of magicleap/SuperPointPretrainedNetwork.
+    Source: ``nn_match_two_way`` in demo_superpoint.py of magicleap/SuperPointPretrainedNetwork; the ratio: Lowe 2004,
+    «Distinctive image features from scale-invariant keypoints», section 7.1, there from one side alone.
     """
     if max_distance is not None and not max_distance >= 0:
         raise UsageError(f"max_distance: expected a distance from 0 to 2, got {max_distance}")
+    if ratio is not None and not 0 < ratio <= 1:
+        raise UsageError(f"ratio: expected a number above 0 and up to 1, got {ratio}")
     if a.descriptors.shape[1] != b.descriptors.shape[1]:
         raise FeaturesError(
             f"match: expected descriptors of one length, got {a.descriptors.shape[1]} and {b.descriptors.shape[1]}; "
@@ -53,10 +59,34 @@ def match(a: Features, b: Features, *, max_distance: float | None = None) -> Mat
     mutual = np.flatnonzero(nearest_in_a[nearest_in_b] == np.arange(len(of_a)))
     indices = np.stack([of_a[mutual], of_b[nearest_in_b[mutual]]], axis=1)
     distances = np.linalg.norm(a.descriptors[indices[:, 0]] - b.descriptors[indices[:, 1]], axis=1)
+    stays = np.ones(len(indices), np.bool_)
     if max_distance is not None:
-        near = distances <= max_distance
-        indices, distances = indices[near], distances[near]
-    return Matches(indices, distances)
+        stays &= distances <= max_distance
+    if ratio is not None:
+        stays &= distances < ratio * _second_distances(a.descriptors, b.descriptors, indices)
+        stays &= distances < ratio * _second_distances(b.descriptors, a.descriptors, indices[:, ::-1])
+    return Matches(indices[stays], distances[stays])
+
+
+def _second_distances(
+    own: NDArray[np.float32], others: NDArray[np.float32], indices: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """For each pair (own, other) the distance from its own descriptor to the nearest other one but the partner.
+
+    A descriptor that equals the partner counts: then there is no telling which of the two is meant.
+    """
+    usable = _usable(others)
+    if len(usable) < 2 or not len(indices):
+        return np.full(len(indices), np.inf, np.float32)
+    similarity = own[indices[:, 0]] @ others[usable].T
+    similarity[np.arange(len(indices)), np.searchsorted(usable, indices[:, 1])] = -np.inf
+    second = usable[similarity.argmax(axis=1)]
+    return np.asarray(np.linalg.norm(own[indices[:, 0]] - others[second], axis=1), np.float32)
+
+
+def _usable(descriptors: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Ascending rows of the descriptors that a network gave."""
+    return np.flatnonzero(np.isfinite(descriptors).all(axis=1) & descriptors.any(axis=1))
 
 
 def _distinct(descriptors: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -65,7 +95,7 @@ def _distinct(descriptors: NDArray[np.float32]) -> NDArray[np.int64]:
     The others could only tie with it and lose. Left in, they would win now and then: a matrix product may round equal
     columns differently.
     """
-    usable = np.flatnonzero(np.isfinite(descriptors).all(axis=1) & descriptors.any(axis=1))
+    usable = _usable(descriptors)
     if not len(usable):
         return np.zeros(0, np.int64)
     rows = np.ascontiguousarray(descriptors[usable])

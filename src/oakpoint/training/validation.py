@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from oakpoint.evaluate.metrics import reprojection_errors
 from oakpoint.evaluate.protocols import protocols_by_name
 from oakpoint.evaluate.selection import best
 from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_sequence
 from oakpoint.features.decode import decode
 from oakpoint.features.matching import match
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features
+from oakpoint.geometry import reprojection_errors
 from oakpoint.networks.student import DISTILLED_PRESET
 from oakpoint.training.images import grey_tensor
 from oakpoint.view.draw import draw_matches
@@ -79,7 +79,7 @@ class Validation:
         return {name: _mean(values[name]) for name in wanted}
 
     def look(self, network: nn.Module, device: torch.device) -> NDArray[np.uint8]:
-        """The first pair, its keypoints and their matches, right ones green: uint8 (H, W', 3) BGR."""
+        """The first pair, its keypoints and their matches, wrong ones dashed: uint8 (H, W', 3) BGR."""
         pair = self._pairs[0]
         first, second = (
             best(network_features(network, image, device), SHOWN_KEYPOINTS, fixed_ties=False)

@@ -23,13 +23,15 @@ Colour = tuple[int, int, int]
 _SHIFT = 4  # OpenCV's fixed-point coordinates: this many bits below one pixel
 _FARTHEST_PX = 1 << 15  # beyond it, nothing of a mark is in sight and fixed-point coordinates could overflow
 _RIM: Colour = (24, 16, 16)
-_ACCEPTED: Colour = (120, 220, 90)
-_REJECTED: Colour = (80, 70, 235)
+_REJECTED: Colour = (150, 145, 225)
 _STRIP: Colour = (30, 26, 24)
 _TEXT: Colour = (238, 236, 234)
 _FAINT: Colour = (150, 146, 142)
 _LEVELS = 32
 _GAP_PX = 8
+_SMALLEST_TEXT = 0.05  # OpenCV's font scale; nobody reads less
+_DASH_PX = 5  # of a dash, and of the gap after it
+_CROSS_PX = 2.5
 
 
 def draw_keypoints(image: NDArray[np.uint8], features: Features, *, radius_px: float = 2.5) -> NDArray[np.uint8]:
@@ -112,8 +114,9 @@ def draw_matches(
 ) -> NDArray[np.uint8]:
     """Draw two images side by side with a line for each match, the closest descriptors on top.
 
-    Without ``inliers``, lines run from purple for the most distant descriptors of the image to yellow for the closest.
-    With it, inliers are green, over the others in red.
+    Lines run from purple for the most distant descriptors of the image to yellow for the closest. With ``inliers``,
+    that holds for them; they lie over the others, which are dashed in a pale red, with crosses in place of dots, so
+    that they are told apart without seeing colours.
 
     Args:
         image_a: uint8 (H, W) or (H, W, 3) BGR.
@@ -140,21 +143,11 @@ def draw_matches(
     ends = np.empty((m, 2, 2), np.float32)
     ends[:, 0] = features_a.keypoints[matches.indices[:, 0]]
     ends[:, 1] = features_b.keypoints[matches.indices[:, 1]] + np.array([offset_px, 0], np.float32)
-    order = np.argsort(-matches.distances, kind="stable")
-    if inliers is None:
-        rank = np.empty(m)
-        rank[order] = np.arange(1, m + 1) / max(m, 1)
-        colours = [_PALETTE[level] for level in _level(rank)]
-    else:
-        order = order[np.argsort(inliers[order], kind="stable")]
-        colours = [_ACCEPTED if inlier else _REJECTED for inlier in inliers.tolist()]
-    order = order[_drawable(ends[order].reshape(-1, 2)).reshape(-1, 2).all(axis=1)]
-    lines, shades = list(_fixed_point(ends[order])), [colours[i] for i in order]
-    _blend_lines(canvas, lines, [_RIM] * len(lines), 3, 0.25)
-    _blend_lines(canvas, lines, shades, 1, 0.8)
-    for line, colour in zip(lines, shades, strict=True):
-        for end in line:
-            _draw_dot(canvas, end, colour, 2.0)
+    drawable = _drawable(ends.reshape(-1, 2)).reshape(-1, 2).all(axis=1)
+    solid = drawable if inliers is None else drawable & inliers
+    _draw_rejected(canvas, ends[drawable & ~solid])
+    order = np.argsort(-matches.distances[solid], kind="stable")
+    _draw_accepted(canvas, ends[solid][order], _ranks(-matches.distances[solid])[order])
     return canvas
 
 
@@ -209,14 +202,19 @@ def with_status(image: NDArray[np.uint8], figures: Sequence[str]) -> NDArray[np.
     canvas[:height] = picture
     margin_px = round(14 * scale)
     font, gap = cv2.FONT_HERSHEY_SIMPLEX, "   |   "
-    text_px = cv2.getTextSize(gap.join(figures), font, scale, 1)[0][0]
-    scale *= min(1.0, (width - 2 * margin_px) / max(text_px, 1)) if width > 2 * margin_px else 1.0
+    parts = [part for figure in figures for part in ((gap, _FAINT), (figure, _TEXT))][1:]
+
+    def widths_px() -> list[int]:
+        return [cv2.getTextSize(text, font, scale, 1)[0][0] for text, _ in parts]
+
+    room_px = width - 2 * margin_px
+    while room_px > 0 and sum(widths_px()) > room_px and scale > _SMALLEST_TEXT:  # widths do not scale quite alike
+        scale *= min(room_px / sum(widths_px()), 0.99)
     baseline = height + (strip_px + cv2.getTextSize("0", font, scale, 1)[0][1]) // 2
     x = margin_px
-    for i, figure in enumerate(figures):
-        for text, colour in ((gap, _FAINT), (figure, _TEXT)) if i else ((figure, _TEXT),):
-            cv2.putText(canvas, text, (x, baseline), font, scale, colour, 1, cv2.LINE_AA)
-            x += cv2.getTextSize(text, font, scale, 1)[0][0]
+    for (text, colour), text_px in zip(parts, widths_px(), strict=True):
+        cv2.putText(canvas, text, (x, baseline), font, scale, colour, 1, cv2.LINE_AA)
+        x += text_px
     return canvas
 
 
@@ -230,6 +228,40 @@ def bgr_from_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if image.ndim == 3:
         return np.array(image, order="C")
     return np.repeat(image[:, :, np.newaxis], 3, axis=2)
+
+
+def _draw_accepted(canvas: NDArray[np.uint8], ends: NDArray[np.float32], shares: NDArray[np.float64]) -> None:
+    """Draw lines (M, 2, 2) with dots at their ends, coloured by shares (M,) in [0, 1], the last on top."""
+    lines, colours = list(_fixed_point(ends)), [_PALETTE[level] for level in _level(shares)]
+    _blend_lines(canvas, lines, [_RIM] * len(lines), 3, 0.25)
+    _blend_lines(canvas, lines, colours, 1, 0.8)
+    for line, colour in zip(lines, colours, strict=True):
+        for end in line:
+            _draw_dot(canvas, end, colour, 2.0)
+
+
+def _draw_rejected(canvas: NDArray[np.uint8], ends: NDArray[np.float32]) -> None:
+    """Draw lines (M, 2, 2) dashed, with crosses at their ends."""
+    arms = np.array([[[-1, -1], [1, 1]], [[-1, 1], [1, -1]]], np.float32) * _CROSS_PX
+    crosses = list(_fixed_point((ends.reshape(-1, 1, 1, 2) + arms).reshape(-1, 2, 2)))
+    dashes = [dash for line in ends for dash in _fixed_point(_dashes(line))]
+    _blend_lines(canvas, dashes, [_REJECTED] * len(dashes), 1, 0.5)
+    _blend_lines(canvas, crosses, [_RIM] * len(crosses), 3, 0.35)
+    _blend_lines(canvas, crosses, [_REJECTED] * len(crosses), 1, 1.0)
+
+
+def _dashes(line: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The pieces (K, 2, 2) of a dashed line from ``line[0]`` to ``line[1]``; one piece of a short one."""
+    length = float(np.linalg.norm(line[1] - line[0]))
+    pieces = max(int(length // (2 * _DASH_PX)), 1)
+    starts = np.arange(pieces) / pieces
+    along = np.stack([starts, starts + 0.5 / pieces], axis=1)[..., np.newaxis]
+    return np.asarray(line[0] + along * (line[1] - line[0]), np.float32)
+
+
+def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Where each value stands among the others: the share that is not larger, in (0, 1]; equal ones stand alike."""
+    return np.searchsorted(np.sort(values), values, side="right") / max(len(values), 1)
 
 
 def _side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:

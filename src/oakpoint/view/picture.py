@@ -8,8 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import OutputError
+from oakpoint.errors import OutputError, UsageError
 from oakpoint.files import replacing_file
+
+STILL_SUFFIXES = (".png", ".jpg", ".jpeg")
+"""Of images that are written."""
 
 
 def write_image(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -17,3 +20,13 @@ def write_image(path: Path, picture: NDArray[np.uint8]) -> None:
     with replacing_file(path) as temporary:
         if not cv2.imwrite(str(temporary), picture):
             raise OutputError(f"{path}: the image could not be written")
+
+
+def check_not_read(save: Path, source: Path) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        UsageError: ``save`` is ``source``.
+    """
+    if save.exists() and source.exists() and save.samefile(source):
+        raise UsageError(f"{save}: is what is read, and would be lost; choose another --save")

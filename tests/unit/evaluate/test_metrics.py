@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from oakpoint.estimation.homography import ransac_homography
 from oakpoint.evaluate.metrics import (
     area_under_curve,
     corner_error_px,
-    estimate_homography,
     matching_score,
     repeatability,
     repeatability_one_to_one,
-    reprojection_errors,
     share_within,
-    symmetric_errors,
 )
+from oakpoint.geometry import reprojection_errors, symmetric_errors
 
 IDENTITY = np.eye(3)
 SHIFT = np.array([[1.0, 0, 10], [0, 1, -4], [0, 0, 1]])
@@ -98,12 +97,12 @@ def test_ransac_finds_the_homography_under_known_outliers(rng):
     second = second[:, :2] / second[:, 2:]
     second[::4] += rng.uniform(20, 200, (15, 2))
     options = {"threshold_px": 3.0, "max_iterations": 2000, "confidence": 0.995}
-    found = estimate_homography(first, second, **options)
+    found = ransac_homography(first, second, **options)
     assert corner_error_px(found, truth, (640, 480)) < 1e-3
-    again = estimate_homography(first, second, **options)
+    again = ransac_homography(first, second, **options)
     assert np.array_equal(found, again)
-    assert estimate_homography(first[:3], second[:3], **options) is None
-    assert estimate_homography(np.zeros((10, 2)), np.zeros((10, 2)), **options) is None
+    assert ransac_homography(first[:3], second[:3], **options) is None
+    assert ransac_homography(np.zeros((10, 2)), np.zeros((10, 2)), **options) is None
 
 
 def test_corner_error_of_a_shift_and_of_a_scale():

@@ -78,3 +78,27 @@ def test_an_impossible_distance_is_refused(rng: np.random.Generator, distance: f
     some = features_of(unit(rng, 3))
     with pytest.raises(UsageError, match="max_distance"):
         match(some, some, max_distance=distance)
+
+
+def test_a_ratio_leaves_out_what_is_not_clear() -> None:
+    a = features_of([[1, 0]])
+    b = features_of([[0.96, 0.28], [0.8, -0.6]])  # at 0.283 and 0.632: a ratio of 0.447
+    assert len(match(a, b, ratio=0.5)) == 1
+    assert len(match(a, b, ratio=0.4)) == 0
+    assert len(match(b, a, ratio=0.4)) == 0  # from either side
+
+
+def test_a_ratio_leaves_out_a_descriptor_that_occurs_twice() -> None:
+    a, b = features_of([[1, 0], [0, 1]]), features_of([[1, 0], [1, 0], [0, 1]])
+    assert match(a, b).indices.tolist() == [[0, 0], [1, 2]]
+    assert match(a, b, ratio=1).indices.tolist() == [[1, 2]]
+
+
+def test_a_single_descriptor_has_no_second() -> None:
+    assert len(match(features_of([[1, 0]]), features_of([[0, 1]]), ratio=0.1)) == 1
+
+
+@pytest.mark.parametrize("ratio", [0, -1, 1.5, float("nan")])
+def test_a_ratio_out_of_range(ratio: float) -> None:
+    with pytest.raises(UsageError, match="ratio: expected"):
+        match(features_of([[1, 0]]), features_of([[1, 0]]), ratio=ratio)

@@ -93,13 +93,36 @@ def test_a_match_joins_its_two_keypoints():
     np.testing.assert_allclose(centroid(changed), [(20 + 88 + 25) / 2, 30], atol=0.5)  # the gap is not quite black
 
 
-def test_inliers_are_green_and_over_the_others():
+def test_inliers_are_over_the_others_and_keep_the_colours_of_their_distances():
     features = features_at([(20, 30), (20, 30)])
-    matches = Matches(np.array([[0, 0], [1, 1]]), np.float32([0.9, 0.1]))
+    both, alone = np.array([[0, 0], [1, 1]]), np.array([[0, 0]])
+    matches = Matches(both, np.float32([0.9, 0.1]))
     drawn = draw_matches(GROUNDS[0], GROUNDS[0], features, features, matches, inliers=np.array([True, False]))
-    blue, green, red = drawn[30, 60].astype(int)
-    assert green > red + 50
-    assert green > blue + 20
+    without = draw_matches(GROUNDS[0], GROUNDS[0], features, features, Matches(alone, np.float32([0.9])))
+    assert np.abs(drawn[30, 21:100].astype(int) - without[30, 21:100]).max() <= 60  # what is below it shines through
+    far = draw_matches(GROUNDS[0], GROUNDS[0], features_at([(20, 10), (20, 50)]), features_at([(20, 10), (20, 50)]),
+                       matches, inliers=np.ones(2, bool))  # fmt: skip
+    assert far[50, 60, 1] > far[10, 60, 1] + 50  # yellow, the closer one, and purple
+
+
+def test_outliers_are_told_apart_without_colours():
+    features = features_at([(10, 30)])
+    matches = Matches(np.array([[0, 0]]), np.float32([0.5]))
+    grey = [
+        draw_matches(GROUNDS[0], GROUNDS[0], features, features, matches, inliers=np.array([inlier])).sum(axis=2)
+        for inlier in (True, False)
+    ]
+    inside = grey[0][30, 14:80], grey[1][30, 14:80]
+    broken = [int((line < 12).sum()) for line in inside]  # the ground is black
+    assert broken[0] == 0
+    assert 20 < broken[1] < 50  # half of a dashed line is not there
+
+
+def test_equal_distances_have_one_colour():
+    features = features_at([(20, 10), (20, 50)])
+    matches = Matches(np.array([[0, 0], [1, 1]]), np.float32([0.5, 0.5]))
+    drawn = draw_matches(GROUNDS[0], GROUNDS[0], features, features, matches)
+    np.testing.assert_array_equal(drawn[10, 30:75], drawn[50, 30:75])
 
 
 def test_matches_that_do_not_fit():
@@ -123,6 +146,19 @@ def test_the_status_strip_is_below_the_image_and_everything_fits(width):
     bright = (np.abs(strip - strip[0, 0]).sum(axis=2) > 100).any(axis=0)
     assert bright.any()
     assert not bright[-2:].any()
+
+
+@pytest.mark.parametrize("width", range(700, 1500, 57))
+def test_many_figures_fit_in_the_status_strip(width):
+    texts = [
+        "l.png - r.png",
+        "1539 and 1499 keypoints",
+        "1088 matches",
+        "1002 inliers",
+        "essential matrix, 1.5 px",
+    ]
+    strip = with_status(np.zeros((8, width), np.uint8), texts)[8:].astype(int)
+    assert not (np.abs(strip[:, -4:] - strip[0, 0]).sum(axis=2) > 60).any()
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros(4, np.uint8)])

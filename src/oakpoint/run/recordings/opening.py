@@ -15,10 +15,9 @@ from oakpoint.run.recordings.base import Recording
 from oakpoint.run.recordings.gif import GifRecording
 from oakpoint.run.recordings.mp4 import Mp4Recording
 from oakpoint.run.recordings.pictures import FolderRecording, ImageRecording
+from oakpoint.view.picture import STILL_SUFFIXES
 
 RecordingFormat = Literal["mp4", "gif", "folder", "image"]
-
-STILL_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 FRAMES = FolderKind(name="a recording", option="--save")
 
