@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from oakpoint.datafiles.opening import RunData, read_data
     from oakpoint.errors import OakpointError
     from oakpoint.extractor import Extractor
     from oakpoint.features.decode import decode
@@ -31,10 +32,12 @@ _HOME = {
     "Features": "oakpoint.features.types",
     "Matches": "oakpoint.features.types",
     "OakpointError": "oakpoint.errors",
+    "RunData": "oakpoint.datafiles.opening",
     "Tracker": "oakpoint.features.tracking",
     "decode": "oakpoint.features.decode",
     "load": "oakpoint.loading",
     "match": "oakpoint.features.matching",
+    "read_data": "oakpoint.datafiles.opening",
 }
 
 __all__ = [
@@ -44,11 +47,13 @@ __all__ = [
     "Features",
     "Matches",
     "OakpointError",
+    "RunData",
     "Tracker",
     "__version__",
     "decode",
     "load",
     "match",
+    "read_data",
 ]
 
 

@@ -5,6 +5,7 @@ OakpointError                what a user can act on; the command line prints it 
 ├── MissingExtraError        an optional runtime is not installed; the message names the extra
 ├── ImageError               an image or video cannot be read, or has the wrong shape or type
 ├── FeaturesError            arrays that are not valid features, or a features file that cannot be used
+├── DataError                a run's data: a file that is damaged or of another schema, or values that none holds
 ├── WeightsError             a weights file: unsafe, truncated, misshapen, of another network
 ├── BundleError              a bundle: missing, altered, half written, of another version
 ├── BlobError                a blob: truncated, corrupted, of another format
@@ -88,6 +89,10 @@ class ImageError(OakpointError):
 
 class FeaturesError(OakpointError):
     """Arrays that are not valid features, or a features file that cannot be used."""
+
+
+class DataError(OakpointError):
+    """A file of what a run found is missing, damaged or of another schema; or values that no such file holds."""
 
 
 class WeightsError(OakpointError):

@@ -135,6 +135,26 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+LEAST_FREE_BYTES = 8 << 20
+"""What is written as it comes ends while there is still as much room on the disk, so that it can be finished."""
+
+
+def require_room(path: Path, needed: int) -> None:
+    """Stop while what was written can still be finished: many writers say nothing, or break, when the disk is full.
+
+    Args:
+        path: what is being written.
+        needed: bytes that are to come, beside ``LEAST_FREE_BYTES``.
+
+    Raises:
+        OutputError: there is less room.
+    """
+    with writing(path):
+        free = shutil.disk_usage(path.parent).free
+    if free < LEAST_FREE_BYTES + needed:
+        raise OutputError(f"{path}: the disk is all but full ({free / 1e6:.0f} MB are left)")
+
+
 @contextlib.contextmanager
 def holding_folder(path: Path) -> Iterator[None]:
     """Make a folder if need be, and keep out whoever else would hold it meanwhile.

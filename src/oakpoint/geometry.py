@@ -59,6 +59,20 @@ def cropped_from_full(left_px: int, top_px: int) -> PixelMap:
     return PixelMap((1.0, 1.0), (float(-left_px), float(-top_px)))
 
 
+def corner_pixels_from_centre_pixels(points: Points) -> NDArray[np.float32]:
+    """Points for a library whose origin is an image's top-left *corner*, so that its pixel centres end in .5.
+
+    Rerun is one. Source: rerun-io/rerun issue 3896.
+
+    Args:
+        points: (N, 2) in pixels, the origin at the centre of the top-left one.
+
+    Returns:
+        float32 (N, 2).
+    """
+    return PixelMap((1.0, 1.0), (0.5, 0.5))(points)
+
+
 def warped_by_homography(target_from_source: NDArray[np.float64], points: Points) -> NDArray[np.float64]:
     """Apply a homography (3, 3) to points (N, 2); float64 (N, 2), in pixels of the target.
 

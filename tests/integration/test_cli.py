@@ -144,8 +144,8 @@ def test_the_public_surface() -> None:
     import oakpoint
 
     surface = {
-        "DecodeOptions", "DenseOutputs", "Extractor", "Features", "Matches", "OakpointError", "Tracker", "__version__",
-        "decode", "load", "match",
+        "DecodeOptions", "DenseOutputs", "Extractor", "Features", "Matches", "OakpointError", "RunData", "Tracker",
+        "__version__", "decode", "load", "match", "read_data",
     }  # fmt: skip
     assert set(oakpoint.__all__) == set(dir(oakpoint)) == surface
     for name in surface:

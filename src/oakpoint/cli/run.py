@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +33,7 @@ from oakpoint.cli.options import (
 )
 from oakpoint.cli.run_follow import FOLDER_FPS, Coming, Outcome, Request, follow_all, with_facts
 from oakpoint.cli.run_oak import live_line, run_camera, run_replay
+from oakpoint.cli.run_outputs import Data, Descriptors, Outputs, RerunAddress, Save, View
 from oakpoint.cli.run_results import ResultsWriter
 from oakpoint.cli.run_routes import (
     OAK_SOURCE,
@@ -58,8 +58,8 @@ from oakpoint.oak.extractor import camera_extractor
 from oakpoint.oak.model import open_device_model
 from oakpoint.predictor import Predictor
 from oakpoint.run.frames import observed_frames
+from oakpoint.run.sinks.data import RunFacts
 from oakpoint.tasks.labels import read_labels
-from oakpoint.view.picture import check_not_read
 from oakpoint.view.results.base import FollowOptions
 from oakpoint.view.results.registry import Following, words_of
 
@@ -78,10 +78,11 @@ def run_command(
             metavar="SOURCE", help="Image, folder of images, video file, a webcam's number, or oak.", show_default=False
         ),
     ],
-    save: Annotated[
-        Path | None,
-        typer.Option(help="Record to .mp4, .gif or a folder of PNG; one frame to .png or .jpg.", show_default=False),
-    ] = None,
+    save: Save = None,
+    data: Data = None,
+    descriptors: Descriptors = False,
+    view: View = None,
+    rerun_address: RerunAddress = None,
     backend: Annotated[
         str | None,
         typer.Option(
@@ -154,14 +155,20 @@ def run_command(
         )
     if route == "camera" and upright:
         raise UsageError(f"--upright: counts for image files, not for the source {OAK_SOURCE}")
-    if save is not None and route != "camera":
-        check_not_read(save, Path(source))
     notice = notice_for(model)
+    outputs = Outputs(
+        save=save,
+        data=data,
+        descriptors=descriptors,
+        view=view,
+        rerun_address=rerun_address,
+        facts=RunFacts(model=model, source=source, notice=notice),
+    )
+    outputs.check(reads_files=route != "camera")
     with ResultsWriter() as results:
         request = Request(
             following=following,
-            save=save,
-            notice=notice,
+            outputs=outputs,
             max_frames=max_frames,
             results=results if as_json else None,
         )
@@ -252,8 +259,9 @@ def _print_facts(facts: dict[str, Any]) -> None:
         out.print(live_line(facts))
     else:
         _print_host_line(facts)
-    if facts["saved"]:
-        out.print(f"saved {facts['saved']}")
+    for name in ("saved", "data"):
+        if facts.get(name):
+            out.print(f"{name} {facts[name]}")
 
 
 def _print_host_line(facts: dict[str, Any]) -> None:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from oakpoint.cli.console import print_warning
 from oakpoint.cli.ending import raise_if_heard
+from oakpoint.cli.run_outputs import OpenOutputs, Outputs
 from oakpoint.cli.run_progress import ProgressSink
 from oakpoint.cli.run_results import ResultsSink, ResultsWriter
-from oakpoint.errors import OakpointError, UsageError
+from oakpoint.errors import OakpointError
 from oakpoint.run.controls import ControlBoard
 from oakpoint.run.frames import Observation
 from oakpoint.run.loop import follow
-from oakpoint.run.sinks.base import Sink
-from oakpoint.run.sinks.recording import RecordingSink
 from oakpoint.run.sinks.together import SinksTogether
 from oakpoint.run.tracking import FrameTracker
 from oakpoint.tasks.base import Task
-from oakpoint.view.picture import STILL_SUFFIXES
 from oakpoint.view.results.base import FollowOptions
 from oakpoint.view.results.registry import Following
 
@@ -34,15 +30,13 @@ class Request:
 
     Attributes:
         following: how it is followed.
-        save: where to record; None for nowhere.
-        notice: stands on every picture.
+        outputs: where frames go.
         max_frames: stop after as many; None goes on until the end or Ctrl-C.
         results: takes each frame's result as facts; None for nobody.
     """
 
     following: FollowOptions
-    save: Path | None
-    notice: str | None
+    outputs: Outputs
     max_frames: int | None
     results: ResultsWriter | None = None
 
@@ -102,31 +96,14 @@ def follow_all(
     board = ControlBoard(task)
     tracker = FrameTracker(board, None if coming.still else Following(request.following))
     total = min(filter(None, (coming.length, request.max_frames)), default=None)
-    recording = _recording(request, coming, total)
-    sinks: list[Sink] = [] if recording is None else [recording]
+    outputs = OpenOutputs(request.outputs, fps=coming.fps, live=coming.live, still=coming.still, single=total == 1)
+    sinks = [*outputs.sinks]
     if request.results is not None:
         sinks.append(ResultsSink(request.results))
     if not coming.still:
         sinks.append(ProgressSink(total, status))
     followed = follow(observations, tracker, SinksTogether(sinks), max_frames=request.max_frames, heard=raise_if_heard)
-    if recording is not None and recording.cut_s:
-        print_warning(f"the recording leaves out {recording.cut_s:.0f} s in which no frame came")
-    saved = str(request.save) if recording is not None and recording.in_place else None
-    return Outcome(followed.facts | {"saved": saved}, followed.ended, coming.live or followed.lingered)
-
-
-def _recording(request: Request, coming: Coming, total: int | None) -> RecordingSink | None:
-    save = request.save
-    if save is None:
-        return None
-    if coming.still and save.suffix.lower() not in STILL_SUFFIXES:
-        raise UsageError(
-            f"{save}: expected {', '.join(STILL_SUFFIXES)} for one image, got {save.suffix or 'no suffix'}"
-        )
-    recording = RecordingSink.to(save, fps=coming.fps, live=coming.live, single=total == 1, notice=request.notice)
-    if recording.note:
-        print_warning(recording.note)
-    return recording
+    return Outcome(followed.facts | outputs.facts(), followed.ended, coming.live or followed.lingered)
 
 
 def with_facts(outcome: Outcome, **facts: Any) -> Outcome:

@@ -151,6 +151,18 @@ def draw_matches(
     return canvas
 
 
+def palette_colours(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The colours that keypoints and tracks are drawn in, from purple for 0 to yellow for 1.
+
+    Args:
+        shares: (N,) in [0, 1].
+
+    Returns:
+        uint8 (N, 3), BGR.
+    """
+    return np.array([_PALETTE[level] for level in _level(shares)], np.uint8).reshape(-1, 3)
+
+
 def draw_heat_map(image: NDArray[np.uint8], heat_map: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Lay a heat map over an image: the likelier, the brighter and the denser; where it is zero the image stays.
 

@@ -22,11 +22,16 @@ def write_image(path: Path, picture: NDArray[np.uint8]) -> None:
             raise OutputError(f"{path}: the image could not be written")
 
 
-def check_not_read(save: Path, source: Path) -> None:
+def check_not_read(save: Path, source: Path, *, option: str = "--save") -> None:
     """Refuse to write over what is read.
+
+    Args:
+        save: what is to be written.
+        source: what is read.
+        option: that ``save`` was given with.
 
     Raises:
         UsageError: ``save`` is ``source``.
     """
     if save.exists() and source.exists() and save.samefile(source):
-        raise UsageError(f"{save}: is what is read, and would be lost; choose another --save")
+        raise UsageError(f"{save}: is what is read, and would be lost; choose another {option}")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from oakpoint.files import shown_name
+
 R = TypeVar("R")
+
+Column = NDArray[Any]
+"""Values of one kind, one for each row."""
+
+NO_TRACK = -1
+"""The track of what was found in an image by itself; its age is 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +42,25 @@ class Follower(Protocol):
 
     def snapshot(self) -> Follower:
         """A follower that goes on from here by itself."""
+
+
+def track_columns(tracks: Any, count: int) -> dict[str, Column]:
+    """The columns ``id`` and ``age``, int64 (N,) each.
+
+    Args:
+        tracks: with ``ids`` and ``ages``; None for an image by itself.
+        count: N.
+    """
+    if tracks is None:
+        return {"id": np.full(count, NO_TRACK, np.int64), "age": np.zeros(count, np.int64)}
+    return {"id": tracks.ids, "age": tracks.ages}
+
+
+def text_column(texts: Sequence[str]) -> Column:
+    """A column of texts, of which none can break a line or a file."""
+    column = np.empty(len(texts), object)
+    column[:] = [shown_name(text) for text in texts]
+    return column
 
 
 class NoFollower:
@@ -134,6 +161,19 @@ class ResultView(ABC, Generic[R]):
     @abstractmethod
     def facts(self, result: R, tracks: Any) -> dict[str, Any]:
         """The same for machines."""
+
+    @abstractmethod
+    def columns(self, result: R, tracks: Any, *, descriptors: bool = False) -> dict[str, Column]:
+        """What was found as rows of numbers and texts, the same columns for every frame; docs/data.md lists them.
+
+        Args:
+            result: what was found in a frame.
+            tracks: what the follower knows of it; None for an image by itself.
+            descriptors: with descriptors, where there are any.
+
+        Returns:
+            For each column its values: int64, float32, float64 or texts (N,), or float32 (N, D).
+        """
 
     @abstractmethod
     def words(self, facts: Mapping[str, Any]) -> list[str]:

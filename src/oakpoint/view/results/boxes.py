@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from oakpoint.tasks.boxes.result import Boxes
 from oakpoint.tasks.boxes.tracking import BoxTracker, BoxTracks
 from oakpoint.view.draw import bgr_from_image
-from oakpoint.view.results.base import FollowOptions, ResultView, Summary, TrackCounts
+from oakpoint.view.results.base import (
+    Column,
+    FollowOptions,
+    ResultView,
+    Summary,
+    TrackCounts,
+    text_column,
+    track_columns,
+)
 from oakpoint.view.results.colours import class_colour, put_label
 
 _SHIFT = 4  # OpenCV's fixed-point coordinates: this many bits below one pixel
@@ -97,6 +105,14 @@ class BoxesView(ResultView[Boxes]):
             for box, number in zip(found["boxes"], tracks.ids.tolist(), strict=True):
                 box["track"] = number
         return found
+
+    def columns(self, result: Boxes, tracks: BoxTracks | None, *, descriptors: bool = False) -> dict[str, Column]:
+        """See ``ResultView.columns``."""
+        del descriptors
+        followed = track_columns(tracks, len(result))
+        corners = dict(zip(("x0", "y0", "x1", "y1"), result.corners.T, strict=True))
+        found = {"class": result.classes, "label": text_column(result.names()), "score": result.scores}
+        return {"id": followed["id"], **corners, **found, "age": followed["age"]}
 
     def words(self, facts: Mapping[str, Any]) -> list[str]:
         """See ``ResultView.words``."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from oakpoint.tasks.classes.result import Classes
 from oakpoint.view.draw import bgr_from_image
-from oakpoint.view.results.base import ResultView, Summary
+from oakpoint.view.results.base import Column, ResultView, Summary, text_column
 from oakpoint.view.results.colours import class_colour, put_list
 
 
@@ -60,6 +60,16 @@ class ClassesView(ResultView[Classes]):
         """See ``ResultView.facts``."""
         del tracks
         return result.facts()
+
+    def columns(self, result: Classes, tracks: None, *, descriptors: bool = False) -> dict[str, Column]:
+        """See ``ResultView.columns``."""
+        del tracks, descriptors
+        return {
+            "rank": np.arange(1, len(result) + 1, dtype=np.int64),
+            "class": result.indices,
+            "label": text_column(result.names()),
+            "probability": result.probabilities,
+        }
 
     def words(self, facts: Mapping[str, Any]) -> list[str]:
         """See ``ResultView.words``."""

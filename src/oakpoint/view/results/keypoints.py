@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from oakpoint.features.tracking import Tracker, Tracks
 from oakpoint.features.types import Features
 from oakpoint.view.draw import draw_keypoints, draw_tracks
-from oakpoint.view.results.base import FollowOptions, ResultView, Summary, TrackCounts
+from oakpoint.view.results.base import Column, FollowOptions, ResultView, Summary, TrackCounts, track_columns
 
 
 @final
@@ -66,6 +66,14 @@ class KeypointsView(ResultView[Features]):
     def facts(self, result: Features, tracks: Tracks | None) -> dict[str, Any]:
         """See ``ResultView.facts``."""
         return result.facts() | ({} if tracks is None else {"tracks": tracks.ids.tolist()})
+
+    def columns(self, result: Features, tracks: Tracks | None, *, descriptors: bool = False) -> dict[str, Column]:
+        """See ``ResultView.columns``."""
+        followed = track_columns(tracks, len(result))
+        x, y = result.keypoints.T
+        found = {"id": followed["id"], "x": x, "y": y, "score": result.scores, "age": followed["age"]}
+        any_there = descriptors and result.descriptors.shape[1] > 0
+        return found | ({"descriptor": result.descriptors} if any_there else {})
 
     def words(self, facts: Mapping[str, Any]) -> list[str]:
         """See ``ResultView.words``."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from oakpoint.tasks.labels import label_of
 from oakpoint.tasks.mask.result import NOT_SEEN, Mask
 from oakpoint.view.draw import bgr_from_image
-from oakpoint.view.results.base import ResultView, Summary
+from oakpoint.view.results.base import Column, ResultView, Summary, text_column
 from oakpoint.view.results.colours import class_colour, put_list
 
 OPACITY = 0.45
@@ -59,7 +59,7 @@ class MaskView(ResultView[Mask]):
         """See ``ResultView.still``."""
         canvas = bgr_from_image(image)
         counts = result.pixels()
-        clear = {NOT_SEEN} | ({0} if _first_is_background(result) else set())
+        clear = {NOT_SEEN} | ({0} if first_is_background(result) else set())
         colours = np.zeros((max([0, *counts]) + 1, 3), np.uint8)
         for index in counts:
             colours[index] = class_colour(index)
@@ -88,13 +88,25 @@ class MaskView(ResultView[Mask]):
         del tracks
         return result.facts()
 
+    def columns(self, result: Mask, tracks: None, *, descriptors: bool = False) -> dict[str, Column]:
+        """See ``ResultView.columns``: a row for each class that has pixels."""
+        del tracks, descriptors
+        counts = result.pixels()
+        pixels = np.array(list(counts.values()), np.int64)
+        return {
+            "class": np.array(list(counts), np.int64),
+            "label": text_column([label_of(result.labels, index) for index in counts]),
+            "pixels": pixels,
+            "share": (pixels / max(int(pixels.sum()), 1)).astype(np.float32),
+        }
+
     def words(self, facts: Mapping[str, Any]) -> list[str]:
         """See ``ResultView.words``."""
         shares = list(facts["shares_by_class"].items())
         return [", ".join(f"{name} {share:.0%}" for name, share in shares[:3]) or "no classes"]
 
 
-def _first_is_background(mask: Mask) -> bool:
+def first_is_background(mask: Mask) -> bool:
     """Whether the first of two classes, or one that is called so, stands for «nothing»."""
     if mask.labels:
         return mask.labels[0].lower() in BACKGROUND

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, final
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from oakpoint.tasks.tensors.task import TensorsFound
 from oakpoint.view.draw import bgr_from_image
-from oakpoint.view.results.base import ResultView, Summary
+from oakpoint.view.results.base import Column, ResultView, Summary, text_column
 
 
 @final
@@ -56,6 +57,21 @@ class TensorsView(ResultView[TensorsFound]):
         """See ``ResultView.facts``."""
         del tracks
         return {"tensors": result.facts()}
+
+    def columns(self, result: TensorsFound, tracks: None, *, descriptors: bool = False) -> dict[str, Column]:
+        """See ``ResultView.columns``: a row for each output, with its figures and not its values."""
+        del tracks, descriptors
+        facts = result.facts()
+        found = {
+            "output": text_column(list(facts)),
+            "shape": text_column(["x".join(map(str, fact["shape"])) for fact in facts.values()]),
+            "not_finite": np.array([fact["not_finite"] for fact in facts.values()], np.int64),
+        }
+        numbers = {
+            name: np.array([math.nan if fact[name] is None else fact[name] for fact in facts.values()], np.float64)
+            for name in ("min", "mean", "max")
+        }
+        return found | numbers
 
     def words(self, facts: Mapping[str, Any]) -> list[str]:
         """See ``ResultView.words``."""

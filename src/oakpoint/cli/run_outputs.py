@@ -1,0 +1,139 @@
+"""Where the frames of ``oakpoint run`` go: recordings, data, viewers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oakpoint.cli.console import print_warning
+from oakpoint.errors import UsageError
+from oakpoint.run.sinks import rerun
+from oakpoint.run.sinks.base import Sink
+from oakpoint.run.sinks.data import DataSink, RunFacts
+from oakpoint.run.sinks.recording import RecordingSink
+from oakpoint.run.sinks.rerun import RerunSink
+from oakpoint.run.sinks.together import SinksTogether
+from oakpoint.view.picture import STILL_SUFFIXES, check_not_read
+
+Save = Annotated[
+    Path | None,
+    typer.Option(
+        help="Record to .mp4, .gif, a folder of PNG, or .rrd for Rerun; one frame to .png or .jpg.", show_default=False
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Write what is found, with tracks, to .jsonl, .parquet or .h5.", show_default=False),
+]
+Descriptors = Annotated[bool, typer.Option("--descriptors", help="Descriptors in --data, too.")]
+View = Annotated[
+    str | None, typer.Option(metavar="rerun", help="Show frames as they come: in Rerun's viewer.", show_default=False)
+]
+RerunAddress = Annotated[
+    str | None, typer.Option(help="HOST:PORT of a Rerun viewer that runs. Default: one is opened.", show_default=False)
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What was asked for.
+
+    Attributes:
+        save: where to record; None for nowhere.
+        data: where to write what was found; None for nowhere.
+        descriptors: with descriptors.
+        view: what shows frames; None for nothing.
+        rerun_address: of a Rerun viewer that runs.
+        facts: what is said of the run in its files.
+    """
+
+    save: Path | None
+    facts: RunFacts
+    data: Path | None = None
+    descriptors: bool = False
+    view: str | None = None
+    rerun_address: str | None = None
+
+    def check(self, *, reads_files: bool) -> None:
+        """Refuse what cannot be meant.
+
+        Args:
+            reads_files: SOURCE is, or may be, a file.
+
+        Raises:
+            UsageError: an unknown view, an option without the one that it belongs to, or an output that would take the
+                place of what is read.
+        """
+        if self.view not in (None, "rerun"):
+            raise UsageError(f"--view: expected rerun, got {self.view!r}")
+        if self.descriptors and self.data is None:
+            raise UsageError("--descriptors: counts with --data only")
+        if self.rerun_address is not None and self.view != "rerun":
+            raise UsageError("--rerun-address: counts with --view rerun only")
+        for option, path in (("--save", self.save), ("--data", self.data)):
+            if reads_files and path is not None:
+                check_not_read(path, Path(self.facts.source), option=option)
+
+
+class OpenOutputs:
+    """The sinks of a run.
+
+    Attributes:
+        sinks: all of them.
+    """
+
+    def __init__(self, outputs: Outputs, *, fps: float, live: bool, still: bool, single: bool) -> None:
+        """Open them; all of them, or none.
+
+        Args:
+            outputs: what was asked for.
+            fps: at which a recording is to be played.
+            live: see ``RecordingSink.to``.
+            still: it is one image by itself.
+            single: there will be one frame.
+
+        Raises:
+            OakpointError: one cannot be opened.
+        """
+        self._outputs = outputs
+        self.sinks: list[Sink] = []
+        self._saved: RecordingSink | RerunSink | None = None
+        self._data: DataSink | None = None
+        try:
+            if outputs.save is not None:
+                self._saved = _saving(outputs, outputs.save, fps=fps, live=live, still=still, single=single)
+                self.sinks.append(self._saved)
+            if outputs.data is not None:
+                self._data = DataSink.to(outputs.data, outputs.facts, descriptors=outputs.descriptors)
+                self.sinks.append(self._data)
+            if outputs.view == "rerun":
+                self.sinks.append(RerunSink.to_viewer(outputs.facts, address=outputs.rerun_address))
+        except BaseException:
+            SinksTogether(self.sinks).abort()
+            raise
+
+    def facts(self) -> dict[str, str | None]:
+        """What stands in its place at the end."""
+        if isinstance(self._saved, RecordingSink) and self._saved.cut_s:
+            print_warning(f"the recording leaves out {self._saved.cut_s:.0f} s in which no frame came")
+        facts = {"saved": str(self._saved.path) if self._saved is not None and self._saved.in_place else None}
+        if self._data is not None:
+            facts["data"] = str(self._data.path) if self._data.in_place else None
+        return facts
+
+
+def _saving(
+    outputs: Outputs, save: Path, *, fps: float, live: bool, still: bool, single: bool
+) -> RecordingSink | RerunSink:
+    if save.suffix.lower() == rerun.SUFFIX:
+        return RerunSink.to(save, outputs.facts)
+    if still and save.suffix.lower() not in STILL_SUFFIXES:
+        expected = ", ".join((*STILL_SUFFIXES, rerun.SUFFIX))
+        raise UsageError(f"{save}: expected {expected} for one image, got {save.suffix or 'no suffix'}")
+    recording = RecordingSink.to(save, fps=fps, live=live, single=single, notice=outputs.facts.notice)
+    if recording.note:
+        print_warning(recording.note)
+    return recording
