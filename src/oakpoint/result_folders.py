@@ -54,8 +54,9 @@ def check_place(folder: Path, kind: FolderKind) -> None:
         present = files_in(folder)
         own = kind.files_of(folder) if present else {}
         if own is None:
+            first = min(present.keys() - {LIST_FILE} or present)
             raise OutputError(
-                f"{folder}: holds {shown_name(min(present))}, and is not {kind.name} that oakpoint made; choose "
+                f"{folder}: holds {shown_name(first)}, and is not {kind.name} that oakpoint made; choose "
                 f"another {kind.option}"
             )
         for name, size in sorted(present.items()):

@@ -278,6 +278,25 @@ def test_what_it_reads_says_itself(case: Case) -> None:
 
 
 @every_case
+def test_a_result_differs_from_itself_in_nothing_and_from_others_in_what_it_says(case: Case) -> None:
+    results = [case.task.read(case.tensors(np.random.default_rng(seed))) for seed in (0, 1)]
+    same, other = (case.task.differences(results[0], result) for result in results)
+    if isinstance(case.task, RawTensors):
+        assert same is None
+        return
+    assert same is not None
+    assert other is not None
+    assert (same.missing, same.extra) == (0, 0)
+    assert same.common > 0
+    assert other.common + other.missing == same.common
+    assert other.missing > 0
+    for count, part in ((other.missing, other.missing_part), (other.extra, other.extra_part)):
+        assert type(part) is type(results[0])
+        seen = sum(part.pixels().values()) if case.task.name == "mask" else len(part)
+        assert seen == count
+
+
+@every_case
 def test_outputs_of_its_kind_pass_its_check(case: Case) -> None:
     case.task.check("mine", case.tensors(np.random.default_rng(0)), SIZE)
 

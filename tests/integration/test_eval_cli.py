@@ -65,7 +65,7 @@ def test_tables_csv_and_report(command, two_sequences, tmp_path):
     rows = list(csv.DictReader(io.StringIO(csv_file.read_text())))
     assert {row["extractor"] for row in rows} == {"a", "orb"}
     assert {row["less"] for row in rows} == {"", "a"}
-    for name in ("evaluation.json", "summary.csv", "pairs.csv", "index.html"):
+    for name in ("evaluation.json", "summary.csv", "pairs.csv", "report.html"):
         assert (report / name).stat().st_size > 100
     for name in ("accuracy_time.png", "sequences_p1.png", "sequences_p2.png", "sequences_p3.png"):
         assert min(cv2.imread(str(report / name)).shape[:2]) > 300

@@ -35,7 +35,7 @@ def test_a_conversions_json_is_json_and_its_success_is_quiet(network: str, tmp_p
     facts = json.loads(done.stdout)
     assert facts["stages"][0]["verdict"] == "pass"
     lines = [line.split()[0] for line in done.stderr.splitlines()]
-    assert lines[:3] == ["onnx", "verify", "note:"], done.stderr
+    assert lines[:4] == ["onnx", "verify", "report", "note:"], done.stderr
     assert set(lines[3:]) <= {"note:"}, done.stderr
 
 

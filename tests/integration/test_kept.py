@@ -121,7 +121,7 @@ def test_a_stage_that_fails_is_left_out_and_told_with_its_figures(
     assert facts["not_made"]["ir"].startswith("it failed its verification: keypoints compared")
     assert {stage["stage"]: stage["verdict"] for stage in facts["stages"]} == {ONNX_STAGE: "pass", IR_STAGE: "fail"}
     assert facts["stages"][1]["checks"][0]["limit"] == 1e9
-    assert names_in(tmp_path / "b") == {"manifest.json", "report.json", "model.onnx"}
+    assert names_in(tmp_path / "b") == {"manifest.json", "report.json", "report.html", "model.onnx"}
     manifest = open_bundle(tmp_path / "b").manifest
     assert manifest.verdicts == {ONNX_STAGE: Verdict.PASS, IR_STAGE: Verdict.FAIL}
     assert manifest.failure is not None

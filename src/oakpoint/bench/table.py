@@ -1,4 +1,4 @@
-"""The figures of a camera's report as a table of Markdown, for people and for ``docs/oak.md``."""
+"""The figures of a camera's report as a table: its rows, and as Markdown for ``docs/oak.md``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ NOT_MEASURED = "not measured"
 Facts = dict[str, Any]
 
 
-def table(facts: Facts) -> str:
-    """The table of a report.
+def rows(facts: Facts) -> list[tuple[str, str]]:
+    """What was measured, and the figure.
 
     Args:
         facts: from ``report_facts``; what is missing was not measured.
     """
     parity, host, own = (facts.get(phase) or {} for phase in ("parity", "host_frames", "camera"))
     asked_fps = (facts.get("options") or {}).get("fps")
-    rows = [
+    return [
         ("measured on", _measured_on(facts)),
         ("versions", _text(facts, "oakpoint {oakpoint}, depthai {device[depthai]}")),
         ("network", _network(facts.get("network"))),
@@ -31,7 +31,11 @@ def table(facts: Facts) -> str:
         ("95 % of latencies below", _text(own, "{latency_ms_p95:.0f} ms")),
         ("dropped by the host / lost", _text(own, "{results_dropped_by_host} / {frames_lost} of {frames}")),
     ]
-    lines = (f"| {name} | {_cell(text)} |" for name, text in rows)
+
+
+def table(facts: Facts) -> str:
+    """The table of a report, as Markdown; see ``rows``."""
+    lines = (f"| {name} | {_cell(text)} |" for name, text in rows(facts))
     return "\n".join(["| what | figure |", "|---|---|", *lines]) + "\n"
 
 

@@ -28,6 +28,7 @@ SCHEMA_VERSION: Literal[2] = 2
 
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
 
 _OPTIONS: dict[ArtifactKind, str] = {
     "superblob": "--superblob",

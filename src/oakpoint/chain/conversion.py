@@ -11,10 +11,11 @@ from oakpoint.bundle.folder import check_replaceable, writing_bundle
 from oakpoint.bundle.interface import OPEN_BATCH
 from oakpoint.bundle.manifest import Manifest
 from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.chain.evidence import Evidence
 from oakpoint.chain.kept import left_out, may_replace, something_verified
 from oakpoint.chain.listener import Listener
 from oakpoint.chain.make_split import check_split_names, way_out
-from oakpoint.chain.making import ONNX_FILE, Making
+from oakpoint.chain.making import ONNX_FILE, Making, Page
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.steps import STEPS, Step, made_with
 from oakpoint.chain.verification import StageVerifier
@@ -90,7 +91,7 @@ def convert(options: ConversionOptions, out: Path, listener: Listener) -> Conver
     return outcome.conversion
 
 
-def attempt(options: ConversionOptions, out: Path, listener: Listener) -> Outcome:
+def attempt(options: ConversionOptions, out: Path, listener: Listener, *, page: Page | None = None) -> Outcome:
     """``convert``, for callers who want the figures of a conversion that failed as well.
 
     Where a stage fails its verification or cannot be made, a bundle is written all the same if anything in it was
@@ -105,13 +106,14 @@ def attempt(options: ConversionOptions, out: Path, listener: Listener) -> Outcom
         options: what to convert.
         out: the bundle's folder.
         listener: told of each step.
+        page: makes the bundle's report for people; None for none.
 
     Raises:
         OakpointError: what was asked for cannot be meant or read, or the place cannot be written.
     """
     check_replaceable(out)
     described = model_of(options.model, replace(options.said, weights=options.weights, seed=options.seed))
-    making = Making(options, described.origin(options.size), listener)
+    making = Making(options, described.origin(options.size), listener, page=page)
     _check_batch(making)
     making.task.device_rewrites(making.device, making.interface)  # says now which heads it does not have
     _prepare(making)
@@ -159,7 +161,8 @@ def _prepare(making: Making) -> None:
     images = load_photographs(options.images)
     if not images:
         raise ImageError(f"{no_image_in(options.images or Path())}, or leave out --images")
-    making.verifier = StageVerifier(images, making.interface, making.task)
+    evidence = None if making.page is None else Evidence()
+    making.verifier = StageVerifier(images, making.interface, making.task, evidence)
     if not options.reaches("blob"):
         return
     if supported_platform():

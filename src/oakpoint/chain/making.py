@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from oakpoint import __version__
 from oakpoint.backends.chained import HostTail
+from oakpoint.bundle.folder import Bundle
 from oakpoint.bundle.interface import Interface
-from oakpoint.bundle.manifest import MANIFEST_FILE, REPORT_FILE, Manifest, manifest_json, report_json
+from oakpoint.bundle.manifest import MANIFEST_FILE, PAGE_FILE, REPORT_FILE, Manifest, manifest_json, report_json
 from oakpoint.bundle.records import Artifact, ArtifactKind, DeviceRecord, SplitRecord, StageReport
+from oakpoint.chain.evidence import Evidence
 from oakpoint.chain.listener import Listener
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.verification import StageVerifier
@@ -23,6 +26,10 @@ from oakpoint.tasks.base import Task
 ONNX_FILE, DEVICE_PART_FILE, TAIL_FILE = "model.onnx", "model.device.onnx", "model.tail.onnx"
 BLOB_FILE = "model.blob"
 """Files that several steps know."""
+
+Page = Callable[[Bundle, tuple[StageReport, ...], Evidence], str]
+"""Makes a bundle's report for people, in HTML: of the bundle that is about to be finished (``PAGE_FILE`` is not yet a
+part of it), of the verdicts, and of what was kept of the comparisons."""
 
 
 @dataclass(slots=True)
@@ -44,6 +51,7 @@ class Making:
         artifacts: made so far, in order.
         reports: verdicts so far, in order.
         not_made: artefact kind → why it is not there.
+        page: makes the report for people; None for none.
     """
 
     options: ConversionOptions
@@ -60,6 +68,7 @@ class Making:
     artifacts: list[Artifact] = field(default_factory=list)
     reports: list[StageReport] = field(default_factory=list)
     not_made: dict[str, str] = field(default_factory=dict)
+    page: Page | None = None
 
     def __post_init__(self) -> None:
         self.interface = self.origin.interface
@@ -151,7 +160,7 @@ class Making:
                 path.unlink()
 
     def write_manifest(self, failure: str | None = None) -> Manifest:
-        """Write the report, and the manifest of what is there."""
+        """Write the reports, and the manifest of what is there."""
         (self.folder / REPORT_FILE).write_text(report_json(tuple(self.reports)))
         has_blob = any(artifact.kind == "blob" for artifact in self.artifacts)
         rewrites = self.device_graph.rewrites if self.device_graph is not None else ()
@@ -171,5 +180,16 @@ class Making:
             outputs=dict(self.origin.outputs) if isinstance(self.origin.outputs, Mapping) else {},
             split=self.split if any(artifact.kind == "host_tail" for artifact in self.artifacts) else None,
         )
+        if self.page is not None:
+            self.step("report", partial(self._write_page, manifest, self.page))
+            manifest = replace(manifest, files=manifest.files | self._page_hash())
         (self.folder / MANIFEST_FILE).write_text(manifest_json(manifest))
         return manifest
+
+    def _write_page(self, manifest: Manifest, page: Page) -> str:
+        html = page(Bundle(self.folder, manifest), tuple(self.reports), self.verifier.evidence or Evidence())
+        (self.folder / PAGE_FILE).write_text(html, encoding="utf-8")
+        return PAGE_FILE
+
+    def _page_hash(self) -> dict[str, str]:
+        return {PAGE_FILE: sha256_of_file(self.folder / PAGE_FILE)}

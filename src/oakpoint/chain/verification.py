@@ -20,6 +20,7 @@ from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import Bundle
 from oakpoint.bundle.interface import Interface
 from oakpoint.bundle.records import DeviceRecord, StageReport, Verdict
+from oakpoint.chain.evidence import Evidence, StageWitness
 from oakpoint.convert.archive_from_onnx import MODEL_NAME, read_onnx_archive
 from oakpoint.convert.device_graph import DeviceGraph, DeviceSource, in_float32
 from oakpoint.convert.ir_from_onnx import ir_input_shapes
@@ -58,11 +59,13 @@ class StageVerifier:
         images: real images by name.
         interface: of the host's models.
         task: what their outputs mean.
+        evidence: where what is to be looked at is kept; None for nothing.
     """
 
     images: Images
     interface: Interface
     task: Task[Any]
+    evidence: Evidence | None = None
 
     def onnx_of_torch(self, network: LoadedNetwork, onnx: Path, outputs: TorchOutputs = None) -> StageReport:
         """Compare the ONNX, in ONNX Runtime, with the torch network that it was exported from.
@@ -83,6 +86,7 @@ class StageVerifier:
             self.task.comparison(ONNX_STAGE),
             images=self.images,
             feed=self.interface.feed_apart,
+            witness=self._witness(ONNX_STAGE),
             further={"weights bit for bit": lambda: share_equal_by_name(tensors, onnx, norms)},
         )
 
@@ -99,6 +103,7 @@ class StageVerifier:
             self.task.comparison(IR_STAGE),
             images=self.images,
             feed=self.interface.feed_apart,
+            witness=self._witness(IR_STAGE),
             further={
                 "weights rounded to FP16": lambda: constants().share_equal,
                 "share of the weights compared": lambda: constants().share_compared,
@@ -134,6 +139,7 @@ class StageVerifier:
                 self.task.comparison(DEVICE_STAGE, device=device, onnx=onnx),
                 images=self.images,
                 feed=self.interface.feed_apart,
+                witness=self._witness(DEVICE_STAGE),
                 candidate_feed=lambda image: _as_float32(self._baked(image)),
             )
             return replace(report, summary=report.summary.replace(str(path), "the device graph"))
@@ -161,6 +167,7 @@ class StageVerifier:
                 self.task.comparison(limits, device=device, onnx=onnx),
                 images=self.images,
                 feed=self.interface.feed_apart,
+                witness=self._witness(ONNX_ARCHIVE_STAGE),
                 candidate_feed=interface.feed_apart,
                 claim=ONNX_ARCHIVE_CLAIM,
             )
@@ -190,6 +197,7 @@ class StageVerifier:
             self.task.comparison(BLOB_STAGE, device=device, onnx=onnx),
             images=self.images,
             feed=self.interface.feed_apart,
+            witness=self._witness(BLOB_STAGE),
             candidate_feed=self._baked,
             further={
                 "constants as in the device graph": lambda: constants().share_equal,
@@ -197,6 +205,11 @@ class StageVerifier:
             },
             claim=BLOB_CLAIM,
         )
+
+    def _witness(self, stage: str) -> StageWitness | None:
+        if self.evidence is None:
+            return None
+        return StageWitness(stage, self.evidence, self.interface, self.task)
 
     def _with_what_decides(
         self, whole: ModelSource, tail: HostTail | None, made_from: DeviceSource | None
@@ -257,7 +270,9 @@ def _batch_of_ir(xml: Path) -> int:
         return 1
 
 
-def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple[StageReport, ...]:
+def verify_bundle(
+    bundle: Bundle, images: Images, weights: Path | None, evidence: Evidence | None = None
+) -> tuple[StageReport, ...]:
     """Judge every stage of a bundle again.
 
     The torch stage needs the weights file that the bundle was made from; without it that stage is NOTHING_COMPARED, and
@@ -267,13 +282,14 @@ def verify_bundle(bundle: Bundle, images: Images, weights: Path | None) -> tuple
         bundle: an opened bundle, whose hashes were checked.
         images: real images by name.
         weights: the weights file.
+        evidence: where what is to be looked at is kept; None for nothing.
 
     Raises:
         WeightsError: ``weights`` is another file than the bundle's.
         BackendError: a reference cannot be run.
     """
     manifest = bundle.manifest
-    verifier = StageVerifier(images, manifest.interface, task_of_bundle(bundle))
+    verifier = StageVerifier(images, manifest.interface, task_of_bundle(bundle), evidence)
     reports = []
     if ONNX_STAGE in manifest.verdicts:
         reports.append(_torch_stage(bundle, verifier, weights))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,17 +14,29 @@ from rich.progress import TaskID
 
 from oakpoint.bench.camera import CameraFigures, HostFramesSpeed
 from oakpoint.bench.phases import INTERRUPTED, Failed, Measured, Outcome, Phase, measure, reason_of
-from oakpoint.bench.report import check_report_folder, report_facts, write_report
+from oakpoint.bench.report import report_facts
 from oakpoint.bench.subject import open_subject
 from oakpoint.bench.table import table
 from oakpoint.bundle.records import Verdict
-from oakpoint.cli.console import err, out, print_error, print_json, print_warning, progress_bar, step_line, verdict_text
+from oakpoint.cli.console import (
+    command_line,
+    err,
+    out,
+    print_error,
+    print_json,
+    print_warning,
+    progress_bar,
+    step_line,
+    verdict_text,
+)
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json
 from oakpoint.cli.run_routes import Camera, CameraRequest, Fps, NnThreads, Preview, Route, Shaves, Socket, Usb2
 from oakpoint.errors import UsageError
 from oakpoint.images.reading import no_image_in
 from oakpoint.oak.model import open_device_model
+from oakpoint.report.folders import CAMERA
+from oakpoint.report.pages.bench import bench_page, write_beside
 from oakpoint.verify.photographs import load_photographs
 
 ROUTES: dict[str, Route] = {"oak": "camera", "replay": "replay"}
@@ -37,7 +50,8 @@ def bench_command(
         str, typer.Option(help="oak: a camera; replay: its stand-in on this machine, to see what comes out.")
     ] = "oak",
     report: Annotated[
-        Path | None, typer.Option(help="Folder for report.json, report.md and a picture.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder for report.html, its facts, and a picture.", show_default=False),
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long to run on the camera's own frames.")] = 20.0,
     frames: Annotated[int, typer.Option(help="Frames of this machine to time.")] = 100,
@@ -60,8 +74,7 @@ def bench_command(
         raise UsageError(f"device: expected one of {', '.join(ROUTES)}, got {device!r}")
     if frames < 1 or not seconds > 0:
         raise UsageError(f"expected 1 or more --frames and more than 0 --seconds, got {frames} and {seconds:g}")
-    if report is not None:
-        check_report_folder(report)
+    CAMERA.check(report)
     asked = CameraRequest(
         socket=socket, fps=fps, preview=preview, nn_threads=nn_threads, shaves=shaves, camera=camera, usb2=usb2,
         reconnect=False, stand_in=None,
@@ -82,7 +95,9 @@ def bench_command(
     else:
         out.print(table(facts), end="", markup=False)
     if report is not None:
-        write_report(report, facts, measured.camera.last if isinstance(measured.camera, CameraFigures) else None)
+        last = measured.camera.last if isinstance(measured.camera, CameraFigures) else None
+        page = bench_page(facts, measured, last, line=command_line())
+        CAMERA.write(report, page, facts, partial(write_beside, facts, last))
         if not as_json:
             out.print(f"report in [bold]{report}[/]")
     _end(measured)

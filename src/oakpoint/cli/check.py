@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from oakpoint.bundle.records import ms_text
-from oakpoint.cli.console import out, print_error, print_json, progress_line
+from oakpoint.cli.console import command_line, out, print_error, print_json, progress_line
 from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.options import Images, Json, Weights, parse_size
 from oakpoint.errors import OakpointError
 from oakpoint.layers.check.check import TARGETS, CheckOptions, check_layers
-from oakpoint.layers.check.verdicts import EXIT_UNTRIED, CheckReport, LayerVerdict
+from oakpoint.layers.check.verdicts import EXIT_UNTRIED, CheckReport, Kind
+from oakpoint.layers.check.words import WORDS, cut_words, numbers_words, reasons
 from oakpoint.models.base import ModelOptions
+from oakpoint.report.folders import CHECK
+from oakpoint.report.pages.check import check_page
 from oakpoint.tasks.registry import ALL_HEADS
 
 RANDOM_SEED = 0
 
-_STYLES = {"refused": "bold red", "untried": "yellow", "caveat": "yellow", "rewritten": "cyan", "taken": "green"}
-_WORDS = {
-    "refused": "not taken",
-    "untried": "not tried",
-    "caveat": "taken, with a caveat",
-    "rewritten": "taken after a rewrite",
-    "taken": "taken",
+_STYLES: dict[Kind, str] = {
+    "refused": "bold red",
+    "untried": "yellow",
+    "caveat": "yellow",
+    "rewritten": "cyan",
+    "taken": "green",
 }
 
 
@@ -58,6 +60,9 @@ def check_command(
     random: Annotated[
         bool, typer.Option("--random", help="Initialise the network at random instead of --weights (for a trial).")
     ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for report.html and check.json.", show_default=False)
+    ] = None,
     list_all: Annotated[bool, typer.Option("--all", help="List the layers that are simply taken, too.")] = False,
     as_json: Json = False,
     *,
@@ -73,20 +78,25 @@ def check_command(
             said=replace(said, weights=weights, seed=RANDOM_SEED if random else None),
             images=images,
         )
+        CHECK.check(report)
         with progress_line("checking") as progress:
-            report = check_layers(options, progress)
+            found = check_layers(options, progress)
+        if report is not None:
+            CHECK.write(report, check_page(found, line=command_line()), found.facts())
     except OakpointError as error:
         print_error(str(error))
         raise typer.Exit(EXIT_UNTRIED) from error
     if as_json:
-        print_json(report.facts())
+        print_json(found.facts())
     else:
-        _print_layers(report, list_all=list_all or logging.getLogger().isEnabledFor(logging.INFO))
-        _print_summary(report)
-    if report.untried:
-        print_error(report.untried)
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
+        _print_layers(found, list_all=list_all or logging.getLogger().isEnabledFor(logging.INFO))
+        _print_summary(found)
+        if report is not None:
+            out.print(f"report in [bold]{escape(str(report))}[/]")
+    if found.untried:
+        print_error(found.untried)
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
 def _print_layers(report: CheckReport, *, list_all: bool) -> None:
@@ -96,54 +106,27 @@ def _print_layers(report: CheckReport, *, list_all: bool) -> None:
     for kind, style in _STYLES.items():
         if kind == "taken" and not list_all:
             continue
-        for verdict in report.of_kind(kind):  # type: ignore[arg-type]
+        for verdict in report.of_kind(kind):
             layer = verdict.layer
             table.add_row(
                 escape(layer.shown),
                 escape(layer.operator),
-                f"[{style}]{_WORDS[kind]}[/]",
-                escape("\n".join(_reasons(verdict))),
+                f"[{style}]{WORDS[kind]}[/]",
+                escape("\n".join(reasons(verdict))),
             )
     if table.row_count:
         out.print(table)
         out.print()
 
 
-def _reasons(verdict: LayerVerdict) -> list[str]:
-    reasons = [verdict.problem] if verdict.problem else []
-    reasons += [f"→ {remedy}" for remedy in verdict.remedies]
-    reasons += verdict.caveats
-    return reasons + ([f"rewrites: {', '.join(verdict.rewrites)}"] if verdict.rewrites else [])
-
-
 def _print_summary(report: CheckReport) -> None:
     counts = [
-        f"[{style}]{len(report.of_kind(kind))} {_WORDS[kind]}[/]"  # type: ignore[arg-type]
+        f"[{style}]{len(report.of_kind(kind))} {WORDS[kind]}[/]"
         for kind, style in _STYLES.items()
-        if report.of_kind(kind)  # type: ignore[arg-type]
+        if report.of_kind(kind)
     ]
     out.print(f"{escape(report.model)} for {report.target}: {len(report.layers)} layers, {', '.join(counts)}")
-    if report.cut_bytes is not None:
-        host = "" if report.host_ms is None else f", {ms_text(report.host_ms)} on the host for the rest (measured here)"
-        out.print(
-            f"cut before all that is not taken: {report.cut_bytes:,} bytes a frame over USB{host}; "
-            "oakpoint convert --split auto does it, where that is cheapest"
-        )
-    if report.images:
-        out.print(_numbers_in_words(report))
+    for line in filter(None, (cut_words(report), numbers_words(report))):
+        out.print(escape(line))
     for note in report.notes:
         out.print(f"[yellow]note:[/] {escape(note)}")
-
-
-def _numbers_in_words(report: CheckReport) -> str:
-    """What was measured on the images, in a line."""
-    measured = [verdict.numbers for verdict in report.layers if verdict.numbers]
-    largest = f"the largest magnitude is {max((numbers.largest for numbers in measured), default=0.0):.4g}"
-    if report.target != "myriad":  # these compute in float32
-        wrong = sum(numbers.not_finite > 0 for numbers in measured)
-        said = f"{wrong} layers give numbers that are not finite" if wrong else "all numbers are finite"
-        return f"{said} on {report.images} images: {largest}"
-    if (first := report.first_infinity) is not None:
-        where = escape(f"{first.layer.shown} ({first.layer.operator})")
-        return f"FP16 overflows first in {where}, which reaches {first.largest:.4g} on {report.images} images"
-    return f"no overflow of FP16 on {report.images} images: {largest}"

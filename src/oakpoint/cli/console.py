@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -79,6 +80,11 @@ def verdict_text(report: StageReport) -> str:
     """The verdict in colour, and what it rests on."""
     style = _VERDICT_STYLE[report.verdict]
     return f"[{style}]{report.verdict.value.upper()}[/]  {escape(report.summary)}"
+
+
+def command_line() -> str:
+    """The command line of this process, as it can be typed."""
+    return shlex.join(["oakpoint", *sys.argv[1:]])
 
 
 def step_line(step: str, seconds: float, text: str) -> str:

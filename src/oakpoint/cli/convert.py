@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -10,17 +11,30 @@ import typer
 from rich.markup import escape
 from rich.status import Status
 
-from oakpoint.bundle.manifest import Manifest
+from oakpoint.bundle.folder import Bundle
+from oakpoint.bundle.manifest import PAGE_FILE, Manifest
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.conversion import Conversion, Outcome, attempt
+from oakpoint.chain.evidence import Evidence
+from oakpoint.chain.making import Page
 from oakpoint.chain.options import TARGETS, ConversionOptions, Target
-from oakpoint.cli.console import err, out, print_error, print_json, print_warning, step_line, verdict_text
+from oakpoint.cli.console import (
+    command_line,
+    err,
+    out,
+    print_error,
+    print_json,
+    print_warning,
+    step_line,
+    verdict_text,
+)
 from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import warn_of_rtabmap, warn_of_weights
 from oakpoint.cli.options import Images, Iou, Json, Labels, Threshold, Weights, parse_size
 from oakpoint.convert.one_size import one_size_of
 from oakpoint.models.base import ModelOptions
 from oakpoint.myriad.compiler import DEFAULT_SHAVES
+from oakpoint.report.pages.conversion import conversion_page
 from oakpoint.tasks.labels import read_labels
 from oakpoint.tasks.registry import ALL_HEADS
 
@@ -152,11 +166,16 @@ def _exit_by_verdicts(folder: Path, reports: tuple[StageReport, ...]) -> None:
         raise typer.Exit(EXIT_NOTHING_COMPARED)
 
 
-def run_conversion(options: ConversionOptions, folder: Path, *, to_stderr: bool) -> Outcome:
+def page_of(bundle: Bundle, reports: Sequence[StageReport], evidence: Evidence) -> str:
+    """The report of a conversion, with the command line that it is of."""
+    return conversion_page(bundle, reports, evidence, command="oakpoint convert", line=command_line())
+
+
+def run_conversion(options: ConversionOptions, folder: Path, *, to_stderr: bool, page: Page = page_of) -> Outcome:
     """Convert with progress on the console, and say once what is to be said of the weights and of the size."""
     printer = ProgressPrinter(to_stderr=to_stderr)
     try:
-        outcome = attempt(options, folder, printer)
+        outcome = attempt(options, folder, printer, page=page)
     finally:
         printer.stop()
     if outcome.conversion is not None:
@@ -183,6 +202,8 @@ def print_bundle(conversion: Conversion) -> None:
         for name in artifact.files:
             path = conversion.folder / name
             out.print(f"  {path}  {path.stat().st_size / 1e6:.2f} MB")
+    page = conversion.folder / PAGE_FILE
+    out.print(f"  {page}  {page.stat().st_size / 1e6:.2f} MB, to be read in a browser")
     for kind, reason in () if conversion.manifest.failure else conversion.manifest.not_made.items():
         print_warning(f"{kind} not made: {reason}")
     print_split(conversion.manifest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from oakpoint.cli.console import out, print_json, print_warning, progress_line
-from oakpoint.cli.debug_report import check_debug_folder, write_debug_report
+from oakpoint.cli.console import command_line, out, print_json, print_warning, progress_line
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Json, Weights
 from oakpoint.errors import UsageError
@@ -19,20 +18,16 @@ from oakpoint.layers.debug.bundle_arrows import ARROWS
 from oakpoint.layers.debug.debug import DebugOptions, debug_bundle
 from oakpoint.layers.debug.errors import LayerError
 from oakpoint.layers.debug.report import EXIT_NOTHING, ArrowReport, DebugReport
+from oakpoint.layers.debug.words import HEADINGS, OUTCOMES, Said, Weight, fault_of, four_numbers, said_of
+from oakpoint.report.folders import DEBUGGING
+from oakpoint.report.pages.debug import debug_page, write_pictures
 
 STAGES = {kind.option: stage for stage, kind in ARROWS.items()}
 """What arrows are called on the command line."""
 
 _STYLES = {"jump": "bold red", "not finite": "bold red", "amplified": "yellow", "fine": ""}
-_WORDS = {
-    "layer": "[bold red]a layer is at fault[/]",
-    "constants": "[bold red]constants were altered[/]",
-    "outputs": "[bold red]other outputs[/]",
-    "accumulated": "[yellow]no layer is at fault; small errors add up[/]",
-    "damaged": "[bold red]a file is damaged[/]",
-    "fine": "[green]every layer gives what it should[/]",
-    "not compared": "[yellow]not compared[/]",
-}
+_WEIGHTS: dict[Weight, str] = {"fault": "red", "warning": "yellow", "plain": "", "faint": "dim"}
+_OUTCOMES: dict[Weight, str] = {"fault": "bold red", "warning": "yellow", "plain": "green", "faint": "dim"}
 
 
 def debug_command(
@@ -54,9 +49,7 @@ def debug_command(
     weights: Weights = None,
     report: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for pictures of the errors and of the worst region, and debug.json.", show_default=False
-        ),
+        typer.Option(help="Folder for report.html, its pictures, and debug.json.", show_default=False),
     ] = None,
     list_all: Annotated[bool, typer.Option("--all", help="List every layer, also where nothing is wrong.")] = False,
     as_json: Json = False,
@@ -65,12 +58,11 @@ def debug_command(
     options = DebugOptions(
         bundle=bundle, stages=tuple(map(_stage, stage or ())), images=tuple(image or ()), weights=weights
     )
-    if report is not None:
-        check_debug_folder(report)
+    DEBUGGING.check(report)
     with progress_line("opening") as progress:
         found = debug_bundle(options, progress)
     if report is not None:
-        write_debug_report(report, found)
+        DEBUGGING.write(report, debug_page(found, line=command_line()), found.facts(), partial(write_pictures, found))
     if as_json:
         print_json({"notice": notice_for(str(bundle)), **found.facts()})
     else:
@@ -95,18 +87,29 @@ def _stage(text: str) -> str:
 
 def _print(report: DebugReport, *, list_all: bool) -> None:
     for arrow in report.arrows:
-        out.print(f"[bold]{ARROWS[arrow.stage].shown}[/]  {_WORDS[arrow.outcome]}")
-        if arrow.damaged or arrow.not_compared:
-            out.print(f"  {escape(arrow.damaged or arrow.not_compared)}")
-            continue
+        weight, words = OUTCOMES[arrow.outcome]
+        out.print(f"[bold]{ARROWS[arrow.stage].shown}[/]  {_styled(words, _OUTCOMES[weight])}")
         rows = _rows(arrow, list_all=list_all)
         if rows:
             out.print(_table(arrow, rows))
-        for line in _lines(arrow):
-            out.print(f"  {line}")
+        for said in said_of(arrow):
+            out.print(f"  {_line(said)}")
     first = report.first
     if first is not None:
-        out.print(f"\nfirst: {_where(first)}")
+        said = fault_of(first)
+        subject = f"{_styled(said.subject, 'bold red')}, " if said.subject else ""
+        out.print(f"\nfirst: {subject}{escape(said.text)}")
+
+
+def _line(said: Said) -> str:
+    """One thing that is said: a subject stands out, and takes the weight of the whole."""
+    if not said.subject:
+        return _styled(said.text, _WEIGHTS[said.weight])
+    return f"{_styled(said.subject, _WEIGHTS[said.weight] or 'bold')}: {escape(said.text)}"
+
+
+def _styled(text: str, style: str) -> str:
+    return f"[{style}]{escape(text)}[/]" if style else escape(text)
 
 
 def _rows(arrow: ArrowReport, *, list_all: bool) -> list[LayerError]:
@@ -123,51 +126,11 @@ def _table(arrow: ArrowReport, rows: list[LayerError]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("  layer", overflow="fold")
     table.add_column("operators", overflow="fold")
-    for heading in ("own error", "largest", "rounding", "grown to"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for row in rows:
         style = _STYLES[row.kind]
-        numbers = (row.own.mean_square, row.own.largest, row.rounding.mean_square, row.grown.mean_square)
         mark = "" if row.kind == "fine" else f"[{style}]{row.kind}[/]"
-        table.add_row(f"  {escape(arrow.called(row))}", escape(row.operators), *map(_number, numbers), mark)
+        table.add_row(f"  {escape(arrow.called(row))}", escape(row.operators), *four_numbers(row), mark)
     return table
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return "0" if value == 0 else "∞" if math.isinf(value) else f"{value:.1e}"
-
-
-def _lines(arrow: ArrowReport) -> list[str]:
-    """What is to be said of an arrow beside its table."""
-    lines = []
-    if arrow.first is not None:
-        lines.append(f"[bold]{escape(arrow.called(arrow.first))}[/]: {escape(arrow.cause)}")
-    if (region := arrow.region) is not None:
-        left, top, right, bottom = region.box
-        lines.append(
-            f"worst in {escape(region.image)}, pixels {left} to {right} across and {top} to {bottom} down: channel "
-            f"{region.channel} has {region.got:.4g} where {region.expected:.4g} is expected"
-        )
-    lines += [f"[red]{escape(c.layer or 'a constant')}[/]: {escape(c.text)}" for c in arrow.altered]
-    lines += [f"[red]{escape(arrow.outputs)}[/]"] if arrow.outputs else []
-    lines += [f"[yellow]{escape(text)}[/]" for text in arrow.accumulated]
-    if arrow.first_not_finite:
-        lines.append(f"what it is compared with is not finite itself, first in {escape(arrow.first_not_finite)}")
-    if arrow.unseen:
-        names = ", ".join(arrow.unseen[:4]) + (f" and {len(arrow.unseen) - 4} more" if len(arrow.unseen) > 4 else "")
-        lines.append(f"[dim]not seen by themselves: {escape(names)}[/]")
-    return lines
-
-
-def _where(arrow: ArrowReport) -> str:
-    shown = ARROWS[arrow.stage].shown
-    if arrow.first is not None:
-        return f"[bold red]{escape(arrow.called(arrow.first))}[/], {shown}: {escape(arrow.cause)}"
-    if arrow.altered:
-        return (
-            f"[bold red]{escape(arrow.altered[0].layer or 'a constant')}[/], {shown}: {escape(arrow.altered[0].text)}"
-        )
-    return f"{shown}: {escape(arrow.damaged or arrow.outputs or '; '.join(arrow.accumulated))}"

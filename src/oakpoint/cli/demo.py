@@ -9,14 +9,22 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from oakpoint.bundle.folder import Bundle
+from oakpoint.bundle.manifest import PAGE_FILE
+from oakpoint.bundle.records import StageReport
+from oakpoint.chain.evidence import Evidence
 from oakpoint.chain.options import ConversionOptions
-from oakpoint.cli.console import out
-from oakpoint.cli.convert import print_bundle, run_conversion
+from oakpoint.cli.console import command_line, out
+from oakpoint.cli.convert import page_of, print_bundle, run_conversion
 from oakpoint.cli.options import Weights
 from oakpoint.features.tracking import Tracker
 from oakpoint.images.moving_view import KnownFrame, moving_view
+from oakpoint.images.reading import read_image
 from oakpoint.images.sources import Frame
 from oakpoint.loading import load_extractor
+from oakpoint.report.folders import write_text
+from oakpoint.report.pages.conversion import conversion_page, tracks_section
+from oakpoint.report.parts.pictures import Picture
 from oakpoint.result_folders import FolderKind, replacing_result
 from oakpoint.run.controls import ControlBoard
 from oakpoint.run.frames import observed_frames
@@ -49,14 +57,32 @@ def demo_command(
     """
     with replacing_result(out_folder, DEMO) as folder:
         options = ConversionOptions(model=model, weights=weights, size=SIZE)
-        outcome = run_conversion(options, folder / BUNDLE_FOLDER, to_stderr=False)
+        seen = _Seen()
+        outcome = run_conversion(options, folder / BUNDLE_FOLDER, to_stderr=False, page=seen)
         if outcome.failure is not None:
             raise outcome.failure
         assert outcome.conversion is not None
         tracked = _track(folder)
+        made = Bundle(folder / BUNDLE_FOLDER, outcome.conversion.manifest)
+        tracks = tracks_section(Picture(read_image(folder / PICTURE_FILE)), tracked)
+        page = conversion_page(
+            made, outcome.reports, seen.evidence, command="oakpoint demo", line=command_line(), further=[tracks]
+        )
+        write_text(folder / PAGE_FILE, page)
     print_bundle(replace(outcome.conversion, folder=out_folder / BUNDLE_FOLDER))
     out.print(tracked)
-    out.print(f"look at [bold]{out_folder / PICTURE_FILE}[/] and {out_folder / GIF_FILE}")
+    out.print(f"look at [bold]{out_folder / PAGE_FILE}[/], {out_folder / PICTURE_FILE} and {out_folder / GIF_FILE}")
+
+
+class _Seen:
+    """Makes the report in the bundle, and keeps what was seen for the demo's own."""
+
+    def __init__(self) -> None:
+        self.evidence = Evidence()
+
+    def __call__(self, bundle: Bundle, reports: tuple[StageReport, ...], evidence: Evidence) -> str:
+        self.evidence = evidence
+        return page_of(bundle, reports, evidence)
 
 
 def _track(folder: Path) -> str:

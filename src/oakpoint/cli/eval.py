@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
-from oakpoint.cli.console import out, print_json, print_warning, progress_bar
-from oakpoint.cli.eval_output import print_skipped, print_tables, summary_csv, write_text
-from oakpoint.cli.eval_report import check_report_folder, write_report
+from oakpoint.cli.console import command_line, out, print_json, print_warning, progress_bar
+from oakpoint.cli.eval_output import print_skipped, print_tables
 from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Json, Weights
@@ -28,8 +28,11 @@ from oakpoint.evaluate.protocols import PROTOCOLS, protocols_by_name
 from oakpoint.evaluate.specification import Specification, parse_specifications
 from oakpoint.evaluate.summary import check_resamples, facts, summarise
 from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
+from oakpoint.evaluate.tables import summary_csv
 from oakpoint.files import default_cache
 from oakpoint.models.base import ModelOptions
+from oakpoint.report.folders import EVALUATION, write_text
+from oakpoint.report.pages.evaluation import evaluation_page, write_beside
 
 EXTRACTORS_HELP = (
     "What to compare: LABEL=MODEL@SETTING@SETTING…, of which only MODEL must be there: a bundle, a .onnx or .blob "
@@ -73,7 +76,7 @@ def eval_command(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Write charts, worst pairs and all figures to this folder.", show_default=False),
+        typer.Option(help="Write report.html, charts, worst pairs and all figures to this folder.", show_default=False),
     ] = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Extract everything anew, keep nothing; times are then new as well.")
@@ -91,8 +94,7 @@ def eval_command(
     specifications = parse_specifications(extractors, weights=weights, said=said)
     chosen = protocols_by_name(protocols.split(","), cast(Reading, reading), ransac_px=ransac_px)
     check_resamples(resamples)
-    if report is not None:
-        check_report_folder(report)
+    EVALUATION.check(report)
     pairs = _dataset(dataset, photographs, SyntheticOptions(views=views, seed=seed))
     cache = FeatureCache(None if no_cache else default_cache() / CACHE_FOLDER)
     notices = {s.label: notice for s in specifications if (notice := notice_for(s.model))}
@@ -104,7 +106,8 @@ def eval_command(
     if csv_file is not None:
         write_text(csv_file, summary_csv(summary))
     if report is not None:
-        write_report(report, summary, told, pairs)
+        page = evaluation_page(summary, pairs, notices=notices, notes=notes, line=command_line())
+        EVALUATION.write(report, page, told, partial(write_beside, summary, pairs))
     print_skipped(summary)
     if as_json:
         print_json(told)

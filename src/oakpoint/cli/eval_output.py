@@ -1,10 +1,6 @@
-"""The figures of an evaluation as tables in the terminal and as CSV."""
+"""The figures of an evaluation as tables in the terminal."""
 
 from __future__ import annotations
-
-import csv
-import io
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,10 +10,9 @@ from rich.table import Table
 from oakpoint.cli.console import out, print_warning
 from oakpoint.evaluate.intervals import Estimate, Figure
 from oakpoint.evaluate.protocol import Protocol
-from oakpoint.evaluate.summary import Summary, finite_or_none
-from oakpoint.files import replacing_file
+from oakpoint.evaluate.summary import Summary
+from oakpoint.evaluate.tables import cell_text, difference_of, heading, is_better
 
-SUMMARY_HEADER = ("protocol", "reading", "extractor", "less", "figure", "unit", "value", "low", "high", "pairs")
 _WIDEST = 10_000
 
 
@@ -56,7 +51,7 @@ def _figures_table(summary: Summary, protocol: Protocol) -> Table:
         table.add_column(escape(label))
     for figure in protocol.figures:
         cells = [summary.estimate(protocol.key, label, figure.key) for label in summary.labels]
-        table.add_row(_heading(figure), *(escape(cell_text(cell, figure)) for cell in cells))
+        table.add_row(heading(figure), *(escape(cell_text(cell, figure)) for cell in cells))
     return table
 
 
@@ -68,12 +63,8 @@ def _differences_table(summary: Summary, protocol: Protocol) -> Table:
     for label in others:
         table.add_column(escape(f"{label} − {first}"))
     for figure in protocol.figures:
-        found = {
-            item.label: item.estimate
-            for item in summary.differences
-            if item.protocol is protocol and item.baseline == first and item.figure is figure
-        }
-        table.add_row(_heading(figure), *(_difference_cell(found[label], figure) for label in others))
+        cells = [difference_of(summary, protocol, figure, label) for label in others]
+        table.add_row(heading(figure), *(_difference_cell(cell, figure) for cell in cells))
     return table
 
 
@@ -81,24 +72,9 @@ def _difference_cell(found: Estimate, figure: Figure) -> str:
     text = escape(cell_text(found, figure, signed=True))
     if not found.excludes_zero:
         return text
-    good = figure.better is not None and (found.value > 0) == (figure.better == "higher")
-    style = "bold" if figure.better is None else "green" if good else "red"
+    better = is_better(found, figure)
+    style = "bold" if better is None else "green" if better else "red"
     return f"[{style}]{text} *[/]"
-
-
-def cell_text(found: Estimate, figure: Figure, *, signed: bool = False) -> str:
-    """``0.652 [0.601, 0.699]``; a dash for what could not be measured."""
-    if finite_or_none(found.value) is None:
-        return "–"
-    digits = 1 if figure.unit == "ms" or figure.key in ("keypoints", "matches") else 3
-    form = f"{'+' if signed else ''}.{digits}f"
-    if finite_or_none(found.low) is None or finite_or_none(found.high) is None:
-        return format(found.value, form)
-    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
-
-
-def _heading(figure: Figure) -> str:
-    return f"{figure.label} / {figure.unit}" if figure.unit else figure.label
 
 
 def _print_wide(table: Table) -> None:
@@ -108,39 +84,3 @@ def _print_wide(table: Table) -> None:
         return
     width = Measurement.get(out, out.options.update(width=_WIDEST), table).maximum
     Console(file=out.file, width=width, highlight=False, emoji=False).print(table)
-
-
-def summary_csv(summary: Summary) -> str:
-    """One line for each figure of each extractor (``less`` empty) and for each difference of two."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(SUMMARY_HEADER)
-    for entry in summary.entries:
-        writer.writerow(_csv_row(entry.protocol, entry.label, "", entry.figure, entry.estimate))
-    for item in summary.differences:
-        writer.writerow(_csv_row(item.protocol, item.label, item.baseline, item.figure, item.estimate))
-    return stream.getvalue()
-
-
-def _csv_row(protocol: Protocol, label: str, baseline: str, figure: Figure, found: Estimate) -> list[object]:
-    numbers = ["" if finite_or_none(x) is None else repr(x) for x in (found.value, found.low, found.high)]
-    return [protocol.key, protocol.reading, label, baseline, figure.key, figure.unit, *numbers, found.pairs]
-
-
-def pairs_csv(summary: Summary) -> str:
-    """One line for each value of each pair; empty where a pair has none, ``inf`` for an error without bound."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("protocol", "reading", "extractor", "sequence", "first", "second", "quantity", "value"))
-    for row in summary.evaluation.rows:
-        for pair in row.pairs:
-            for name, value in pair.measured.values.items():
-                start = (row.protocol.key, row.protocol.reading, row.label, pair.sequence, pair.first, pair.second)
-                writer.writerow((*start, name, "" if value != value else repr(float(value))))
-    return stream.getvalue()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with replacing_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # paths may hold other bytes

@@ -175,7 +175,7 @@ def train_command(
 
 
 def _require_torch() -> None:
-    for package in ("torch", "safetensors", "matplotlib"):
+    for package in ("torch", "safetensors"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "train")
 

@@ -14,12 +14,15 @@ from rich.table import Table
 
 from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.records import StageReport, Verdict
+from oakpoint.chain.evidence import Evidence
 from oakpoint.chain.verification import verify_bundle
-from oakpoint.cli.console import err, out, print_json, print_warning, verdict_text
+from oakpoint.cli.console import command_line, err, out, print_json, print_warning, verdict_text
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Images, Json, Weights
 from oakpoint.images.reading import no_image_in
 from oakpoint.layers.debug.bundle_arrows import ARROWS
+from oakpoint.report.folders import VERIFICATION
+from oakpoint.report.pages.conversion import conversion_page
 from oakpoint.verify.photographs import load_photographs
 
 EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
@@ -32,29 +35,42 @@ def verify_command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle.", show_default=False)],
     images: Images = None,
     weights: Weights = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for report.html and verification.json.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check every file of a bundle and compare its stages again. Exit 1: one fails; 2: nothing could be compared."""
+    VERIFICATION.check(report)
     opened = open_bundle(bundle)
     notice = notice_for(str(bundle))
     photographs = load_photographs(images)
     if images is not None and not photographs:
         print_warning(no_image_in(images))
     with err.status(f"comparing on {len(photographs)} images …"):
-        reports = verify_bundle(opened, photographs, weights)
+        evidence = None if report is None else Evidence()
+        reports = verify_bundle(opened, photographs, weights, evidence)
     command = next_command(bundle, reports, images, weights)
+    stages = [stage.facts() for stage in reports]
+    facts = {"bundle": str(bundle), "notice": notice, "stages": stages, "next": command}
+    if report is not None and evidence is not None:
+        line = command_line()
+        VERIFICATION.write(
+            report, conversion_page(opened, reports, evidence, command="oakpoint verify", line=line), facts
+        )
     if as_json:
-        stages = [report.facts() for report in reports]
-        print_json({"bundle": str(bundle), "notice": notice, "stages": stages, "next": command})
+        print_json(facts)
     else:
-        for report in reports:
-            print_report(report)
+        for stage in reports:
+            print_report(stage)
     if not reports:
         print_warning(f"nothing was compared: {bundle} holds one model, and nothing that it was made from or into")
-    verdicts = {report.verdict for report in reports}
-    for report in reports:
-        if report.verdict is Verdict.NOTHING_COMPARED:
-            print_warning(f"{report.stage}: nothing was compared")
+    verdicts = {stage.verdict for stage in reports}
+    for stage in reports:
+        if stage.verdict is Verdict.NOTHING_COMPARED:
+            print_warning(f"{stage.stage}: nothing was compared")
+    if report is not None and not as_json:
+        out.print(f"report in [bold]{escape(str(report))}[/]")
     if command and not as_json:
         err.print(f"which layer it is: [bold]{escape(command)}[/]", soft_wrap=True)
     if Verdict.FAIL in verdicts:

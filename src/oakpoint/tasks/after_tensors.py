@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
 from oakpoint.verify.comparison import Comparison
@@ -59,6 +63,10 @@ class AfterTensors(Comparison[Tensors]):
     def tolerances(self) -> Sequence[Tolerance]:
         """See ``Comparison.tolerances``."""
         return [*self.raw.tolerances(), *self.own_tolerances()]
+
+    def distributions(self) -> Mapping[str, NDArray[np.floating[Any]]]:
+        """See ``Comparison.distributions``."""
+        return self.raw.distributions()
 
     def look_for(self) -> Mapping[str, str]:
         """See ``Comparison.look_for``."""

@@ -92,6 +92,27 @@ class Knob:
 R = TypeVar("R", bound=Result)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences(Generic[R]):
+    """What two results of one image have in common, and what they have not.
+
+    Attributes:
+        unit: what is counted, in the plural: «keypoints».
+        common: how many are in both.
+        missing: how many are in the expected result alone.
+        extra: how many are in the other alone.
+        missing_part: those that are missing, as a result of their own.
+        extra_part: those that are extra, likewise.
+    """
+
+    unit: str
+    common: int
+    missing: int
+    extra: int
+    missing_part: R
+    extra_part: R
+
+
 class Task(ABC, Generic[R]):
     """What the outputs of one network mean. Immutable; made by ``recognised`` or ``from_record``.
 
@@ -170,6 +191,19 @@ class Task(ABC, Generic[R]):
     @abstractmethod
     def in_frame(self, result: R, original_from_tensor: PixelMap, image_size: tuple[int, int]) -> R:
         """The same result in pixels of the original image of (W, H) pixels."""
+
+    def differences(self, expected: R, got: R) -> Differences[R] | None:
+        """What two models found in the same image, side by side, to be looked at; verdicts are ``comparison``'s.
+
+        Args:
+            expected: of the model that is believed, in pixels of the tensor image.
+            got: of the other.
+
+        Returns:
+            None where results are not made of parts.
+        """
+        del expected, got
+        return None
 
     @abstractmethod
     def comparison(

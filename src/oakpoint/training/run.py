@@ -17,7 +17,7 @@ from oakpoint.result_folders import Files, FolderKind, check_place, files_in
 from oakpoint.runtimes import importing
 from oakpoint.training.checkpoint import CHECKPOINT_FILE
 from oakpoint.training.metrics import METRICS_FILE, read_metrics
-from oakpoint.view.charts import Axis, save_lines
+from oakpoint.view.charts import Axis, lines
 
 OPTIONS_FILE = "run.json"
 CURVES_FILE = "losses.png"
@@ -152,11 +152,7 @@ def write_weights(network: nn.Module, path: Path, facts: Mapping[str, str]) -> N
 
 
 def save_curves(folder: Path) -> None:
-    """Draw losses and validation figures of ``metrics.jsonl`` over steps into ``losses.png``.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Draw losses and validation figures of ``metrics.jsonl`` over steps into ``losses.png``."""
     records = read_metrics(folder / METRICS_FILE)
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for record in records:
@@ -172,4 +168,4 @@ def save_curves(folder: Path) -> None:
                 panels.setdefault(label, {}).setdefault(name, []).append((record["step"], value))
     if panels:
         with writing(folder / CURVES_FILE):
-            save_lines(folder / CURVES_FILE, panels, x=Axis("step", low=0), title="training")
+            lines(panels, x=Axis("step", low=0), title="training").save(folder / CURVES_FILE)

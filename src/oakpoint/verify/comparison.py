@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
 from oakpoint.verify.tolerances import Tolerance
@@ -62,6 +65,10 @@ class Comparison(ABC, Generic[View]):
     @abstractmethod
     def why_nothing(self) -> str | None:
         """Why what a user sees of the outputs could not be compared; None where it could."""
+
+    def distributions(self) -> Mapping[str, NDArray[np.floating[Any]]]:
+        """Values (N,) whose spread tells more than a figure of them, such as cosines, by name; none by default."""
+        return {}
 
     @abstractmethod
     def success(self, figures: Mapping[str, float]) -> str:

@@ -17,6 +17,7 @@ from oakpoint.verify.finite import Finiteness
 from oakpoint.verify.photographs import second_view
 from oakpoint.verify.rounding import STANDS_OUT
 from oakpoint.verify.tolerances import FINITE, STAGE_TOLERANCES, Tolerance
+from oakpoint.verify.witness import Witness
 
 Images = Mapping[str, NDArray[np.uint8]]
 Feed = Callable[[NDArray[np.uint8]], Tensors]
@@ -42,6 +43,7 @@ def verify_stage(
     candidate_feed: Feed | None = None,
     further: Mapping[str, Callable[[], float]] | None = None,
     claim: str = "",
+    witness: Witness | None = None,
 ) -> StageReport:
     """Compare two models on images and judge the figures by the stage's tolerances.
 
@@ -60,6 +62,7 @@ def verify_stage(
             same.
         further: figures of the candidate that are measured elsewhere and have a tolerance here.
         claim: what a pass means and what it does not, where that needs saying.
+        witness: sees what is compared.
 
     Raises:
         BackendError: from the reference.
@@ -70,7 +73,7 @@ def verify_stage(
     try:
         measured_elsewhere = {name: _measured(measure) for name, measure in (further or {}).items()}
         with open_reference() as reference, _judging(open_candidate) as candidate:
-            for image in images.values():
+            for number, (name, image) in enumerate(images.items()):
                 pictures = (image, second_view(image))
                 expected = [reference.run(feed(picture)) for picture in pictures]
                 got = [_judged(partial(candidate.run, (candidate_feed or feed)(picture))) for picture in pictures]
@@ -79,10 +82,14 @@ def verify_stage(
                 views = [comparison.reference(tensors) for tensors in expected]
                 judged = [_judged(partial(comparison.candidate, tensors)) for tensors in got]
                 _judged(partial(comparison.add, views, judged))
+                if witness is not None and number == 0:
+                    witness.saw(name, image, expected[0], got[0])
     except NotExecutableError as error:
         return not_executed(stage, str(error))
     except _CandidateError as error:
         return StageReport(stage=stage, verdict=Verdict.FAIL, summary=str(error), images=comparison.images)
+    if witness is not None:
+        witness.compared(comparison)
     return _report(stage, comparison, finiteness, measured_elsewhere, claim)
 
 

@@ -83,6 +83,10 @@ class _Products:
         self.expected += float(a @ a)
         self.got += float(b @ b)
 
+    def with_other(self, other: _Products) -> _Products:
+        """Those of both."""
+        return _Products(self.both + other.both, self.expected + other.expected, self.got + other.got)
+
     def cosine(self) -> float:
         """1 where both are zero everywhere, 0 where one is."""
         if self.expected == 0 or self.got == 0:
@@ -112,6 +116,7 @@ class TensorAgreement(Comparison[Tensors]):
     _rows: dict[str, RowsInCommon] = field(default_factory=dict)
     _errors: dict[str, ErrorSizes] = field(default_factory=dict)
     _products: dict[str, _Products] = field(default_factory=dict)
+    _cosines: dict[str, list[float]] = field(default_factory=dict)
     _log_odds: dict[str, TensorAgreement] = field(default_factory=dict)
 
     def reference(self, tensors: Tensors) -> Tensors:
@@ -137,7 +142,10 @@ class TensorAgreement(Comparison[Tensors]):
         a, b = (np.asarray(side, np.float32) for side in (expected, got))
         channels_first = (a[0], b[0]) if a.ndim > 1 and a.shape[0] == 1 else (np.atleast_1d(a), np.atleast_1d(b))
         self._errors.setdefault(name, ErrorSizes()).add(*(np.atleast_1d(side) for side in channels_first))
-        self._products.setdefault(name, _Products()).add(a.ravel(), b.ravel())
+        products = _Products()
+        products.add(a.ravel(), b.ravel())
+        self._products[name] = self._products.get(name, _Products()).with_other(products)
+        self._cosines.setdefault(name, []).append(products.cosine())
         if name in self.probabilities:
             odds = self._log_odds.setdefault(name, TensorAgreement(self.stage))
             odds._add(name, _log_odds(a), _log_odds(b))
@@ -155,6 +163,10 @@ class TensorAgreement(Comparison[Tensors]):
             found[f"signal-to-noise ratio of {name}, dB"] = _decibels(relative["root mean square"])
             found[f"cosine of {name}"] = cosine
         return found | {_in_common(name): rows.share() for name, rows in self._rows.items()}
+
+    def distributions(self) -> Mapping[str, NDArray[np.float64]]:
+        """See ``Comparison.distributions``: the cosine of each output in each picture."""
+        return {f"cosine of {name}, by picture": np.array(values) for name, values in self._cosines.items()}
 
     @property
     def outputs(self) -> tuple[str, ...]:

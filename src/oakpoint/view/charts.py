@@ -1,23 +1,18 @@
-"""Charts with axes and units, drawn by matplotlib, which is imported only here and only when a chart is drawn."""
+"""Charts with axes and units."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from oakpoint.files import replacing_file
-from oakpoint.runtimes import importing
+import numpy as np
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from oakpoint.view.chart import GRID, Chart, new_figure, plain
 
 COLOURS = ("#3b6ea5", "#c8782d", "#5f8f4e", "#a0476b", "#6b5b95", "#8a7a3a", "#3a8a8a", "#777777")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_GRID = "#dddddd"
-_DPI = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +48,19 @@ class Axis:
     high: float | None = None
 
 
-def save_scatter(path: Path, points: Sequence[ScatterPoint], *, x: Axis, y: Axis, title: str) -> None:
+def scatter(points: Sequence[ScatterPoint], *, x: Axis, y: Axis, title: str) -> Chart:
     """Points with error bars over a logarithmic x axis.
 
     Args:
-        path: file to write; ``.png`` or ``.svg``.
         points: what is drawn.
         x: the horizontal axis.
         y: the vertical axis.
         title: above the chart.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        OutputError: the file cannot be written.
     """
-    figure = _figure(7.5, 5.0)
+    figure = new_figure(7.5, 5.0)
     axes = figure.add_subplot()
     for index, point in enumerate(points):
-        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "label": point.label}
+        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "label": plain(point.label)}
         if math.isnan(point.x.value):
             axes.axhline(point.y.value, linestyle="--", linewidth=1.2, **style)
             continue
@@ -92,78 +82,64 @@ def save_scatter(path: Path, points: Sequence[ScatterPoint], *, x: Axis, y: Axis
     axes.set_xlabel(x.label)
     axes.set_ylabel(y.label)
     axes.set_ylim(y.low, y.high)
-    axes.set_title(title, fontsize=11)
-    axes.grid(color=_GRID)
+    axes.set_title(plain(title), fontsize=11)
+    axes.grid(color=GRID)
     axes.set_axisbelow(True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    _save(figure, path)
+    return Chart(figure)
 
 
-def save_bars(
-    path: Path, groups: Sequence[str], series: Mapping[str, Sequence[float]], *, value: Axis, group: str, title: str
-) -> None:
+def bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], *, value: Axis, group: str, title: str) -> Chart:
     """Horizontal bars side by side: for each group one of each series, the first group on top.
 
     Args:
-        path: file to write; ``.png`` or ``.svg``.
         groups: names along the vertical axis.
         series: by label one value for each group; NaN draws no bar.
         value: the horizontal axis.
         group: what the groups are.
         title: above the chart.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        OutputError: the file cannot be written.
     """
     thickness = 0.8 / max(len(series), 1)
-    figure = _figure(7.5, 1.8 + 0.22 * len(groups) * max(len(series), 2))
+    figure = new_figure(7.5, 1.8 + 0.22 * len(groups) * max(len(series), 2))
     axes = figure.add_subplot()
     for index, (label, values) in enumerate(series.items()):
         places = [row + (index + 0.5) * thickness - 0.4 for row in range(len(groups))]
-        drawn = axes.barh(places, values, 0.92 * thickness, color=COLOURS[index % len(COLOURS)], label=label)
+        drawn = axes.barh(places, values, 0.92 * thickness, color=COLOURS[index % len(COLOURS)], label=plain(label))
         texts = ["" if math.isnan(number) else f"{number:.2f}" for number in values]
         axes.bar_label(drawn, texts, padding=2, fontsize=7)
-    axes.set_yticks(range(len(groups)), list(groups))
+    axes.set_yticks(range(len(groups)), [plain(name) for name in groups])
     axes.set_ylim(len(groups) - 0.45, -0.55)
     axes.set_xlim(value.low, value.high)
     axes.set_xlabel(value.label)
     axes.set_ylabel(group)
-    axes.set_title(title, fontsize=11)
-    axes.grid(axis="x", color=_GRID)
+    axes.set_title(plain(title), fontsize=11)
+    axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    _save(figure, path)
+    return Chart(figure)
 
 
-def save_lines(
-    path: Path, panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, x: Axis, title: str
-) -> None:
+def lines(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, x: Axis, title: str) -> Chart:
     """Lines over one horizontal axis, a panel below the other.
 
     Args:
-        path: file to write; ``.png`` or ``.svg``.
         panels: by the label of the vertical axis: lines by their label, each of points (x, y) in order.
         x: the horizontal axis of all panels.
         title: above the chart.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        OutputError: the file cannot be written.
     """
-    figure = _figure(7.5, 1.0 + 2.8 * len(panels))
+    figure = new_figure(7.5, 1.0 + 2.8 * len(panels))
     rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
-    for axes, (label, lines) in zip(rows, panels.items(), strict=True):
-        for index, (name, points) in enumerate(lines.items()):
-            axes.plot(*zip(*points, strict=True), color=COLOURS[index % len(COLOURS)], linewidth=1.4, label=name)
+    for axes, (label, inside) in zip(rows, panels.items(), strict=True):
+        for index, (name, points) in enumerate(inside.items()):
+            axes.plot(*zip(*points, strict=True), color=COLOURS[index % len(COLOURS)], linewidth=1.4, label=plain(name))
         axes.set_ylabel(label)
-        axes.grid(color=_GRID)
+        axes.grid(color=GRID)
         axes.set_axisbelow(True)
         axes.legend(frameon=False, fontsize=8)
     rows[-1].set_xlabel(x.label)
     rows[-1].set_xlim(x.low, x.high)
-    rows[0].set_title(title, fontsize=11)
-    _save(figure, path)
+    rows[0].set_title(plain(title), fontsize=11)
+    return Chart(figure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,41 +157,80 @@ class Profile:
     marked: Sequence[int] = ()
 
 
-def save_profiles(path: Path, panels: Mapping[str, Profile], *, value: str, title: str) -> None:
+def profiles(panels: Mapping[str, Profile], *, value: str, title: str) -> Chart:
     """Values over named places on a logarithmic axis, a panel below the other, each with places of its own.
 
     Args:
-        path: file to write; ``.png`` or ``.svg``.
         panels: by what each is about, which stands above it.
         value: label of the vertical axes, with the unit in brackets.
         title: above the chart.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        OutputError: the file cannot be written.
     """
-    figure = _figure(10.0, 0.8 + 3.4 * len(panels))
+    figure = new_figure(10.0, 0.8 + 3.4 * len(panels))
     rows = figure.subplots(len(panels), squeeze=False)[:, 0]
     for axes, (about, profile) in zip(rows, panels.items(), strict=True):
         numbers = range(len(profile.places))
         for index, (label, values) in enumerate(profile.lines.items()):
             drawn = [v if v > 0 and math.isfinite(v) else math.nan for v in values]
             style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
-            axes.plot(numbers, drawn, markersize=3.5, linewidth=1.2, label=label, **style)
+            axes.plot(numbers, drawn, markersize=3.5, linewidth=1.2, label=plain(label), **style)
         for place in profile.marked:
             axes.axvline(place, color="#c0392b", linewidth=1.4, alpha=0.6)
         axes.set_yscale("log")
         axes.set_ylabel(value)
         step = max(1, math.ceil(len(profile.places) / _MOST_NAMES))
         named = [n for n in numbers if n % step == 0 or n in profile.marked]
-        axes.set_xticks(named, [_shortened(profile.places[n]) for n in named], rotation=60, ha="right", fontsize=6)
+        axes.set_xticks(
+            named, [plain(_shortened(profile.places[n])) for n in named], rotation=60, ha="right", fontsize=6
+        )
         axes.set_xlim(-0.5, max(len(profile.places) - 0.5, 0.5))
-        axes.set_title(about, fontsize=9, loc="left")
-        axes.grid(color=_GRID)
+        axes.set_title(plain(about), fontsize=9, loc="left")
+        axes.grid(color=GRID)
         axes.set_axisbelow(True)
         axes.legend(frameon=False, fontsize=7, loc="best")
-    figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    figure.suptitle(plain(title), fontsize=11)
+    return Chart(figure)
+
+
+_LEAST = 1e-8
+"""What is smaller is drawn in the first bin of a histogram, with all that is nothing."""
+
+_BINS_A_DECADE = 4
+
+
+def histogram(series: Mapping[str, Sequence[float]], *, value: str, count: str) -> Chart:
+    """How many values lie where on a logarithmic axis, as steps.
+
+    Args:
+        series: by label values, 0 or more; what is not finite is not counted.
+        value: label of the horizontal axis.
+        count: label of the vertical axis.
+    """
+    logs = {
+        label: np.log10(np.maximum(known[np.isfinite(known)], _LEAST))
+        for label, values in series.items()
+        for known in [np.asarray(values, np.float64)]
+    }
+    most = max([math.ceil(float(log.max())) for log in logs.values() if len(log)], default=-6)
+    low = round(math.log10(_LEAST))
+    edges = np.linspace(low, max(most, low + 2), (max(most, low + 2) - low) * _BINS_A_DECADE + 1)
+    figure = new_figure(7.5, 3.4)
+    axes = figure.add_subplot()
+    for index, (label, log) in enumerate(logs.items()):
+        counts, _ = np.histogram(log, edges)
+        colour = COLOURS[index % len(COLOURS)]
+        axes.stairs(counts, 10.0**edges, fill=True, alpha=0.14, color=colour)
+        axes.stairs(counts, 10.0**edges, label=plain(label), color=colour, linewidth=1.6)
+    axes.set_xscale("log")
+    axes.set_xlim(10.0**low, 10.0 ** float(edges[-1]))
+    ticks = [10.0**power for power in range(low, int(edges[-1]) + 1)]
+    axes.set_xticks(ticks, [f"≤ {tick:.0e}" if tick == ticks[0] else f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel(value)
+    axes.set_ylabel(count)
+    axes.grid(color=GRID)
+    axes.set_axisbelow(True)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False, fontsize=9)
+    return Chart(figure)
 
 
 _MOST_NAMES, _LONGEST_NAME = 60, 28
@@ -223,12 +238,6 @@ _MOST_NAMES, _LONGEST_NAME = 60, 28
 
 def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
-
-
-def _figure(width_in: float, height_in: float) -> Figure:
-    with importing("matplotlib", extra="eval", purpose=", which draws a report's charts,"):
-        from matplotlib.figure import Figure as MatplotlibFigure
-    return MatplotlibFigure(figsize=(width_in, height_in), layout="constrained")
 
 
 def _arms(value: Range) -> list[list[float]] | None:
@@ -249,8 +258,3 @@ def _set_log_ticks(axes: Any, values: Sequence[Range]) -> None:
     axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
     axes.set_xticks([], minor=True)
     axes.set_xlim(least, most)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with replacing_file(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI)

@@ -1,14 +1,9 @@
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
-import pytest
 
-from oakpoint.errors import MissingExtraError
-from oakpoint.view.charts import Axis, Range, ScatterPoint, save_bars, save_scatter
+from oakpoint.view.charts import Axis, Range, ScatterPoint, bars, histogram, scatter
 
 NAN = float("nan")
 POINTS = [
@@ -24,35 +19,54 @@ def coloured(path) -> np.ndarray:
 
 
 def test_a_scatter_has_its_points(tmp_path):
-    save_scatter(tmp_path / "s.png", POINTS, x=Axis("time (ms)"), y=Axis("share", 0, 1), title="t")
+    scatter(POINTS, x=Axis("time (ms)"), y=Axis("share", 0, 1), title="t").save(tmp_path / "s.png")
     assert coloured(tmp_path / "s.png").sum() > 500
-    save_scatter(tmp_path / "s.svg", POINTS, x=Axis("time (ms)"), y=Axis("share", 0, 1), title="t")
+    scatter(POINTS, x=Axis("time (ms)"), y=Axis("share", 0, 1), title="t").save(tmp_path / "s.svg")
     assert "<svg" in (tmp_path / "s.svg").read_text()
 
 
 def test_a_scatter_without_any_time(tmp_path):
-    save_scatter(tmp_path / "s.png", POINTS[2:], x=Axis("time (ms)"), y=Axis("share"), title="t")
+    scatter(POINTS[2:], x=Axis("time (ms)"), y=Axis("share"), title="t").save(tmp_path / "s.png")
     assert coloured(tmp_path / "s.png").sum() > 100
 
 
 def test_longer_bars_are_longer(tmp_path):
     def area(values):
         series = {"a": values}
-        save_bars(tmp_path / "b.png", ["s", "t"], series, value=Axis("share", 0, 1), group="sequence", title="t")
+        bars(["s", "t"], series, value=Axis("share", 0, 1), group="sequence", title="t").save(tmp_path / "b.png")
         return coloured(tmp_path / "b.png").sum()
 
     assert area([0.9, 0.9]) > 1.5 * area([0.5, 0.5])
     assert area([0.5, NAN]) < area([0.5, 0.5])
 
 
-def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
-    def find_spec(name, *_):
-        if name == "matplotlib":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+def test_a_histogram_has_its_values_where_they_are():
+    low, high = ({"a": [value] * 50} for value in (1e-7, 1e-2))
+    first, second = (histogram(series, value="1 − cosine", count="how many").svg() for series in (low, high))
+    assert first != second
+    assert "1 − cosine" in first  # words stay words
 
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find_spec), *sys.meta_path])
-    with pytest.raises(MissingExtraError, match=r"oakpoint\[eval\]"):
-        save_bars(tmp_path / "b.png", ["s"], {"a": [1.0]}, value=Axis("v"), group="g", title="t")
-    assert not list(tmp_path.iterdir())
+
+def test_a_histogram_of_nothing_and_of_what_is_no_number():
+    svg = histogram({"a": [], "b": [NAN, float("inf"), 0.0]}, value="v", count="n").svg()
+    assert svg.startswith("<svg")
+
+
+def test_a_chart_for_a_page_is_the_same_twice_and_takes_the_colours_of_the_page():
+    one, two = (scatter(POINTS, x=Axis("time (ms)"), y=Axis("share", 0, 1), title="t").svg() for _ in range(2))
+    assert one == two
+    assert one.startswith("<svg")
+    assert one.endswith("</svg>")
+    assert "currentColor" in one
+    assert "var(--grid)" in one
+    for nothing in ("#000000", "http", "<script", "<metadata", "<?xml", "DOCTYPE"):
+        assert nothing not in one
+
+
+def test_names_are_shown_as_they_are():
+    points = [ScatterPoint("$x_1$ <b> & _y", Range(1.0, NAN, NAN), Range(0.5, NAN, NAN)),
+              ScatterPoint("_hidden", Range(2.0, NAN, NAN), Range(0.5, NAN, NAN))]  # fmt: skip
+    svg = scatter(points, x=Axis("x"), y=Axis("y", 0, 1), title="5 $ and 6 $ 漢字").svg()
+    assert "$x_1$ &lt;b&gt; &amp; _y" in svg
+    assert "_hidden" in svg
+    assert "5 $ and 6 $ 漢字" in svg

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Tensors
 from oakpoint.tasks.after_tensors import AfterTensors, Form, share
 from oakpoint.tasks.boxes.certainty import Pairs, certainty_of, extent_of, reach_of
-from oakpoint.tasks.boxes.overlap import iou
+from oakpoint.tasks.boxes.overlap import pairs_of_boxes
 from oakpoint.tasks.boxes.suppression import kept_boxes
 from oakpoint.tasks.boxes.tolerances import (
     LARGEST_PLACE,
@@ -160,6 +160,11 @@ class BoxesAgreement(AfterTensors):
         """See ``AfterTensors.own_tolerances``."""
         return tolerances(self._stage)
 
+    def distributions(self) -> Mapping[str, NDArray[np.floating[Any]]]:
+        """See ``Comparison.distributions``: also the overlaps of boxes in common."""
+        overlaps = [overlap for image in self._images for overlap, _ in _matched(image)]
+        return {**self.raw.distributions(), "IoU of boxes in common": np.array(overlaps)}
+
     def look_for(self) -> Mapping[str, str]:
         """See ``Comparison.look_for``."""
         everywhere = "a wrong scale, mean or order of the channels, altered weights, or classes in another order"
@@ -220,13 +225,10 @@ def _matched(image: _Image) -> list[tuple[float, tuple[float, float]]]:
         return []
     rows_a, classes_a = np.array(expected).T
     rows_b, classes_b = np.array(got).T
-    overlaps = iou(image.expected.corners[rows_a], image.got.corners[rows_b])
-    overlaps[classes_a[:, np.newaxis] != classes_b[np.newaxis]] = 0.0
+    corners = image.expected.corners[rows_a], image.got.corners[rows_b]
     found = []
-    while (largest := overlaps.max()) >= min(IN_COMMON):
-        i, j = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
+    for i, j, overlap in pairs_of_boxes(corners[0], classes_a, corners[1], classes_b, min(IN_COMMON)):
         a = image.expected.scores[rows_a[i], classes_a[i]]
         b = image.got.scores[rows_b[j], classes_b[j]]
-        found.append((float(largest), (float(a), float(b))))
-        overlaps[i], overlaps[:, j] = 0.0, 0.0
+        found.append((overlap, (float(a), float(b))))
     return found

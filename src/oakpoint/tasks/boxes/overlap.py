@@ -20,6 +20,33 @@ def iou(a: Corners, b: Corners) -> NDArray[np.float64]:
     return _ratio(_intersection(a[:, np.newaxis], b[np.newaxis]), _areas(a)[:, np.newaxis], _areas(b)[np.newaxis])
 
 
+def pairs_of_boxes(
+    a: Corners, classes_a: NDArray[np.int64], b: Corners, classes_b: NDArray[np.int64], least: float
+) -> list[tuple[int, int, float]]:
+    """Boxes of one class in both lists that overlap by ``least`` or more, each taken once, the nearest first.
+
+    Args:
+        a: (N, 4).
+        classes_a: (N,).
+        b: (M, 4).
+        classes_b: (M,).
+        least: IoU, above 0.
+
+    Returns:
+        Index in the first list, index in the second, and IoU.
+    """
+    found: list[tuple[int, int, float]] = []
+    if not len(a) or not len(b):
+        return found
+    overlaps = iou(a, b)
+    overlaps[classes_a[:, np.newaxis] != classes_b[np.newaxis]] = 0.0
+    while (largest := overlaps.max()) >= least:
+        i, j = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
+        found.append((int(i), int(j), float(largest)))
+        overlaps[i], overlaps[:, j] = 0.0, 0.0
+    return found
+
+
 def iou_bounds(boxes: Corners, errors_px: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The smallest and the largest IoU of each box with each when every coordinate may be off: float64 (N, N) both.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oakpoint.backends.base import Tensors
 from oakpoint.bundle.interface import Interface, TensorSpec
@@ -16,12 +17,13 @@ from oakpoint.bundle.records import DeviceRecord, TaskRecord
 from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.geometry import PixelMap, centre_from_outer
-from oakpoint.tasks.base import AS_THEY_ARE, Knob, Task, from_parameters
+from oakpoint.tasks.base import AS_THEY_ARE, Differences, Knob, Task, from_parameters
 from oakpoint.tasks.boxes.agreement import CORNERS, SCORES, BoxesAgreement
 from oakpoint.tasks.boxes.archive import yolo_head
 from oakpoint.tasks.boxes.layouts.base import Candidates, Layout, Shape
 from oakpoint.tasks.boxes.layouts.one_list import POSE_CHANNELS
 from oakpoint.tasks.boxes.layouts.registry import LAYOUTS, layout_of, layouts_that_fit
+from oakpoint.tasks.boxes.overlap import pairs_of_boxes
 from oakpoint.tasks.boxes.result import Boxes
 from oakpoint.tasks.boxes.suppression import kept_boxes
 from oakpoint.tasks.boxes.yolo_heads import YOLO, YoloHeads, yolo_form_of
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 BEYOND = 0.02
 """A probability may lie outside [0, 1] by as much for rounding."""
+
+SAME_IOU = 0.5
+"""Boxes of two models that overlap by as much are shown as the same."""
 
 
 @final
@@ -183,6 +188,20 @@ class BoxesTask(Task[Boxes]):
         seen = (corners[:, 2:] > corners[:, :2]).all(axis=1)
         return replace(result, corners=corners[seen], scores=result.scores[seen], classes=result.classes[seen])
 
+    def differences(self, expected: Boxes, got: Boxes) -> Differences[Boxes]:
+        """See ``Task.differences``: boxes of one class that overlap by half are one, the nearest first."""
+        pairs = pairs_of_boxes(expected.corners, expected.classes, got.corners, got.classes, SAME_IOU)
+        missing = np.setdiff1d(np.arange(len(expected)), [i for i, _, _ in pairs])
+        extra = np.setdiff1d(np.arange(len(got)), [j for _, j, _ in pairs])
+        return Differences(
+            unit=self.name,
+            common=len(pairs),
+            missing=len(missing),
+            extra=len(extra),
+            missing_part=_chosen(expected, missing),
+            extra_part=_chosen(got, extra),
+        )
+
     def comparison(self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None) -> BoxesAgreement:
         """See ``Task.comparison``."""
         del onnx
@@ -226,6 +245,10 @@ class BoxesTask(Task[Boxes]):
 def _in_pixels(outer: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Corners (N, 4) counted from the image's corner, as of a pixel frame."""
     return centre_from_outer(outer.reshape(-1, 2)).reshape(-1, 4)
+
+
+def _chosen(boxes: Boxes, rows: NDArray[np.intp]) -> Boxes:
+    return replace(boxes, corners=boxes.corners[rows], scores=boxes.scores[rows], classes=boxes.classes[rows])
 
 
 def _has_one_image(interface: Interface) -> bool:

@@ -15,7 +15,7 @@ from oakpoint.bundle.interface import OPEN_BATCH, Interface, TensorSpec
 from oakpoint.bundle.records import DeviceRecord, TaskRecord
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.geometry import PixelMap
-from oakpoint.tasks.base import Knob, Task, from_parameters, require_no_form
+from oakpoint.tasks.base import Differences, Knob, Task, from_parameters, require_no_form
 from oakpoint.tasks.classes.agreement import ClassesAgreement
 from oakpoint.tasks.classes.result import Classes
 from oakpoint.tasks.labels import require_one_each
@@ -146,6 +146,18 @@ class ClassesTask(Task[Classes]):
         del original_from_tensor, image_size
         return result
 
+    def differences(self, expected: Classes, got: Classes) -> Differences[Classes]:
+        """See ``Task.differences``: which of the most probable classes are among those of the other."""
+        missing, extra = (_beyond(expected, got), _beyond(got, expected))
+        return Differences(
+            unit=self.name,
+            common=len(expected) - len(missing),
+            missing=len(missing),
+            extra=len(extra),
+            missing_part=missing,
+            extra_part=extra,
+        )
+
     def comparison(
         self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None
     ) -> ClassesAgreement:
@@ -175,3 +187,9 @@ class ClassesTask(Task[Classes]):
 def is_distribution(values: NDArray[np.float32]) -> bool:
     """Whether values are probabilities already: none is negative, and they sum to 1."""
     return bool(values.min() >= 0 and abs(float(values.sum(dtype=np.float64)) - 1) <= SUM_WITHIN)
+
+
+def _beyond(classes: Classes, others: Classes) -> Classes:
+    """Those that the others have not."""
+    rows = ~np.isin(classes.indices, others.indices)
+    return replace(classes, indices=classes.indices[rows], probabilities=classes.probabilities[rows])

@@ -138,6 +138,10 @@ class Agreement(Comparison[View]):
         """See ``Comparison.why_nothing``."""
         return None if self.keypoints else "no keypoints on either side: the decoded features could not be compared"
 
+    def distributions(self) -> Mapping[str, NDArray[np.floating[Any]]]:
+        """See ``Comparison.distributions``: the cosines of the descriptors of all keypoints in common."""
+        return {"descriptor cosine": np.concatenate([np.zeros(0, np.float32), *self._cosines])}
+
     def success(self, figures: Mapping[str, float]) -> str:
         """See ``Comparison.success``."""
         return (
@@ -281,6 +285,15 @@ def _nearest(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np
         nearest[rows] = all_distances.argmin(axis=1)
         distances[rows] = all_distances.min(axis=1)
     return distances, nearest
+
+
+def nearest_pairs(a: NDArray[np.float32], b: NDArray[np.float32], within_px: float) -> NDArray[np.int64]:
+    """Pairs (M, 2) of points that are each other's nearest, and less than ``within_px`` apart."""
+    distances, nearest = _nearest(a, b)
+    _, back = _nearest(b, a)
+    rows = np.flatnonzero(distances < within_px)
+    rows = rows[back[nearest[rows]] == rows]
+    return np.stack([rows, nearest[rows]], axis=1)
 
 
 @one_blas_thread()

@@ -21,8 +21,8 @@ from oakpoint.features.packed import unpacked
 from oakpoint.features.types import CELL_PX, DecodeOptions, Features, Outputs
 from oakpoint.geometry import PixelMap
 from oakpoint.images.preprocess import Preprocess
-from oakpoint.tasks.base import Images, Knob, Task, Vectors, from_parameters
-from oakpoint.tasks.keypoints.agreement import Agreement
+from oakpoint.tasks.base import Differences, Images, Knob, Task, Vectors, from_parameters
+from oakpoint.tasks.keypoints.agreement import Agreement, nearest_pairs
 from oakpoint.tasks.keypoints.families.base import Family
 from oakpoint.tasks.keypoints.families.cells import Cells
 from oakpoint.tasks.keypoints.families.registry import FAMILIES, family_of
@@ -37,6 +37,9 @@ INPUT = "input"
 """What the image input of a keypoint network is called in the chain; its outputs are ``semi`` and ``desc``."""
 
 OUTPUTS = (SEMI, DESC)
+
+SAME_PX = 1.0
+"""Keypoints of two models that are less apart are shown as the same: their networks' grids have whole pixels."""
 
 PROBABILITIES = ("Sigmoid", "Softmax", "HardSigmoid")
 """Operators whose results are probabilities."""
@@ -138,6 +141,20 @@ class Keypoints(Task[Features]):
     def in_frame(self, result: Features, original_from_tensor: PixelMap, image_size: tuple[int, int]) -> Features:
         """See ``Task.in_frame``."""
         return in_frame(result, original_from_tensor, image_size)
+
+    def differences(self, expected: Features, got: Features) -> Differences[Features]:
+        """See ``Task.differences``: keypoints less than a pixel apart are one, each of them with one other at most."""
+        in_both = nearest_pairs(expected.keypoints, got.keypoints, SAME_PX)
+        missing = np.setdiff1d(np.arange(len(expected)), in_both[:, 0])
+        extra = np.setdiff1d(np.arange(len(got)), in_both[:, 1])
+        return Differences(
+            unit=self.name,
+            common=len(in_both),
+            missing=len(missing),
+            extra=len(extra),
+            missing_part=expected.subset(missing),
+            extra_part=got.subset(extra),
+        )
 
     def values(self, tensors: Tensors) -> Tensors:
         """See ``Task.values``: packed heads hold four values in each int32."""

@@ -15,7 +15,7 @@ from oakpoint.bundle.interface import Interface, TensorSpec
 from oakpoint.bundle.records import DeviceRecord, TaskRecord
 from oakpoint.errors import UsageError
 from oakpoint.geometry import PixelMap
-from oakpoint.tasks.base import Task, from_parameters, require_no_form
+from oakpoint.tasks.base import Differences, Task, from_parameters, require_no_form
 from oakpoint.tasks.labels import require_one_each
 from oakpoint.tasks.mask.agreement import MaskAgreement
 from oakpoint.tasks.mask.reading import Activation, PixelReader
@@ -131,6 +131,19 @@ class MaskTask(Task[Mask]):
         seen = (rows >= 0)[:, np.newaxis] & (columns >= 0)[np.newaxis]
         classes = result.classes[np.maximum(rows, 0)[:, np.newaxis], np.maximum(columns, 0)[np.newaxis]]
         return replace(result, classes=np.where(seen, classes, np.int16(NOT_SEEN)))
+
+    def differences(self, expected: Mask, got: Mask) -> Differences[Mask]:
+        """See ``Task.differences``: pixels; one of another class is missing in the one and extra in the other."""
+        other = expected.classes != got.classes
+        count = int(other.sum())
+        return Differences(
+            unit="pixels",
+            common=other.size - count,
+            missing=count,
+            extra=count,
+            missing_part=replace(expected, classes=np.where(other, expected.classes, np.int16(NOT_SEEN))),
+            extra_part=replace(got, classes=np.where(other, got.classes, np.int16(NOT_SEEN))),
+        )
 
     def comparison(self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None) -> MaskAgreement:
         """See ``Task.comparison``."""

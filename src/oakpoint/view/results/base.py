@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from oakpoint.files import shown_name
 
 R = TypeVar("R")
+MarkKind = Literal["found", "missing", "extra"]
 
 Column = NDArray[Any]
 """Values of one kind, one for each row."""
@@ -122,9 +123,11 @@ class ResultView(ABC, Generic[R]):
     Attributes:
         name: of what it shows.
         doing: what a frame's time was spent on, for the line below a picture.
+        stackable: whether the marks of several models can be seen over each other.
     """
 
     name: ClassVar[str]
+    stackable: ClassVar[bool] = True
     doing: ClassVar[str]
 
     def follower(self, options: FollowOptions) -> Follower:
@@ -148,6 +151,18 @@ class ResultView(ABC, Generic[R]):
             image: uint8 (H, W) or (H, W, 3) BGR, the original image of the result; it is left as it is.
             result: what was found in it.
         """
+
+    def marks(self, result: R, kind: MarkKind) -> str:
+        """What was found as SVG elements over the image, in its pixels; empty where results have no place in it.
+
+        The elements have the class ``mark`` and that of their kind, by which a page gives them their look.
+
+        Args:
+            result: all of what was found, or the part of it that is missing or extra.
+            kind: which of these.
+        """
+        del result, kind
+        return ""
 
     def moving(self, image: NDArray[np.uint8], result: R, tracks: Any) -> NDArray[np.uint8]:
         """The same of a frame of a video, with what the follower knows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, final
+from xml.sax.saxutils import escape
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from oakpoint.view.draw import bgr_from_image
 from oakpoint.view.results.base import (
     Column,
     FollowOptions,
+    MarkKind,
     ResultView,
     Summary,
     TrackCounts,
@@ -75,6 +77,15 @@ class BoxesView(ResultView[Boxes]):
     def moving(self, image: NDArray[np.uint8], result: Boxes, tracks: BoxTracks) -> NDArray[np.uint8]:
         """See ``ResultView.moving``."""
         return self._drawn(image, result, tracks)
+
+    def marks(self, result: Boxes, kind: MarkKind) -> str:
+        """See ``ResultView.marks``: a frame for each box, its class and score as a tooltip."""
+        rows = zip(result.corners.tolist(), result.names(), result.scores.tolist(), strict=True)
+        return "".join(
+            f'<rect class="mark {kind}" x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 0):.1f}" '
+            f'height="{max(bottom - top, 0):.1f}"><title>{escape(name)} {score:.2f}</title></rect>'
+            for (left, top, right, bottom), name, score in rows
+        )
 
     def _drawn(self, image: NDArray[np.uint8], result: Boxes, tracks: BoxTracks | None) -> NDArray[np.uint8]:
         canvas = bgr_from_image(image)

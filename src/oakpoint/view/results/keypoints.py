@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from oakpoint.features.tracking import Tracker, Tracks
 from oakpoint.features.types import Features
 from oakpoint.view.draw import draw_keypoints, draw_tracks
-from oakpoint.view.results.base import Column, FollowOptions, ResultView, Summary, TrackCounts, track_columns
+from oakpoint.view.results.base import Column, FollowOptions, MarkKind, ResultView, Summary, TrackCounts, track_columns
+
+MOST_MARKS = 2000
+"""More dots than these on a page would hide each other, and the image."""
+
+_SHAPES: dict[MarkKind, str] = {
+    "found": "h0",
+    "missing": "m-{0:.1f}-{0:.1f}l{1:.1f} {1:.1f}m0-{1:.1f}l-{1:.1f} {1:.1f}",
+    "extra": "m0-{0:.1f}l{0:.1f} {0:.1f}l-{0:.1f} {0:.1f}l-{0:.1f}-{0:.1f}z",
+}
+"""What stands around a keypoint, for a size in pixels: a dot of the line's width, a cross, a diamond."""
 
 
 @final
@@ -52,6 +62,15 @@ class KeypointsView(ResultView[Features]):
     def still(self, image: NDArray[np.uint8], result: Features) -> NDArray[np.uint8]:
         """See ``ResultView.still``."""
         return draw_keypoints(image, result)
+
+    def marks(self, result: Features, kind: MarkKind) -> str:
+        """See ``ResultView.marks``: one path, a dot, a cross or a diamond for each keypoint, the best of them."""
+        if not len(result):
+            return ""
+        size_px = 0.01 * max(result.image_size)
+        shape = _SHAPES[kind].format(size_px, 2 * size_px)
+        places = (f"M{x:.1f} {y:.1f}{shape}" for x, y in result.keypoints[:MOST_MARKS].tolist())
+        return f'<path class="mark {kind}" d="{"".join(places)}"/>'
 
     def moving(self, image: NDArray[np.uint8], result: Features, tracks: Tracks) -> NDArray[np.uint8]:
         """See ``ResultView.moving``."""

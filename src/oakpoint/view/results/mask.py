@@ -13,12 +13,18 @@ from numpy.typing import NDArray
 from oakpoint.tasks.labels import label_of
 from oakpoint.tasks.mask.result import NOT_SEEN, Mask
 from oakpoint.view.draw import bgr_from_image
-from oakpoint.view.results.base import Column, ResultView, Summary, text_column
+from oakpoint.view.picture import data_uri
+from oakpoint.view.results.base import Column, MarkKind, ResultView, Summary, text_column
 from oakpoint.view.results.colours import class_colour, put_list
 
 OPACITY = 0.45
 LISTED = 6
 """Classes of the list, those with most pixels."""
+
+MARKS_SIDE_PX = 640
+"""Pixels of the longer side of marks over a picture; each of them is seen."""
+
+_DIFFERS = (40, 40, 230, 255)
 
 BACKGROUND = frozenset({"background", "_background_", "__background__", "bg", "unlabeled", "unlabelled", "void"})
 """What the first class is often called where it means «nothing»; it is then left as it is."""
@@ -50,6 +56,7 @@ class MaskView(ResultView[Mask]):
 
     name = "mask"
     doing = "find"
+    stackable = False
 
     def summary(self) -> MaskSummary:
         """See ``ResultView.summary``."""
@@ -77,6 +84,22 @@ class MaskView(ResultView[Mask]):
         ]
         put_list(canvas, rows)
         return canvas
+
+    def marks(self, result: Mask, kind: MarkKind) -> str:
+        """See ``ResultView.marks``: one picture in the classes' colours, clear where there is nothing to show."""
+        height, width = result.classes.shape
+        clear = {NOT_SEEN} | ({0} if kind == "found" and first_is_background(result) else set())
+        factor = min(1.0, MARKS_SIDE_PX / max(height, width))
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        classes = cv2.resize(result.classes, size, interpolation=cv2.INTER_NEAREST)
+        layer = np.zeros((*classes.shape, 4), np.uint8)
+        for index in result.pixels():
+            if index not in clear:
+                layer[classes == index] = (*class_colour(index), 255)
+        if kind != "found":
+            layer[layer[..., 3] > 0] = _DIFFERS
+        uri = data_uri(layer, "image/png")
+        return f'<image class="mark {kind}" width="{width}" height="{height}" href="{uri}"/>'
 
     def figures(self, result: Mask, tracks: None) -> list[str]:
         """See ``ResultView.figures``."""

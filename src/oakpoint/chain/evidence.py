@@ -1,0 +1,111 @@
+"""What is kept of a conversion's comparisons to be looked at: one picture, and what each model found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Tensors
+from oakpoint.bundle.interface import Interface
+from oakpoint.errors import BackendError
+from oakpoint.tasks.base import Differences, Result, Task
+from oakpoint.verify.comparison import Comparison
+from oakpoint.verify.tolerances import STAGE_TOLERANCES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What the two models of a stage found in the picture, in its pixels.
+
+    Attributes:
+        expected: what the one that is believed found.
+        got: what the other found; None where its outputs could not be read.
+        differences: what of it is missing or extra; None where results are not made of parts.
+    """
+
+    expected: Result
+    got: Result | None
+    differences: Differences[Any] | None
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Gathered while stages are judged; nothing is run for it.
+
+    Attributes:
+        name: of the picture: the first image that was compared.
+        picture: uint8 (H, W) or (H, W, 3) BGR; None where nothing was compared.
+        sights: by stage.
+        distributions: by stage and name: values whose spread is shown.
+        reasons: by stage and figure: where its tolerance comes from.
+    """
+
+    name: str = ""
+    picture: NDArray[np.uint8] | None = None
+    sights: dict[str, Sight] = field(default_factory=dict)
+    distributions: dict[str, Mapping[str, NDArray[np.floating[Any]]]] = field(default_factory=dict)
+    reasons: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StageWitness:
+    """Keeps what is seen of one stage; see ``verify.witness.Witness``.
+
+    Attributes:
+        stage: its name.
+        evidence: where it is kept.
+        interface: of the host's models.
+        task: what their outputs mean.
+    """
+
+    stage: str
+    evidence: Evidence
+    interface: Interface
+    task: Task[Any]
+
+    def saw(self, name: str, image: NDArray[np.uint8], expected: Tensors, got: Tensors) -> None:
+        """See ``Witness.saw``."""
+        try:
+            reference = self.task.read(expected)
+        except BackendError:  # what the comparison takes and the task does not read has nothing to show
+            return
+        self.evidence.name, self.evidence.picture = name, image
+        try:
+            candidate = self.task.read(got)
+        except BackendError:
+            sight = Sight(expected=self._framed(reference, image), got=None, differences=None)
+        else:
+            sight = self._sight(reference, candidate, image)
+        self.evidence.sights[self.stage] = sight
+
+    def compared(self, comparison: Comparison[Any]) -> None:
+        """See ``Witness.compared``."""
+        self.evidence.distributions[self.stage] = comparison.distributions()
+        tolerances = (*STAGE_TOLERANCES[self.stage], *comparison.tolerances())
+        self.evidence.reasons[self.stage] = {tolerance.figure: tolerance.reason for tolerance in tolerances}
+
+    def _sight(self, reference: Result, candidate: Result, image: NDArray[np.uint8]) -> Sight:
+        found = self.task.differences(reference, candidate)
+        if found is not None:
+            found = Differences(
+                unit=found.unit,
+                common=found.common,
+                missing=found.missing,
+                extra=found.extra,
+                missing_part=self._framed(found.missing_part, image),
+                extra_part=self._framed(found.extra_part, image),
+            )
+        return Sight(expected=self._framed(reference, image), got=self._framed(candidate, image), differences=found)
+
+    def _framed(self, result: Result, image: NDArray[np.uint8]) -> Result:
+        """The same in pixels of the picture."""
+        if self.interface.size is None:
+            return result
+        size = (image.shape[1], image.shape[0])
+        framed: Result = self.task.in_frame(result, self.interface.original_from_tensor(size), size)
+        return framed
