@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +23,10 @@ def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
     path = chromium_path()
     if path is None:
-        pytest.skip(f"no browser: install one of {', '.join(NAMES)}")
+        reason = f"no browser: install one of {', '.join(NAMES)}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)  # there, nothing is skipped
+        pytest.skip(reason)
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield opened

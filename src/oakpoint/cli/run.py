@@ -50,6 +50,7 @@ from oakpoint.cli.run_routes import (
     check_host_options,
     route_of,
 )
+from oakpoint.cli.run_view import Host, Port, Recordings, asked_page, title_of
 from oakpoint.errors import ImageError, UsageError
 from oakpoint.images.sources import Frame, Source, open_source
 from oakpoint.loading import load
@@ -118,6 +119,9 @@ def run_command(
     usb2: Usb2 = False,
     reconnect: Reconnect = False,
     stand_in: StandIn = None,
+    host: Host = None,
+    port: Port = None,
+    recordings: Recordings = None,
     as_json: Json = False,
     *,
     said: ModelOptions,
@@ -165,12 +169,14 @@ def run_command(
         facts=RunFacts(model=model, source=source, notice=notice),
     )
     outputs.check(reads_files=route != "camera")
-    with ResultsWriter() as results:
+    page_asked = asked_page(view, host, port, recordings, title_of(model, source, notice))
+    with page_asked as page, ResultsWriter() as results:
         request = Request(
             following=following,
             outputs=outputs,
             max_frames=max_frames,
             results=results if as_json else None,
+            page=page,
         )
         if route == "camera":
             outcome = run_camera(model, asked.options(), request, reconnect=reconnect, changes=changes)

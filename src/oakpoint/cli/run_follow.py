@@ -10,6 +10,7 @@ from oakpoint.cli.ending import raise_if_heard
 from oakpoint.cli.run_outputs import OpenOutputs, Outputs
 from oakpoint.cli.run_progress import ProgressSink
 from oakpoint.cli.run_results import ResultsSink, ResultsWriter
+from oakpoint.cli.run_view import PageRequest
 from oakpoint.errors import OakpointError
 from oakpoint.run.controls import ControlBoard
 from oakpoint.run.frames import Observation
@@ -33,12 +34,14 @@ class Request:
         outputs: where frames go.
         max_frames: stop after as many; None goes on until the end or Ctrl-C.
         results: takes each frame's result as facts; None for nobody.
+        page: shows it meanwhile; None for no page.
     """
 
     following: FollowOptions
     outputs: Outputs
     max_frames: int | None
     results: ResultsWriter | None = None
+    page: PageRequest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +99,17 @@ def follow_all(
     board = ControlBoard(task)
     tracker = FrameTracker(board, None if coming.still else Following(request.following))
     total = min(filter(None, (coming.length, request.max_frames)), default=None)
-    outputs = OpenOutputs(request.outputs, fps=coming.fps, live=coming.live, still=coming.still, single=total == 1)
+    outputs = OpenOutputs(
+        request.outputs, board, request.page, fps=coming.fps, live=coming.live, still=coming.still, single=total == 1
+    )
     sinks = [*outputs.sinks]
     if request.results is not None:
         sinks.append(ResultsSink(request.results))
     if not coming.still:
         sinks.append(ProgressSink(total, status))
     followed = follow(observations, tracker, SinksTogether(sinks), max_frames=request.max_frames, heard=raise_if_heard)
-    return Outcome(followed.facts | outputs.facts(), followed.ended, coming.live or followed.lingered)
+    endless = coming.live or followed.lingered or request.page is not None
+    return Outcome(followed.facts | outputs.facts(), followed.ended, endless)
 
 
 def with_facts(outcome: Outcome, **facts: Any) -> Outcome:

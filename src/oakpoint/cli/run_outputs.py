@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from oakpoint.cli.console import print_warning
+from oakpoint.cli.run_view import PageRequest
 from oakpoint.errors import UsageError
+from oakpoint.run.controls import ControlBoard
 from oakpoint.run.sinks import rerun
 from oakpoint.run.sinks.base import Sink
 from oakpoint.run.sinks.data import DataSink, RunFacts
@@ -30,7 +32,12 @@ Data = Annotated[
 ]
 Descriptors = Annotated[bool, typer.Option("--descriptors", help="Descriptors in --data, too.")]
 View = Annotated[
-    str | None, typer.Option(metavar="rerun", help="Show frames as they come: in Rerun's viewer.", show_default=False)
+    str | None,
+    typer.Option(
+        metavar="web|rerun",
+        help="Show frames as they come: on a page with figures and controls, or in Rerun's viewer.",
+        show_default=False,
+    ),
 ]
 RerunAddress = Annotated[
     str | None, typer.Option(help="HOST:PORT of a Rerun viewer that runs. Default: one is opened.", show_default=False)
@@ -67,8 +74,8 @@ class Outputs:
             UsageError: an unknown view, an option without the one that it belongs to, or an output that would take the
                 place of what is read.
         """
-        if self.view not in (None, "rerun"):
-            raise UsageError(f"--view: expected rerun, got {self.view!r}")
+        if self.view not in (None, "web", "rerun"):
+            raise UsageError(f"--view: expected web or rerun, got {self.view!r}")
         if self.descriptors and self.data is None:
             raise UsageError("--descriptors: counts with --data only")
         if self.rerun_address is not None and self.view != "rerun":
@@ -85,11 +92,23 @@ class OpenOutputs:
         sinks: all of them.
     """
 
-    def __init__(self, outputs: Outputs, *, fps: float, live: bool, still: bool, single: bool) -> None:
+    def __init__(
+        self,
+        outputs: Outputs,
+        board: ControlBoard,
+        page: PageRequest | None,
+        *,
+        fps: float,
+        live: bool,
+        still: bool,
+        single: bool,
+    ) -> None:
         """Open them; all of them, or none.
 
         Args:
             outputs: what was asked for.
+            board: the run's controls.
+            page: shows frames and turns the controls; None for no page.
             fps: at which a recording is to be played.
             live: see ``RecordingSink.to``.
             still: it is one image by itself.
@@ -111,6 +130,8 @@ class OpenOutputs:
                 self.sinks.append(self._data)
             if outputs.view == "rerun":
                 self.sinks.append(RerunSink.to_viewer(outputs.facts, address=outputs.rerun_address))
+            if page is not None:
+                self.sinks.append(page.open(board, fps=fps, live=live))
         except BaseException:
             SinksTogether(self.sinks).abort()
             raise

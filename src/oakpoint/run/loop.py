@@ -73,7 +73,7 @@ def follow(
         if summary.frames and summary.frames != max_frames and sinks.linger:
             lingered = True
             sinks.finish(lingering=True)
-            _linger(tracker, sinks, heard)
+            _linger(frame.controls, tracker, sinks, heard)
     except (OakpointError, KeyboardInterrupt) as error:
         ended = error
     except Exception as error:  # noqa: BLE001  # a fault of ours, or of a library, is no reason to lose a recording
@@ -97,10 +97,9 @@ def _wait_while_paused(seen: Controls, tracker: FrameTracker, sinks: SinksTogeth
         heard()
 
 
-def _linger(tracker: FrameTracker, sinks: SinksTogether, heard: Callable[[], None]) -> None:
+def _linger(seen: Controls, tracker: FrameTracker, sinks: SinksTogether, heard: Callable[[], None]) -> None:
     """Show the last frame as the controls say until a signal ends it, or nobody lingers."""
-    controls = tracker.board.read()
-    last = controls
+    last, controls = seen, tracker.board.read()
     while sinks.linger:
         last = _redrawn(last, controls, tracker, sinks)
         controls = tracker.board.wait(controls, WAKE_S)

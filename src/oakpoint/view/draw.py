@@ -91,14 +91,16 @@ def draw_tracks(
     share = np.clip((ages - 1) / max(oldest - 1, 1), 0, 1)
     drawable = _drawable(positions)
     fixed = _fixed_point(np.where(drawable[..., np.newaxis], positions, 0))
-    lines = [points[mask] for points, mask in zip(fixed, drawable, strict=True)]
+    points, ends = fixed[drawable], np.cumsum(drawable.sum(axis=1)).tolist()
+    lines = [points[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     moving = [i for i, line in enumerate(lines) if len(line) > 1]
     moving.sort(key=lambda i: share[i])  # the oldest on top, and lines of one colour together
     colours = [_PALETTE[level] for level in _level(share)]
-    _blend_lines(canvas, [lines[i] for i in moving], [_RIM] * len(moving), 3, 0.3)
-    _blend_lines(canvas, [lines[i] for i in moving], [colours[i] for i in moving], 1, 0.5)
-    recent = [lines[i][-(positions.shape[1] // 2 + 1) :] for i in moving]
-    _blend_lines(canvas, recent, [colours[i] for i in moving], 1, 0.9)
+    _shade_lines(canvas, [lines[i] for i in moving], 0.3)
+    _blend_lines(canvas, [lines[i] for i in moving], [colours[i] for i in moving], 0.5)
+    half = positions.shape[1] // 2 + 1
+    recent = [lines[i][-half:] for i in moving]
+    _blend_lines(canvas, recent, [colours[i] for i in moving], 0.9)
     _draw_dots(canvas, positions[:, -1], share, np.where(ages > 1, radius_px, 0.6 * radius_px))
     return canvas
 
@@ -245,11 +247,11 @@ def bgr_from_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _draw_accepted(canvas: NDArray[np.uint8], ends: NDArray[np.float32], shares: NDArray[np.float64]) -> None:
     """Draw lines (M, 2, 2) with dots at their ends, coloured by shares (M,) in [0, 1], the last on top."""
     lines, colours = list(_fixed_point(ends)), [_PALETTE[level] for level in _level(shares)]
-    _blend_lines(canvas, lines, [_RIM] * len(lines), 3, 0.25)
-    _blend_lines(canvas, lines, colours, 1, 0.8)
+    _shade_lines(canvas, lines, 0.25)
+    _blend_lines(canvas, lines, colours, 0.8)
     for line, colour in zip(lines, colours, strict=True):
-        for end in line:
-            _draw_dot(canvas, end, colour, 2.0)
+        for x, y in line.tolist():
+            _draw_dot(canvas, (x, y), colour, 2.0)
 
 
 def _draw_rejected(canvas: NDArray[np.uint8], ends: NDArray[np.float32]) -> None:
@@ -257,9 +259,9 @@ def _draw_rejected(canvas: NDArray[np.uint8], ends: NDArray[np.float32]) -> None
     arms = np.array([[[-1, -1], [1, 1]], [[-1, 1], [1, -1]]], np.float32) * _CROSS_PX
     crosses = list(_fixed_point((ends.reshape(-1, 1, 1, 2) + arms).reshape(-1, 2, 2)))
     dashes = [dash for line in ends for dash in _fixed_point(_dashes(line))]
-    _blend_lines(canvas, dashes, [_REJECTED] * len(dashes), 1, 0.5)
-    _blend_lines(canvas, crosses, [_RIM] * len(crosses), 3, 0.35)
-    _blend_lines(canvas, crosses, [_REJECTED] * len(crosses), 1, 1.0)
+    _blend_lines(canvas, dashes, [_REJECTED] * len(dashes), 0.5)
+    _shade_lines(canvas, crosses, 0.35)
+    _blend_lines(canvas, crosses, [_REJECTED] * len(crosses), 1.0)
 
 
 def _dashes(line: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -295,31 +297,38 @@ def _draw_dots(
     """Draw dots at points (N, 2), coloured by shares (N,) in [0, 1], the highest share on top."""
     order = np.argsort(shares, kind="stable")
     order = order[_drawable(points[order])]
-    rows = zip(_fixed_point(points[order]), _level(shares[order]), radii_px[order].tolist(), strict=True)
-    for point, level, radius_px in rows:
-        _draw_dot(canvas, point, _PALETTE[level], radius_px)
+    levels = _level(shares[order]).tolist()
+    rows = zip(_fixed_point(points[order]).tolist(), levels, radii_px[order].tolist(), strict=True)
+    for (x, y), level, radius_px in rows:
+        _draw_dot(canvas, (x, y), _PALETTE[level], radius_px)
 
 
-def _draw_dot(canvas: NDArray[np.uint8], fixed: NDArray[np.int32], colour: Colour, radius_px: float) -> None:
-    centre, radius = (int(fixed[0]), int(fixed[1])), round(radius_px * (1 << _SHIFT))
+def _draw_dot(canvas: NDArray[np.uint8], centre: tuple[int, int], colour: Colour, radius_px: float) -> None:
+    """Draw a dot at a fixed-point centre (x, y)."""
+    radius = round(radius_px * (1 << _SHIFT))
     cv2.circle(canvas, centre, radius + (1 << _SHIFT), _RIM, cv2.FILLED, cv2.LINE_AA, _SHIFT)
     cv2.circle(canvas, centre, radius, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
+def _shade_lines(canvas: NDArray[np.uint8], lines: Sequence[NDArray[np.int32]], opacity: float) -> None:
+    """Draw a shadow of 3 px for lines that come on top of it; where they cross it is no denser."""
+    mask = np.zeros(canvas.shape[:2], np.uint8)
+    cv2.polylines(mask, lines, False, 255, 1, cv2.LINE_8, _SHIFT)
+    wide = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # lines of 3 px would take OpenCV eight times as long
+    shade = np.empty_like(canvas)
+    cv2.rectangle(shade, (0, 0), (shade.shape[1], shade.shape[0]), _RIM, cv2.FILLED)
+    cv2.copyTo(cv2.addWeighted(shade, opacity, canvas, 1 - opacity, 0), wide, canvas)
+
+
 def _blend_lines(
-    canvas: NDArray[np.uint8],
-    lines: Sequence[NDArray[np.int32]],
-    colours: Sequence[Colour],
-    thickness_px: int,
-    opacity: float,
+    canvas: NDArray[np.uint8], lines: Sequence[NDArray[np.int32]], colours: Sequence[Colour], opacity: float
 ) -> None:
     """Draw lines of the given opacity, 0 to 1, the last on top; where they cross they are no denser."""
     layer = canvas.copy()
-    smooth = cv2.LINE_AA if thickness_px == 1 else cv2.LINE_8  # a faint shadow needs none, and costs a quarter so
     start = 0
     for colour, same in groupby(colours):  # one call for each run of a colour, not for each line
         end = start + len(list(same))
-        cv2.polylines(layer, lines[start:end], False, colour, thickness_px, smooth, _SHIFT)
+        cv2.polylines(layer, lines[start:end], False, colour, 1, cv2.LINE_AA, _SHIFT)
         start = end
     cv2.addWeighted(layer, opacity, canvas, 1 - opacity, 0, dst=canvas)
 

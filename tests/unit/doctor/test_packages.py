@@ -31,7 +31,16 @@ def examined(python: tuple[int, ...] = (3, 12, 1), **versions: str | None) -> di
 def test_all_that_is_asked_for_is_there() -> None:
     found = examined()
     assert {finding.state for finding in found.values()} == {"good"}
-    assert set(found) == {"Python", "oakpoint", "numpy", "extra torch", "extra oak", "extra eval", "extra train"}
+    assert set(found) == {
+        "Python",
+        "oakpoint",
+        "numpy",
+        "extra torch",
+        "extra oak",
+        "extra eval",
+        "extra train",
+        "extra view",
+    }
     assert found["extra torch"].text.endswith("torch 2.7.0+cpu, scikit-image 0.25")
 
 

@@ -32,6 +32,9 @@ class Sink(ABC):
     def redraw(self, frame: TrackedFrame) -> None:  # noqa: B027  # files hold each frame once
         """Show the last frame anew: the run is paused, and its controls have changed."""
 
+    def linger(self) -> None:  # noqa: B027  # likewise
+        """No further frame comes; a sink that ``lingers`` shows the last one until ``finish``."""
+
     @abstractmethod
     def finish(self) -> None:
         """Put in place what was taken: the run is over, whatever ended it. No signal interrupts it.

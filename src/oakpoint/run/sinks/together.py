@@ -39,7 +39,8 @@ class SinksTogether:
         """Finish every sink, one that has failed before among them: what it holds may be worth keeping.
 
         Args:
-            lingering: leave those that show their last frame for as long as somebody looks (``Sink.lingers``).
+            lingering: leave those that show their last frame for as long as somebody looks (``Sink.lingers``), and
+                tell them so.
 
         Raises:
             Exception: what the first of them raised, after all have been asked.
@@ -53,6 +54,8 @@ class SinksTogether:
                     sink.finish()
                 except Exception as error:  # noqa: BLE001  # it is raised when the others are finished
                     failed = failed or error
+            for sink in self._sinks:
+                sink.linger()
         if failed is not None:
             raise failed
 

@@ -134,7 +134,7 @@ class BoxesTask(Task[Boxes]):
         return (
             Knob(name="threshold", label="threshold", low=0, high=1, whole=False, value=self.threshold),
             Knob(name="iou_threshold", label="overlap (IoU)", low=0, high=1, whole=False, value=self.iou_threshold),
-            Knob(name="max_boxes", label="boxes", low=1, high=1000, whole=True, value=self.max_boxes),
+            Knob(name="max_boxes", label="most boxes", low=1, high=1000, whole=True, value=self.max_boxes),
         )
 
     def with_interface(self, interface: Interface, producers: Mapping[str, str]) -> Self:

@@ -108,7 +108,7 @@ class ClassesTask(Task[Classes]):
     def knobs(self) -> tuple[Knob, ...]:
         """See ``Task.knobs``."""
         most = min(self.classes, 20)
-        return (Knob(name="top", label="classes", low=1, high=most, whole=True, value=min(self.top, most)),)
+        return (Knob(name="top", label="most classes", low=1, high=most, whole=True, value=min(self.top, most)),)
 
     def with_operators(self, operators: Mapping[str, str]) -> Self:
         """See ``Task.with_operators``: a softmax at the end, or none."""

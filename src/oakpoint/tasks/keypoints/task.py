@@ -170,7 +170,7 @@ class Keypoints(Task[Features]):
         return (
             Knob(name="threshold", label="threshold", low=0, high=1, whole=False, value=own.threshold),
             Knob(name="nms_radius_px", label="NMS radius / px", low=0, high=32, whole=True, value=own.nms_radius_px),
-            Knob(name="max_keypoints", label="keypoints", low=1, high=4096, whole=True, value=own.max_keypoints),
+            Knob(name="max_keypoints", label="most keypoints", low=1, high=4096, whole=True, value=own.max_keypoints),
         )
 
     def check(self, name: str, tensors: Tensors, size: tuple[int, int]) -> None:
