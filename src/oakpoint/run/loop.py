@@ -82,10 +82,21 @@ def follow(
         sinks.abort()
         raise ended or OutputError("no frame came, nothing is written")
     try:
-        sinks.finish()
+        _finish(sinks)
+    except KeyboardInterrupt as error:
+        ended = ended or error
     except Exception as error:  # noqa: BLE001  # likewise
         ended = _unfinished(error, ended, summary.frames)
     return Followed(facts=summary.facts(), ended=ended, lingered=lingered)
+
+
+def _finish(sinks: SinksTogether) -> None:
+    """Finish all sinks, also where a further signal comes before or meanwhile; it is raised when they are finished."""
+    try:
+        sinks.finish()
+    except KeyboardInterrupt:
+        sinks.finish()  # those that are left
+        raise
 
 
 def _wait_while_paused(seen: Controls, tracker: FrameTracker, sinks: SinksTogether, heard: Callable[[], None]) -> None:

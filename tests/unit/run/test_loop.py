@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -252,3 +254,25 @@ def test_controls_are_one_value_for_a_frame() -> None:
 
     run(sink, frames=frames(), board=board)
     assert [frame.controls for frame in sink.frames[1:]] == seen[:2]
+
+
+class Interrupted(Recorder):
+    """A signal comes while it is being finished."""
+
+    def finish(self) -> None:
+        super().finish()
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("end", [None, KeyboardInterrupt("first"), OakpointError("first")])
+def test_a_signal_while_sinks_are_finished_loses_neither_sinks_nor_figures(end: BaseException | None) -> None:
+    sinks = Interrupted(), Recorder()
+    followed = run(*sinks, frames=observations(3, end))
+    assert [sink.closed for sink in sinks] == [["finish"], ["finish"]]
+    assert followed.facts["frames"] == 3
+    assert followed.ended is end if end is not None else isinstance(followed.ended, KeyboardInterrupt)
+
+
+def test_what_could_not_be_finished_is_told_also_where_a_signal_came_meanwhile() -> None:
+    followed = run(Interrupted(), Recorder(finish_fails=OutputError("no room")))
+    assert str(followed.ended) == "no room"

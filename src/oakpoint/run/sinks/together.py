@@ -56,8 +56,8 @@ class SinksTogether:
                     failed = failed or error
             for sink in self._sinks:
                 sink.linger()
-        if failed is not None:
-            raise failed
+            if failed is not None:  # before Ctrl-C, which would hide it
+                raise failed
 
     def abort(self) -> None:
         """Let every sink go; see ``Sink.abort``."""
