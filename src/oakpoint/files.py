@@ -52,6 +52,15 @@ def shown_name(name: str) -> str:
     return "".join(map(shown, name))
 
 
+def is_utf8(path: Path) -> bool:
+    """Whether a file's name is text in UTF-8: OpenCV's video and GIF functions crash on one that is not."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
@@ -120,6 +129,20 @@ def replacing_file(path: Path) -> Iterator[Path]:
         if temporary is not None:
             with interrupts_held():
                 temporary.unlink(missing_ok=True)
+
+
+def check_can_write(path: Path) -> None:
+    """Refuse early what ``replacing_file`` could not write once all has been worked out.
+
+    Raises:
+        OutputError: there is no such folder, it cannot be written, or a folder stands at ``path``.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: there is a folder of that name")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: cannot write here (not permitted)")
 
 
 @contextlib.contextmanager

@@ -109,6 +109,11 @@ class LeftOut:
     name: str
     reason: str
 
+    @property
+    def line(self) -> str:
+        """Both in one line."""
+        return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
+
 
 FeaturesOf = Callable[[ImageOrigin], Features]
 
@@ -145,6 +150,18 @@ def images_to_match(first: Path, second: Path, *, root: Path | None = None) -> I
         )
     unreadable = tuple(f"{second / name}: {reason}" for name, reason in found.unreadable.items())
     return ImagesToMatch(first=origin, others=tuple(others), unreadable=unreadable, is_folder=True)
+
+
+def features_of_first(image: ImageOrigin, features_of: FeaturesOf) -> Features:
+    """The features of the image that all others are matched with.
+
+    Raises:
+        ImageError, FeaturesError: they cannot be had; the error names the image.
+    """
+    try:
+        return features_of(image)
+    except (ImageError, FeaturesError) as error:
+        raise type(error)(LeftOut(image.name, str(error)).line) from error
 
 
 def match_images(

@@ -177,3 +177,20 @@ def test_the_pose_of_a_stereo_pair(command, tmp_path: Path) -> None:
     np.testing.assert_allclose(fit["pose"]["direction"], [-1, 0, 0], atol=0.05)
     assert fit["pose"]["in_front"] > 0.95 * fit["inliers"]
     assert fit["on_one_homography"] < 0.5 * fit["inliers"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--features", "f.h5", "--matches", "no/m.h5"], "no/m.h5: there is no folder"),
+        (["--features", "f.h5", "--matches", "db"], "there is a folder of that name"),
+        (["--save", "no/p.png"], "no/p.png: there is no folder no; make it first"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_worked_out(
+    command, here: Path, words: list[str], said: str
+) -> None:
+    ran = command("match", "a.png", "db/b.png", "--network", "no-such-network", *words)
+    assert (ran.code, len(ran.errors)) == (1, 1)
+    assert said in ran.errors[0]
+    assert not (here / "f.h5").exists()

@@ -12,6 +12,7 @@ from oakpoint.image_matching import (
     LeftOut,
     MatchedPair,
     MatchOptions,
+    features_of_first,
     images_to_match,
     match_features,
     match_images,
@@ -97,3 +98,13 @@ def test_the_most_inliers_come_first(rng: np.random.Generator) -> None:
     assert [pair.found for pair in ranked(pairs)] == [True, True, True, False]
     counts = [pair.inliers for pair in ranked(pairs)]
     np.testing.assert_allclose(counts, [60, 40, 20, 0], atol=1)
+
+
+@pytest.mark.parametrize(("said", "told"), [("too small", "q.png: too small"), ("a/q.png: bad", "a/q.png: bad")])
+def test_an_error_of_the_first_image_names_it(said: str, told: str) -> None:
+    def features_of(image: ImageOrigin) -> Features:
+        raise ImageError(said)
+
+    with pytest.raises(ImageError) as error:
+        features_of_first(ImageOrigin(Path(), "q.png"), features_of)
+    assert str(error.value) == told

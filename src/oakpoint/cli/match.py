@@ -31,12 +31,14 @@ from oakpoint.estimation.options import Camera, FitOptions
 from oakpoint.extractor import Extractor
 from oakpoint.features.matches_hdf5 import check_matches_file, write_matches
 from oakpoint.features.types import Features
+from oakpoint.files import check_can_write
 from oakpoint.image_matching import (
     ImagesToMatch,
     LeftOut,
     MatchedPair,
     MatchOptions,
     extracted_features,
+    features_of_first,
     filed_features,
     images_to_match,
     match_images,
@@ -173,7 +175,7 @@ def match_command(
     else:
         print_lines(run, top=top, saved=saved, save=save, matches=matches)
     for item in left_out:
-        print_error(item.reason if item.name in item.reason else f"{item.name}: {item.reason}")
+        print_error(item.line)
     if left_out or not any(pair.found for pair in pairs):
         raise typer.Exit(EXIT_NO_MODEL)
 
@@ -215,6 +217,8 @@ def _check_places(
         raise UsageError("--root: counts for names in HDF5 files; give --features F.h5, too")
     if matches is not None and features is not None and matches.resolve() == features.resolve():
         raise UsageError(f"{matches}: expected two files for --features and --matches, got one")
+    if matches is not None:
+        check_can_write(matches.resolve())
     if save is None:
         return
     if images.is_folder:
@@ -226,6 +230,7 @@ def _check_places(
         )
     for image in (images.first, *images.others):
         check_not_read(save, image.path)
+    check_can_write(save)
 
 
 def _matched(
@@ -243,7 +248,7 @@ def _matched(
             features_of = filed_features(
                 all_images, extractor, file, upright=upright, done=lambda: progress.advance(extracting)
             )
-        own = features_of(images.first)
+        own = features_of_first(images.first, features_of)
         matching = progress.add_task("matched", total=len(images.others))
         for result in match_images(own, images.others, features_of, options):
             if isinstance(result, LeftOut):
