@@ -32,7 +32,7 @@ class DataWriter(ABC):
 
     Raises:
         MissingExtraError: the format needs a package that is not installed.
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or the disk is all but full.
     """
 
     @classmethod  # noqa: B027  # most formats need nothing
@@ -44,6 +44,7 @@ class DataWriter(ABC):
         """
 
     def __init__(self, path: Path, header: Header) -> None:
+        require_room(path, BLOCK_BYTES)
         self._path = path
         self._types = header.types()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -67,7 +68,8 @@ class ParquetWriter(BlockWriter):
         self._pa = _import_pyarrow()
         self._schema = _schema(self._pa, header)
         with writing(path):
-            self._writer = self._pa.parquet.ParquetWriter(path, self._schema, compression="zstd")
+            self._file = self._pa.OSFile(os.fsencode(path), "wb")  # by its bytes: a name need not be UTF-8
+            self._writer = self._pa.parquet.ParquetWriter(self._file, self._schema, compression="zstd")
 
     def _write(self, frames: list[FrameData]) -> None:
         pa, offsets = self._pa, offsets_of(frames)
@@ -98,6 +100,7 @@ class ParquetWriter(BlockWriter):
         with writing(self._path):
             try:
                 self._writer.close()
+                self._file.close()
             except self._pa.ArrowException as error:
                 raise OutputError(f"{self._path}: cannot be written ({error})") from error
 

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError, UsageError
+from oakpoint.files import is_utf8, shown_name
 from oakpoint.images.containers import Container, read_container
 from oakpoint.images.opencv import opening_video, quiet_opencv
 from oakpoint.images.reading import IMAGE_SUFFIXES, find_images, no_image_in, read_image
@@ -218,9 +219,12 @@ def open_video(path: Path) -> Source:
     if not path.is_file():
         reason = "not a regular file; a webcam is given by its number" if path.exists() else "no such file or folder"
         raise ImageError(f"{path}: {reason}")
+    place = path.resolve()
+    if not is_utf8(place):
+        raise ImageError(f"{shown_name(str(place))}: OpenCV opens a video of a name in UTF-8 only; rename it")
     # An absolute path starts with «/», so that FFmpeg cannot take a file's name for an address of a protocol.
     with opening_video():
-        capture = cv2.VideoCapture(os.fspath(path.resolve()), cv2.CAP_FFMPEG)
+        capture = cv2.VideoCapture(os.fspath(place), cv2.CAP_FFMPEG)
     first = _next_picture(capture)
     container = read_container(path)
     if first is None:

@@ -35,6 +35,7 @@ from oakpoint.tasks.classes.result import Classes
 from oakpoint.tasks.labels import label_of
 from oakpoint.tasks.mask.result import NOT_SEEN, Mask
 from oakpoint.view.draw import draw_heat_map, palette_colours
+from oakpoint.view.picture import encoded
 from oakpoint.view.results.base import track_columns
 from oakpoint.view.results.colours import class_colour
 from oakpoint.view.results.mask import first_is_background
@@ -175,8 +176,7 @@ def _components(rr: Any, **columns: NDArray[Any]) -> Any:
 
 
 def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return data.tobytes()
+    return encoded(image, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
 
 
 def _rgb(numbers: list[int]) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +296,24 @@ def test_frames_that_no_file_holds(changes: dict[str, Any], reason: str) -> None
     known: dict[str, Any] = {"frame": 3, "name": None, "time_s": None, "size": (1, 1), "knobs": {}, "columns": {}}
     with pytest.raises(DataError, match=f"frame 3: expected {reason}"):
         FrameData(**known | changes)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_disk_that_is_full_from_the_start(
+    suffix: str, tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = keypoints(0, [1], rng)
+    free = type("Usage", (), {"free": 0})
+    monkeypatch.setattr("oakpoint.files.shutil.disk_usage", lambda _: free)
+    with pytest.raises(OutputError, match=r"the disk is all but full \(0 MB are left\)"):
+        WRITERS[suffix](tmp_path / f"t{suffix}", header_of(frame))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_name_that_is_not_utf8(suffix: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9" + suffix.encode())
+    frame = keypoints(0, [1], rng)
+    writer = WRITERS[suffix](path, header_of(frame))
+    writer.add(frame)
+    writer.finish()
+    assert len(list(read_data(path))) == 1

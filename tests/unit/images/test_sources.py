@@ -361,3 +361,11 @@ def test_shared_clips(shared, name, frames, size, fps):
     assert seen[-1].image.shape == (size[1], size[0], 3)
     assert seen[-1].time_s == pytest.approx((frames - 1) / fps, abs=1e-6)
     assert source.length in (frames, None)
+
+
+def test_a_video_of_a_name_that_is_not_utf8(tmp_path):
+    """OpenCV crashes on one."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    path.write_bytes(b"anything")
+    with pytest.raises(ImageError, match=r"caf\\xe9.mp4: OpenCV opens a video of a name in UTF-8 only; rename it"):
+        open_source(str(path))

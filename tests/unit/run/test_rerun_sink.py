@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import socket
 import threading
 from collections import defaultdict
@@ -232,3 +233,9 @@ def test_an_address_where_something_answers(form: str) -> None:
         listener.start()
         assert rerun_viewer.viewer_url(form.format(port)) == f"rerun+http://127.0.0.1:{port}/proxy"
         listener.join()
+
+
+def test_a_name_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="Rerun writes to a name in UTF-8 only"):
+        RerunSink.to(tmp_path / os.fsdecode(b"caf\xe9.rrd"), FACTS)
+    assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import OutputError
+from oakpoint.files import is_utf8
 from oakpoint.images.opencv import quiet_opencv
 from oakpoint.run.recordings.base import Recording
 
@@ -31,8 +32,12 @@ _log = logging.getLogger(__name__)
 class GifRecording(Recording):
     """Holds its frames until it is finished."""
 
+    slowest_fps = 100 / (2**16 - 1)
+
     def __init__(self, path: Path, fps: float) -> None:
         super().__init__(path, fps)
+        if not is_utf8(path):
+            raise OutputError(f"{path}: OpenCV writes a GIF to a name in UTF-8 only; choose another one, or .mp4")
         self._frames: list[tuple[int, NDArray[np.uint8]]] = []  # each with the place in time at which it is shown
         self._times = 0  # that are over, in units of 1/fps
         self._full = False

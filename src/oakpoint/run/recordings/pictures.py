@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import OutputError
 from oakpoint.files import writing
+from oakpoint.images.reading import IMAGE_SUFFIXES
 from oakpoint.run.recordings.base import Recording
-from oakpoint.view.picture import write_image
+from oakpoint.view.picture import encoded, write_image
+
+_LONGEST_STEM_BYTES = 240
+"""File systems take 255 for a whole name."""
 
 
 @final
@@ -28,11 +32,10 @@ class FolderRecording(Recording):
 
     def _add(self, frame: NDArray[np.uint8], at_s: float | None, name: str | None) -> bool:
         del at_s
-        path = self._path / self._free_name(name)
-        _, data = cv2.imencode(".png", frame)
+        path, content = self._path / self._free_name(name), encoded(frame, ".png")
         try:
             with writing(path):
-                path.write_bytes(data.tobytes())
+                path.write_bytes(content)
         except OutputError:
             path.unlink(missing_ok=True)  # half a picture
             raise
@@ -40,10 +43,13 @@ class FolderRecording(Recording):
 
     def _free_name(self, name: str | None) -> str:
         """A name that no frame has yet, on file systems that do not tell upper and lower case apart, too."""
-        flat = (name or f"frame_{self.frames_written:06d}").replace("/", "_").replace("\\", "_").lstrip("._")
-        stem = Path(flat).stem or f"frame_{self.frames_written:06d}"
-        for candidate in (stem, flat, f"{stem}_{self.frames_written:06d}"):
-            if candidate.lower() not in self._taken:
+        number = f"{self.frames_written:06d}"
+        flat = (name or f"frame_{number}").replace("/", "_").replace("\\", "_").lstrip("._")
+        whole = Path(flat)
+        stem = (whole.stem if whole.suffix.lower() in IMAGE_SUFFIXES else flat) or f"frame_{number}"
+        short = os.fsencode(stem)[: _LONGEST_STEM_BYTES - len(number) - 1].decode(errors="ignore")
+        for candidate in (stem, flat, f"{short}_{number}"):
+            if len(os.fsencode(candidate)) <= _LONGEST_STEM_BYTES and candidate.lower() not in self._taken:
                 self._taken.add(candidate.lower())
                 return f"{candidate}.png"
         raise OutputError(f"{self._path}: no name is left for {flat}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from oakpoint.errors import OakpointError, OutputError, UsageError, first_line, naming
-from oakpoint.files import replacing_file, require_room, shown_name
+from oakpoint.files import is_utf8, replacing_file, require_room, shown_name
 from oakpoint.run.frames import TrackedFrame
 from oakpoint.run.rerun_entities import entities_of
 from oakpoint.run.rerun_viewer import import_rerun, viewer_url
@@ -64,6 +64,8 @@ class RerunSink(Sink):
         rr = import_rerun()
         if path.is_dir():
             raise OutputError(f"{path}: there is a folder of that name")
+        if not is_utf8(path):
+            raise OutputError(f"{path}: Rerun writes to a name in UTF-8 only; choose another one")
         stream = _stream(rr, tick_s=FILE_TICK_S)
         closing = contextlib.ExitStack()
         temporary = closing.enter_context(replacing_file(path))
