@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import oakpoint
+from oakpoint.view.results.keypoints import KeypointsView
 
 Command = Callable[..., Any]
 
@@ -160,3 +161,13 @@ def test_a_signal_keeps_what_was_found(
     assert [frame.frame for frame in frames] == list(range(len(frames)))
     chunks = list(importlib.import_module("rerun.chunk").RrdReader(files[1]).stream())
     assert sum(chunk.num_rows for chunk in chunks if chunk.entity_path == "/frame/image") == len(frames)
+
+
+@pytest.mark.parametrize("name", ["t.mp4", "t.gif", "t", "t.rrd"])
+def test_a_first_frame_that_data_does_not_take_is_recorded_nowhere(
+    command: Command, small_bundle: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(KeypointsView, "columns", lambda *_, **__: {})
+    ran = command("run", small_bundle, clip, "--save", tmp_path / name, "--data", tmp_path / "t.h5", "--descriptors")
+    assert (ran.code, ran.errors) == (1, ["error: --descriptors: this network for keypoints gives none"])
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import signal
 from collections.abc import Iterable
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 
 from oakpoint.errors import ImageError, OutputError, UsageError
+from oakpoint.files import LEAST_FREE_BYTES
 from oakpoint.images.sources import open_source
 from oakpoint.result_folders import LIST_FILE
-from oakpoint.run.recordings import base, gif, mp4, opening
+from oakpoint.run.recordings import gif, mp4, opening
 from oakpoint.run.recordings.opening import open_recording, recording_format
 
 NAMES = ["a.mp4", "a.gif", "frames"]
@@ -172,15 +174,16 @@ def test_a_caller_sees_whether_it_is_there(tmp_path, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_ends_while_there_is_room_to_finish_it(tmp_path, name, monkeypatch):
     usage = type("usage", (), {"free": 1 << 40})
-    monkeypatch.setattr(base.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr("oakpoint.files.shutil.disk_usage", lambda folder: usage)
     with (  # noqa: PT012
-        pytest.raises(OutputError, match=r"^recording: the disk is all but full \(8 MB are left\)$"),
+        pytest.raises(OutputError, match=r"the disk is all but full \(8 MB are left\)$") as told,
         open_recording(tmp_path / name, fps=10) as taken,
     ):
         for image in frames(3):
             taken.write(image)
-        usage.free = base.LEAST_FREE_BYTES
+        usage.free = LEAST_FREE_BYTES
         taken.write(frames(1)[0])
+    assert str(told.value).startswith(f"{tmp_path / name}: ")
     assert len(levels(tmp_path / name)) == 3
     assert names_in(tmp_path) == [name]
 
@@ -403,4 +406,50 @@ def test_an_encoder_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr(mp4, "CODECS", {"libnone": {}})
     with pytest.raises(OutputError, match="PyAV has none of the encoders libnone; record to a folder"):
         record(tmp_path / "a.mp4", frames(1))
+    assert names_in(tmp_path) == []
+
+
+def test_frames_stand_where_they_belong_at_rates_that_are_no_whole_ticks(tmp_path):
+    fps = 60_000 / 1001
+    record(tmp_path / "a.mp4", frames(1) * 700, fps=fps)
+    assert shown_at_s(tmp_path / "a.mp4") == pytest.approx([k / fps for k in range(700)], abs=1 / mp4.TICKS_PER_S)
+
+
+def test_a_folder_takes_the_names_of_frames_whole(tmp_path):
+    """A dot in a video's name is no suffix; one of an image is."""
+    with open_recording(tmp_path / "frames", fps=10) as taken:
+        for name in ("my.clip.v2-000000", "my.clip.v2-000001", "photo.v2.jpeg"):
+            taken.write(frames(1)[0], name=name)
+    assert names_in(tmp_path / "frames") == ["my.clip.v2-000000.png", "my.clip.v2-000001.png", "photo.v2.png"]
+
+
+@pytest.mark.parametrize("letter", ["x", "ü"])
+def test_a_folder_takes_names_that_are_too_long_for_a_file_with_a_number(tmp_path, letter):
+    long = letter * (251 // len(letter.encode()))
+    with open_recording(tmp_path / "frames", fps=10) as taken:
+        for number in range(3):
+            taken.write(frames(1)[0], name=f"{long}-{number:06d}")
+    written = names_in(tmp_path / "frames")
+    assert [name[-11:] for name in written] == ["_000000.png", "_000001.png", "_000002.png"]
+    assert all(name.startswith(letter * 100) for name in written)
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("a.gif", 655), ("a.mp4", 23_860)])
+def test_frames_that_would_stand_longer_than_the_format_can_say(tmp_path, name, seconds):
+    record(tmp_path / name, frames(2), fps=1.001 / seconds)
+    with pytest.raises(UsageError, match=f"{name}: expected a frame every {seconds} s or more often"):
+        record(tmp_path / name, frames(2), fps=0.99 / seconds)
+    record(tmp_path / "frames", frames(2), fps=0.99 / seconds)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.mp4", b"caf\xe9"])
+def test_a_name_that_is_not_utf8(tmp_path, name):
+    record(tmp_path / os.fsdecode(name), frames(2))
+    assert names_in(tmp_path) == [os.fsdecode(name)]
+
+
+def test_a_gif_needs_a_name_in_utf8(tmp_path):
+    """OpenCV crashes on others."""
+    with pytest.raises(OutputError, match="OpenCV writes a GIF to a name in UTF-8 only"):
+        record(tmp_path / os.fsdecode(b"caf\xe9.gif"), frames(2))
     assert names_in(tmp_path) == []

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import ImageError, OutputError
-from oakpoint.files import interrupts_held, writing
+from oakpoint.errors import ImageError, naming
+from oakpoint.files import interrupts_held, require_room
 from oakpoint.view.draw import bgr_from_image
-
-LEAST_FREE_BYTES = 8 << 20
-"""A recording ends while there is still as much room on the disk: an MP4 is only played with the index at its end."""
 
 
 class Recording(ABC):
@@ -27,16 +24,20 @@ class Recording(ABC):
         plays: whether its frames have times: a folder's have not.
         keeps_times: whether a frame can stand for any time; others have a fixed rate.
         note: what else is to be said of it to a user; None for nothing.
+        slowest_fps: frames per second below which the format has no number for how long a frame stands.
+        place: where it will stand, which errors name.
     """
 
     plays = True
     keeps_times = False
     note: str | None = None
+    slowest_fps: ClassVar[float] = 0.0
 
     def __init__(self, path: Path, fps: float) -> None:
         self.frames_written = 0
         self.frames_left_out = 0
         self.in_place = False
+        self.place = path
         self._path = path
         self._fps = fps
         self._size: tuple[int, int] | None = None
@@ -63,7 +64,7 @@ class Recording(ABC):
                 f"recording: expected frames of {self._size[0]}×{self._size[1]} px like the first, got "
                 f"{width}×{height}; record to a folder, which takes any"
             )
-        with interrupts_held():  # a frame is in it, or is not
+        with interrupts_held(), naming(self._path, str(self.place)):  # a frame is in it, or is not
             if self._add(frame, at_s, name):
                 self.frames_written += 1
             else:
@@ -81,10 +82,8 @@ class Recording(ABC):
 
     def _check_room(self, frame_bytes: int = 0) -> None:
         """Stop while what was recorded can still be finished; an encoder that finds the disk full says nothing."""
-        with writing(self._path):
-            free = shutil.disk_usage(self._path.parent).free
-        if free < LEAST_FREE_BYTES + frame_bytes + self._bytes_to_come():
-            raise OutputError(f"recording: the disk is all but full ({free / 1e6:.0f} MB are left)")
+        with naming(self._path, str(self.place)):
+            require_room(self._path, frame_bytes + self._bytes_to_come())
 
     def _bytes_to_come(self) -> int:
         """How much will be written when it is finished, at most."""
@@ -105,6 +104,10 @@ class Recording(ABC):
         Raises:
             OutputError: it cannot be written.
         """
+
+    def discard(self) -> None:
+        """Forget the frames: nothing is put in place."""
+        self.frames_written = 0
 
     def release(self) -> None:  # noqa: B027  # most hold nothing
         """Let go of encoders; after it, ``finish`` may be called, but not ``write``."""

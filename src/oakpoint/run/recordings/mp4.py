@@ -42,28 +42,30 @@ class Mp4Recording(Recording):
     """Encodes each frame as it comes; every one stands for its own time."""
 
     keeps_times = True
+    slowest_fps = TICKS_PER_S / (2**31 - 1)
 
     def __init__(self, path: Path, fps: float) -> None:
         super().__init__(path, fps)
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
-        self._next_tick = 0
+        self._due = 0.0  # where the next frame stands, in ticks; not whole, or an hour of 59.94 fps is off by a second
+        self._last_tick = -1
 
     def _add(self, frame: NDArray[np.uint8], at_s: float | None, name: str | None) -> bool:
         del name
         height, width = frame.shape[:2]
         even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")  # 4:2:0 has one colour for 2×2 px
-        tick = self._next_tick if at_s is None else max(round(at_s * TICKS_PER_S), self._next_tick)
+        due = self._due if at_s is None else at_s * TICKS_PER_S
+        tick = max(round(due), self._last_tick + 1)
         with self._encoding():
             if self._stream is None:
                 self._open(even.shape[1], even.shape[0])
             self._encode(even, tick)
-        step = round(TICKS_PER_S / self._fps)
-        self._next_tick = tick + (max(step, 1) if at_s is None else 1)
+        self._last_tick, self._due = tick, due + TICKS_PER_S / self._fps
         return True
 
     def _add_again(self) -> None:
-        self._next_tick += max(round(TICKS_PER_S / self._fps), 1)
+        self._due += TICKS_PER_S / self._fps
 
     def _open(self, width: int, height: int) -> None:
         import av

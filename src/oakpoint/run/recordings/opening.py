@@ -72,12 +72,11 @@ def open_recording(path: Path, *, fps: float, single: bool = False) -> Iterator[
         single: there will be one frame; see ``recording_format``.
 
     Raises:
-        UsageError: another suffix, or no frame rate.
+        UsageError: another suffix, or no frame rate, or one that the format has no number for.
         OutputError: ``path`` cannot be written, a folder with other files is in the way, or no frame was recorded.
     """
     kind = recording_format(path, single=single)
-    if not (math.isfinite(fps) and fps > 0):
-        raise UsageError(f"fps: expected a positive number of frames per second, got {fps}")
+    _check_rate(path, fps, _RECORDINGS[kind])
     if kind == "folder":
         path = path.resolve()
         check_place(path, FRAMES)
@@ -87,6 +86,7 @@ def open_recording(path: Path, *, fps: float, single: bool = False) -> Iterator[
     with contextlib.ExitStack() as stack:
         place = replacing_result(path, FRAMES) if kind == "folder" else replacing_file(path)
         recording = _RECORDINGS[kind](stack.enter_context(place), fps)
+        recording.place = path
         try:
             yield recording
         except BaseException as error:  # noqa: BLE001  # it is raised again when the recording is finished
@@ -105,3 +105,13 @@ def open_recording(path: Path, *, fps: float, single: bool = False) -> Iterator[
                 raise OutputError(f"{error}; the recording had ended: {first_line(ended)}") from ended
     if ended is not None:
         raise ended
+
+
+def _check_rate(path: Path, fps: float, recording: type[Recording]) -> None:
+    if not (math.isfinite(fps) and fps > 0):
+        raise UsageError(f"fps: expected a positive number of frames per second, got {fps}")
+    if recording.plays and fps < recording.slowest_fps:
+        raise UsageError(
+            f"{path}: expected a frame every {int(1 / recording.slowest_fps)} s or more often, which is all that "
+            f"{path.suffix} holds, got one every {1 / fps:.0f} s; record to a folder"
+        )

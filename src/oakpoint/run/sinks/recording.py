@@ -96,7 +96,8 @@ class RecordingSink(Sink):
         self._closing.close()
 
     def abort(self) -> None:
-        """See ``Sink.abort``: nothing is left where nothing was recorded."""
+        """See ``Sink.abort``: a frame that another sink did not take is not left either."""
+        self._recording.discard()
         ended = OutputError(f"{self.path}: the run ended before its first frame")
         with contextlib.suppress(OakpointError):
             self._closing.__exit__(type(ended), ended, None)
