@@ -452,3 +452,23 @@ def test_what_is_read_is_not_recorded_over(command: Command, small_bundle: Path,
     assert command("run", small_bundle, tmp_path / "t", "--save", tmp_path / "t").code == 1
     assert frames_of(tmp_path / "t") == 8
     assert copy.read_bytes() == clip.read_bytes()
+
+
+def test_a_place_within_the_recording_that_is_replaced(
+    command: Command, small_bundle: Path, clip: Path, tmp_path: Path
+) -> None:
+    assert command("run", small_bundle, clip, "--save", tmp_path / "t").code == 0
+    for data in (tmp_path / "t" / "d.jsonl", tmp_path / "t" / ".." / "t" / "d.jsonl"):
+        ran = command("run", small_bundle, clip, "--save", tmp_path / "t", "--data", data)
+        assert (ran.code, len(ran.errors)) == (1, 1)
+        assert "lies in --save, which is replaced as a whole" in ran.errors[0]
+    assert len(list((tmp_path / "t").glob("*.png"))) == 8
+
+
+@pytest.mark.parametrize("name", ["[red]t.mp4", "[", "a[0].gif"])
+def test_a_path_is_told_letter_by_letter(
+    command: Command, small_bundle: Path, clip: Path, tmp_path: Path, name: str
+) -> None:
+    ran = command("run", small_bundle, clip, "--save", tmp_path / name, "--data", tmp_path / "[b].jsonl")
+    assert ran.code == 0
+    assert ran.out.splitlines()[1:] == [f"saved {tmp_path / name}", f"data {tmp_path / '[b].jsonl'}"]

@@ -262,12 +262,12 @@ def _usable(frames: Source, predictor: Predictor[Any]) -> Iterator[Frame]:
 
 def _print_facts(facts: dict[str, Any]) -> None:
     if "latency_ms_median" in facts:
-        out.print(live_line(facts))
+        out.print(escape(live_line(facts)))
     else:
         _print_host_line(facts)
     for name in ("saved", "data"):
         if facts.get(name):
-            out.print(f"{name} {facts[name]}")
+            out.print(escape(f"{name} {facts[name]}"))
 
 
 def _print_host_line(facts: dict[str, Any]) -> None:

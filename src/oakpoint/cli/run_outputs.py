@@ -71,8 +71,8 @@ class Outputs:
             reads_files: SOURCE is, or may be, a file.
 
         Raises:
-            UsageError: an unknown view, an option without the one that it belongs to, or an output that would take the
-                place of what is read.
+            UsageError: an unknown view, an option without the one that it belongs to, an output that would take the
+                place of what is read, or one within the other.
         """
         if self.view not in (None, "web", "rerun"):
             raise UsageError(f"--view: expected web or rerun, got {self.view!r}")
@@ -83,6 +83,12 @@ class Outputs:
         for option, path in (("--save", self.save), ("--data", self.data)):
             if reads_files and path is not None:
                 check_not_read(path, Path(self.facts.source), option=option)
+        if self.save is not None and self.data is not None and _is_within(self.data, self.save):
+            raise UsageError(f"--data: {self.data} lies in --save, which is replaced as a whole; choose another place")
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    return path.parent.resolve().is_relative_to(folder.resolve())
 
 
 class OpenOutputs:
