@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import signal
 import subprocess
@@ -15,8 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 import oakpoint
+from oakpoint.cli import console
 from oakpoint.view.results.keypoints import KeypointsView
 
 Command = Callable[..., Any]
@@ -171,3 +174,23 @@ def test_a_first_frame_that_data_does_not_take_is_recorded_nowhere(
     ran = command("run", small_bundle, clip, "--save", tmp_path / name, "--data", tmp_path / "t.h5", "--descriptors")
     assert (ran.code, ran.errors) == (1, ["error: --descriptors: this network for keypoints gives none"])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_labels_are_told_letter_by_letter(
+    command: Command,
+    task_onnx: Callable[[str], Path],
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+) -> None:
+    """They are anybody's: neither markup nor a control sequence of a terminal."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("a[/x]\x1b[31m\n" * 10)
+    shown = io.StringIO()
+    monkeypatch.setattr(console, "err", Console(file=shown, force_terminal=terminal, highlight=False, width=200))
+    ran = command("run", task_onnx("ProbableClassifier"), clip, "--labels", labels)
+    assert ran.code == 0, shown.getvalue()
+    assert r"6 frames, a[/x]\x1b[31m first in 6" in ran.out
+    assert (r"a[/x]\x1b[31m " in shown.getvalue()) == terminal

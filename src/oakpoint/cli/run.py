@@ -52,6 +52,7 @@ from oakpoint.cli.run_routes import (
 )
 from oakpoint.cli.run_view import Host, Port, Recordings, asked_page, title_of
 from oakpoint.errors import ImageError, UsageError
+from oakpoint.files import shown_name
 from oakpoint.images.sources import Frame, Source, open_source
 from oakpoint.loading import load
 from oakpoint.models.base import ModelOptions
@@ -262,12 +263,12 @@ def _usable(frames: Source, predictor: Predictor[Any]) -> Iterator[Frame]:
 
 def _print_facts(facts: dict[str, Any]) -> None:
     if "latency_ms_median" in facts:
-        out.print(escape(live_line(facts)))
+        _say(live_line(facts))
     else:
         _print_host_line(facts)
     for name in ("saved", "data"):
         if facts.get(name):
-            out.print(escape(f"{name} {facts[name]}"))
+            _say(f"{name} {facts[name]}")
 
 
 def _print_host_line(facts: dict[str, Any]) -> None:
@@ -278,4 +279,9 @@ def _print_host_line(facts: dict[str, Any]) -> None:
         if facts["rate_fps"] is not None:
             parts.append(f"{facts['rate_fps']:.1f} fps overall")
     parts.append(f"{facts['milliseconds_median']:.1f} ms a frame {doing} on {facts['backend']}")
-    out.print(escape(", ".join(parts)))
+    _say(", ".join(parts))
+
+
+def _say(line: str) -> None:
+    """Print what holds names of files and labels of networks, which are anybody's."""
+    out.print(escape(shown_name(line)))

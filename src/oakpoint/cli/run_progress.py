@@ -7,7 +7,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import final
 
+from rich.markup import escape
+
 from oakpoint.cli.console import print_progress, progress_bar
+from oakpoint.files import shown_name
 from oakpoint.run.frames import TrackedFrame
 from oakpoint.run.sinks.base import Sink
 from oakpoint.view.results.registry import view_of
@@ -38,8 +41,8 @@ class ProgressSink(Sink):
         """See ``Sink.add``."""
         self._frames += 1
         found = view_of(frame.result).figures(frame.result, None)[0]
-        text = ", ".join(filter(None, (*frame.timing(), found, self._status())))
-        self._progress.update(self._task, advance=1, description=text)
+        text = shown_name(", ".join(filter(None, (*frame.timing(), found, self._status()))))
+        self._progress.update(self._task, advance=1, description=escape(text))
         if self._progress.disable and time.monotonic() - self._said_s >= LINE_EVERY_S:
             self._said_s = time.monotonic()
             of = f" of {self._total}" if self._total else ""
