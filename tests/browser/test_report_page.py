@@ -66,6 +66,29 @@ def test_it_fits_its_window_and_can_be_read(page: Any) -> None:
     assert (brightness > 600) == (page.scheme == "light")
 
 
+HIDDEN_CELLS = """
+[...document.querySelectorAll('table.stacked td')].filter(cell => cell.checkVisibility())
+    .filter(cell => cell.getBoundingClientRect().right > document.documentElement.clientWidth).length
+"""
+SCROLLED = """
+[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth + 1)
+    .map(box => box.getAttribute('aria-label'))
+"""
+
+
+def test_figures_limits_verdicts_and_charts_are_seen_without_scrolling(page: Any) -> None:
+    assert page.locator("table.stacked td:visible").count() > 20
+    assert page.evaluate(HIDDEN_CELLS) == 0
+    assert page.evaluate(SCROLLED) == []
+
+
+def test_a_table_whose_rows_are_stacked_is_still_a_table(page: Any) -> None:
+    table = page.get_by_role("table", name="figures against their tolerances").first
+    assert table.get_by_role("columnheader").count() == 5
+    assert table.get_by_role("cell", name="ok", exact=False).count() >= 1
+    assert table.get_by_role("rowheader").count() == table.get_by_role("row").count() - 1
+
+
 def test_axe_finds_nothing(page: Any) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     results = axe.Axe().run(page)

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from oakpoint.view.chart import GRID, Chart, new_figure, plain
 
 COLOURS = ("#3b6ea5", "#c8782d", "#5f8f4e", "#a0476b", "#6b5b95", "#8a7a3a", "#3a8a8a", "#777777")
@@ -188,48 +186,6 @@ def profiles(panels: Mapping[str, Profile], *, value: str, title: str) -> Chart:
         axes.set_axisbelow(True)
         axes.legend(frameon=False, fontsize=7, loc="best")
     figure.suptitle(plain(title), fontsize=11)
-    return Chart(figure)
-
-
-_LEAST = 1e-8
-"""What is smaller is drawn in the first bin of a histogram, with all that is nothing."""
-
-_BINS_A_DECADE = 4
-
-
-def histogram(series: Mapping[str, Sequence[float]], *, value: str, count: str) -> Chart:
-    """How many values lie where on a logarithmic axis, as steps.
-
-    Args:
-        series: by label values, 0 or more; what is not finite is not counted.
-        value: label of the horizontal axis.
-        count: label of the vertical axis.
-    """
-    logs = {
-        label: np.log10(np.maximum(known[np.isfinite(known)], _LEAST))
-        for label, values in series.items()
-        for known in [np.asarray(values, np.float64)]
-    }
-    most = max([math.ceil(float(log.max())) for log in logs.values() if len(log)], default=-6)
-    low = round(math.log10(_LEAST))
-    edges = np.linspace(low, max(most, low + 2), (max(most, low + 2) - low) * _BINS_A_DECADE + 1)
-    figure = new_figure(7.5, 3.4)
-    axes = figure.add_subplot()
-    for index, (label, log) in enumerate(logs.items()):
-        counts, _ = np.histogram(log, edges)
-        colour = COLOURS[index % len(COLOURS)]
-        axes.stairs(counts, 10.0**edges, fill=True, alpha=0.14, color=colour)
-        axes.stairs(counts, 10.0**edges, label=plain(label), color=colour, linewidth=1.6)
-    axes.set_xscale("log")
-    axes.set_xlim(10.0**low, 10.0 ** float(edges[-1]))
-    ticks = [10.0**power for power in range(low, int(edges[-1]) + 1)]
-    axes.set_xticks(ticks, [f"≤ {tick:.0e}" if tick == ticks[0] else f"{tick:g}" for tick in ticks])
-    axes.set_xticks([], minor=True)
-    axes.set_xlabel(value)
-    axes.set_ylabel(count)
-    axes.grid(color=GRID)
-    axes.set_axisbelow(True)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False, fontsize=9)
     return Chart(figure)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from oakpoint.view.charts import Axis, Range, ScatterPoint, bars, histogram, scatter
+from oakpoint.view.charts import Axis, Range, ScatterPoint, bars, scatter
 
 NAN = float("nan")
 POINTS = [
@@ -38,18 +38,6 @@ def test_longer_bars_are_longer(tmp_path):
 
     assert area([0.9, 0.9]) > 1.5 * area([0.5, 0.5])
     assert area([0.5, NAN]) < area([0.5, 0.5])
-
-
-def test_a_histogram_has_its_values_where_they_are():
-    low, high = ({"a": [value] * 50} for value in (1e-7, 1e-2))
-    first, second = (histogram(series, value="1 − cosine", count="how many").svg() for series in (low, high))
-    assert first != second
-    assert "1 − cosine" in first  # words stay words
-
-
-def test_a_histogram_of_nothing_and_of_what_is_no_number():
-    svg = histogram({"a": [], "b": [NAN, float("inf"), 0.0]}, value="v", count="n").svg()
-    assert svg.startswith("<svg")
 
 
 def test_a_chart_for_a_page_is_the_same_twice_and_takes_the_colours_of_the_page():

@@ -134,7 +134,7 @@ class Drawn(Block):
     """A drawing.
 
     Attributes:
-        svg: an ``<svg>`` element, safe to show; its ids are made unique on the page.
+        svg: an ``<svg>`` element, perhaps with its legend before it, safe to show; its ids are made unique on the page.
         label: what is seen, for those who do not see it.
         caption: below it.
         wide: whether it is scrolled sideways on a narrow screen, where its words could not be read.

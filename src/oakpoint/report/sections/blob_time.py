@@ -55,7 +55,7 @@ def _strip(costs: NetworkCosts) -> Drawn:
         f"{longest.layer.shown} with {longest.total_ms:.2f} ms."
     )
     caption = f"The {len(pieces)} stages of the blob in the order of their execution, by the unit that runs them."
-    return Drawn(svg=strip_svg(pieces, _COLOURS, unit="ms"), label=label, caption=caption)
+    return Drawn(svg=strip_svg(pieces, _COLOURS, unit="ms"), label=label, caption=caption, wide=False)
 
 
 def _table(costs: NetworkCosts) -> Table:

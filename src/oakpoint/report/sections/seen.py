@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oakpoint.chain.evidence import Evidence, Sight
 from oakpoint.report.parts.blocks import Block, Cell, Column, Drawn, Layer, Lines, Overlay, Section, Table, Words
+from oakpoint.report.parts.histogram import histogram
 from oakpoint.report.parts.pictures import Picture
 from oakpoint.report.sections.stages import number_text
 from oakpoint.tasks.base import Result
 from oakpoint.tasks.classes.result import Classes
 from oakpoint.tasks.tensors.task import TensorsFound
 from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_ARCHIVE_STAGE, ONNX_STAGE
-from oakpoint.view.charts import histogram
 from oakpoint.view.results.registry import view_of
 
 CANDIDATES: Final = {
@@ -177,7 +178,7 @@ def spread_blocks(evidence: Evidence) -> list[Block]:
     blocks: list[Block] = []
     for name in list(names)[:MOST_HISTOGRAMS]:
         series = {
-            stage: np.maximum(1 - found[name].astype(np.float64), 0.0).tolist()
+            stage: np.maximum(1 - found[name].astype(np.float64), 0.0)
             for stage, found in evidence.distributions.items()
             if name in found and len(found[name])
         }
@@ -189,13 +190,22 @@ def spread_blocks(evidence: Evidence) -> list[Block]:
     return blocks
 
 
-def _histogram(name: str, series: Mapping[str, list[float]]) -> Drawn:
-    parts = []
-    for stage, values in series.items():
-        parts.append(f"{stage}: {len(values):,} values, median {np.median(values):.2g}, largest {max(values):.2g}")
-    chart = histogram(series, value=f"1 − {name}", count="how many")
-    label = f"Histogram of one minus {name}, over all pictures. {'; '.join(parts)}."
-    return Drawn(svg=chart.svg(), label=label, caption=f"One minus {name}, over all pictures. {'; '.join(parts)}.")
+def _histogram(name: str, series: Mapping[str, NDArray[np.float64]]) -> Drawn:
+    spread = "; ".join(f"{stage}: {_spread(values)}" for stage, values in series.items())
+    label = f"Histogram of one minus {name}, over all pictures. {spread}."
+    caption = f"One minus {name}, over all pictures. {spread}."
+    return Drawn(svg=histogram(series, value=f"1 − {name}", count="how many"), label=label, caption=caption, wide=False)
+
+
+def _spread(values: NDArray[np.float64]) -> str:
+    """How many values there are and how they lie; the first bin holds what is smaller than it."""
+    known = values[np.isfinite(values)]
+    parts = [f"{len(values):,} value{'s' if len(values) != 1 else ''}"]
+    if len(known):
+        parts.append(f"median {np.median(known):.2g}, largest {known.max():.2g}")
+    if len(known) < len(values):
+        parts.append(f"{len(values) - len(known):,} not finite and not drawn")
+    return ", ".join(parts)
 
 
 def _short(text: str) -> str:

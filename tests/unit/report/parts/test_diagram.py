@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 
 from oakpoint.report.parts.diagram import Diagram, Node
-from oakpoint.report.parts.strip import Piece, strip_svg
 
 NODES = [
     Node(key="onnx", name="ONNX"),
@@ -44,15 +43,3 @@ def test_boxes_do_not_lie_over_each_other() -> None:
         svg = Diagram(nodes=nodes, label="").svg(down=down)
         corners = re.findall(r'class="node" x="([\d.]+)" y="([\d.]+)"', svg)
         assert len(set(corners)) == len(nodes)
-
-
-def test_pieces_of_a_strip_are_as_long_as_they_last() -> None:
-    pieces = [Piece(0.0, 1.0, "a", "first <b>"), Piece(1.0, 3.0, "b", "second")]
-    svg = strip_svg(pieces, {"a": "#111111", "b": "#222222"}, unit="ms")
-    widths = [float(width) for width in re.findall(r'width="([\d.]+)" height="56"', svg)]
-    assert abs((widths[1] + 0.6) / (widths[0] + 0.6) - 3) < 0.01
-    assert "first &lt;b&gt;" in svg
-
-
-def test_a_strip_of_nothing_is_one() -> None:
-    assert strip_svg([], {"a": "#111111"}, unit="ms").startswith("<svg")
