@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 from markupsafe import Markup, escape
 
 from oakpoint.report.parts.blocks import Block, Tone
+from oakpoint.report.parts.texts import shown
 
 _SIGNS: Final[dict[Tone, str]] = {"pass": "✓", "fail": "✕", "open": "?", "plain": ""}
 
@@ -108,16 +109,12 @@ def _corner(place: tuple[int, int], layout: _Layout) -> tuple[int, int]:
 def _box(node: Node, corner: tuple[int, int], layout: _Layout) -> str:
     (x, y), (width, height) = corner, layout.box
     look, words = ("absent", "absent-text") if node.absent else ("node", "")
-    middle, name, note = x + width / 2, _cut(node.name, layout.letters), _cut(node.note, layout.letters)
+    middle, name, note = x + width / 2, shown(node.name, layout.letters), shown(node.note, layout.letters)
     baseline = y + height / 2 + (-2 if note else 5)
     text = f'<text class="{words}" x="{middle}" y="{baseline}" text-anchor="middle">{escape(name)}</text>'
     if note:
         text += f'<text class="small" x="{middle}" y="{baseline + 17}" text-anchor="middle">{escape(note)}</text>'
     return f'<rect class="{look}" x="{x}" y="{y}" width="{width}" height="{height}" rx="8"/>{text}'
-
-
-def _cut(text: str, letters: int) -> str:
-    return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
 def _arrow(node: Node, start: tuple[int, int], end: tuple[int, int], layout: _Layout) -> str:
@@ -140,7 +137,7 @@ def _arrow(node: Node, start: tuple[int, int], end: tuple[int, int], layout: _La
     line = f'<path class="arrow" d="M{x0} {y0}{bend}"/><path class="head" d="{head}"/>'
     if node.tone == "plain" or not node.word:
         return line
-    word = f"{_SIGNS[node.tone]} {_cut(node.word, layout.letters)}"
+    word = f"{_SIGNS[node.tone]} {shown(node.word, layout.letters)}"
     wide = 7.2 * len(word) + 12
     return (
         f'{line}<rect class="tone-{node.tone}" x="{middle[0] - wide / 2:.1f}" y="{middle[1] - 10:.1f}" '

@@ -8,25 +8,24 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import count
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from oakpoint.errors import OutputError
 from oakpoint.report.parts.blocks import Cell, Page, Section
 from oakpoint.report.parts.pictures import LEVELS, Level
+from oakpoint.report.parts.texts import shown
 
 LIMIT_BYTES = 2_000_000
 """Of a page: small enough to be sent by mail and opened on a phone."""
-
-MOST_CHARACTERS = 2_000
-"""Of a text."""
 
 _ID = re.compile(r'\bid="([^"]+)"')
 _REFERENCE = re.compile(r'(url\(#|href="#)([^")]+)')
 
 
 def html_of(page: Page) -> str:
-    """The page, its pictures as large as the limit allows; without them, and without drawings, where it must be.
+    """The page, its pictures as large as the limit allows; without them and drawings, and with texts cut, if it must.
 
     Raises:
         OutputError: it is too large even so.
@@ -60,7 +59,7 @@ def _rendered(page: Page, level: Level) -> str:
 
     def show(cell: Cell) -> Markup:
         if isinstance(cell, str):
-            return escape(shortened(cell))
+            return escape(shown(cell, level.characters))
         template = environment.get_template(f"blocks/{cell.template}.html.j2")
         return Markup(template.render(block=cell, show=show, level=level, numbers=numbers))  # noqa: S704 - escaped there
 
@@ -79,7 +78,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"own_ids": own_ids, "next_number": next, "shortened": shortened}
+    environment.filters |= {"own_ids": own_ids, "next_number": next, "shortened": _shortened}
     return environment
 
 
@@ -90,9 +89,9 @@ def _style() -> str:
     return environment.loader.get_source(environment, "style.css")[0]
 
 
-def shortened(text: str) -> str:
-    """A text without what is beyond ``MOST_CHARACTERS``: nobody reads on, and a page has its limit."""
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
+@pass_context
+def _shortened(context: Context, text: str) -> str:
+    return shown(text, context["level"].characters)
 
 
 def own_ids(svg: str, number: int) -> Markup:

@@ -13,17 +13,19 @@ from oakpoint.view.picture import data_uri
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How large pictures are.
+    """How much of everything is on a page.
 
     Attributes:
         side_px: of the longer side, at most.
         quality: of the encoder, 1 to 100.
         pictures: whether there are pictures and drawings at all.
+        characters: of a text, at most; nobody reads on where it is longer.
     """
 
     side_px: int
     quality: int
     pictures: bool = True
+    characters: int = 2_000
 
 
 LEVELS = (
@@ -34,6 +36,8 @@ LEVELS = (
     Level(480, 48),
     Level(320, 40),
     Level(0, 0, pictures=False),
+    Level(0, 0, pictures=False, characters=300),
+    Level(0, 0, pictures=False, characters=60),
 )
 """From the best to the smallest; a page takes the first with which it is small enough."""
 

@@ -10,6 +10,11 @@ from typing import Final
 
 from markupsafe import escape
 
+from oakpoint.report.parts.texts import shown
+
+LONGEST: Final = 60
+"""Characters of a word in a drawing."""
+
 _BELOW: Final = 46
 """Pixels for the ticks of the axis along and its label."""
 
@@ -27,7 +32,7 @@ def plot_svg(content: str, height_px: int, *, kind: str) -> str:
 
 def legend(colours: Mapping[str, str]) -> str:
     """What each colour, as ``#rrggbb``, stands for."""
-    items = [f'<li style="--hue:{colour}">{escape(name)}</li>' for name, colour in colours.items()]
+    items = [f'<li style="--hue:{colour}">{escape(shown(name, LONGEST))}</li>' for name, colour in colours.items()]
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
@@ -47,5 +52,5 @@ def ticks_along(places: Sequence[tuple[float, str]], label: str, *, top: int) ->
             f'<g{kind}><rect x="{100 * share:.3f}%" y="{top}" width="1" height="6" fill="currentColor"/>'
             f'<text x="{100 * share:.3f}%" y="{top + 20}" text-anchor="{anchor}">{escape(text)}</text></g>'
         )
-    parts.append(f'<text x="50%" y="{top + 40}" text-anchor="middle">{escape(label)}</text>')
+    parts.append(f'<text x="50%" y="{top + 40}" text-anchor="middle">{escape(shown(label, LONGEST))}</text>')
     return "".join(parts)

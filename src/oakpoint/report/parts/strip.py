@@ -9,9 +9,11 @@ from typing import Final
 from markupsafe import escape
 
 from oakpoint.report.parts.plot import legend, plot_svg, ticks_along
+from oakpoint.report.parts.texts import shown
 from oakpoint.view.drawing import ticks
 
 _HEIGHT: Final = 56
+_LONGEST: Final = 200
 _GAP, _LEAST = 0.06, 0.04
 """Between two pieces, and of the shortest piece, in hundredths of the width."""
 
@@ -40,7 +42,7 @@ def strip_svg(pieces: Sequence[Piece], colours: Mapping[str, str], *, unit: str)
         width = max(100 * piece.length / end - _GAP, _LEAST)
         parts.append(
             f'<rect x="{100 * piece.start / end:.3f}%" width="{width:.3f}%" height="{_HEIGHT}" '
-            f'fill="{colours[piece.kind]}"><title>{escape(piece.title)}</title></rect>'
+            f'fill="{colours[piece.kind]}"><title>{escape(shown(piece.title, _LONGEST))}</title></rect>'
         )
     places = [(tick / end, f"{tick:g}") for tick in ticks(end)]
     parts.append(ticks_along(places, f"estimated time / {unit}", top=_HEIGHT))

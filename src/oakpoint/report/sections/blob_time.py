@@ -62,8 +62,9 @@ def _table(costs: NetworkCosts) -> Table:
     total = max(sum(cost.total_ms for cost in costs.layers), 1e-9)
     longest = max(max(cost.total_ms for cost in costs.layers), 1e-9)
     kept = sorted(sorted(costs.layers, key=lambda cost: -cost.total_ms)[:MOST_LAYERS], key=costs.layers.index)
+    which = f", the {MOST_LAYERS} longest of {len(costs.layers)}" if len(costs.layers) > MOST_LAYERS else ""
     return Table(
-        caption="Estimated time by layer, in the order of execution",
+        caption=f"Estimated time by layer, in the order of execution{which}",
         columns=[
             Column("layer"), Column("operator"), Column("time"), Column("multiply-adds", number=True),
             Column("over DDR", number=True),

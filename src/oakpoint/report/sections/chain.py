@@ -38,11 +38,14 @@ def chain_diagram(manifest: Manifest, reports: Sequence[StageReport]) -> Diagram
             continue
         parent = parent if any(node.key == parent for node in nodes) else "onnx"
         note = "not made" if absent else note
-        nodes.append(Node(key=kind, name=name, note=note, parent=parent, absent=absent, **_verdict(judged, stage)))
+        verdict = _verdict(judged, stage) or _broken(manifest, kind, nodes, parent)
+        nodes.append(Node(key=kind, name=name, note=note, parent=parent, absent=absent, **verdict))
     arrows = [f"{report.stage}: {WORDS[report.verdict]}" for report in reports]
     made = [node.name for node in nodes if not node.absent]
     label = f"Diagram of the chain: {', '.join(made)}. Verdicts: {'; '.join(arrows) or 'none'}."
-    caption = "Every arrow with a verdict was compared on photographs; the blob, executed, with the ONNX."
+    caption = "Every arrow with a verdict was compared"
+    caption += "." if manifest.interface.size is None else " on photographs."
+    caption += " The blob was executed, and compared with the ONNX." if BLOB_STAGE in judged else ""
     caption += " What is dashed was not made." if any(node.absent for node in nodes) else ""
     return Diagram(nodes=nodes, label=label, caption=caption)
 
@@ -67,11 +70,21 @@ def _device(manifest: Manifest, judged: Mapping[str, StageReport]) -> list[Node]
     if manifest.split is not None:
         note = "its first part"
     name = "device graph"
-    node = Node(
-        key="device", name=name, note="not made" if absent else note, parent="onnx", absent=absent,
-        **_verdict(judged, DEVICE_STAGE),
-    )  # fmt: skip
-    return [node]
+    verdict = _verdict(judged, DEVICE_STAGE)
+    if absent and not verdict:
+        verdict = _end(manifest)
+    note = "not made" if absent else note
+    return [Node(key="device", name=name, note=note, parent="onnx", absent=absent, **verdict)]
+
+
+def _broken(manifest: Manifest, kind: ArtifactKind, nodes: Sequence[Node], parent: str) -> dict[str, Any]:
+    """The word for the arrow at which a chain ends: to what was not made of what is there."""
+    made = {node.key for node in nodes if not node.absent}
+    return _end(manifest) if kind in manifest.not_made and not manifest.has(kind) and parent in made else {}
+
+
+def _end(manifest: Manifest) -> dict[str, Any]:
+    return {"tone": "open" if manifest.failure is None else "fail", "word": "NOT MADE"}
 
 
 def _verdict(judged: Mapping[str, StageReport], stage: str) -> dict[str, Any]:

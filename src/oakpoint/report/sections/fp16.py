@@ -87,11 +87,12 @@ def ranges_blocks(rows: Sequence[tuple[Layer, Range]], where: str) -> list[Block
         words.append(f": FP16 ends at {LARGEST:g}, and {len(over)} layers go beyond it.")
     else:
         words.append(f": {share:.2%} of {LARGEST:g}, where FP16 ends. Nothing overflows.")
+    which = f", of {len(rows)} layers the {MOST_LAYERS} with the largest" if len(rows) > MOST_LAYERS else ""
     kept = sorted(sorted(range(len(rows)), key=lambda place: -rows[place][1].largest)[:MOST_LAYERS])
     return [
         Words(parts=words),
         Table(
-            caption=f"What each layer gives {where}, at float32; the bar is logarithmic and ends where FP16 does",
+            caption=f"What layers give {where}, at float32{which}; the bar is logarithmic and ends where FP16 does",
             columns=[
                 Column("layer"), Column("operator"), Column("largest magnitude"),
                 Column("below the smallest normal number", number=True), Column("lost to zero", number=True),

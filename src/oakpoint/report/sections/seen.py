@@ -12,6 +12,7 @@ from oakpoint.chain.evidence import Evidence, Sight
 from oakpoint.report.parts.blocks import Block, Cell, Column, Drawn, Layer, Lines, Overlay, Section, Table, Words
 from oakpoint.report.parts.histogram import histogram
 from oakpoint.report.parts.pictures import Picture
+from oakpoint.report.parts.texts import shown
 from oakpoint.report.sections.stages import number_text
 from oakpoint.tasks.base import Result
 from oakpoint.tasks.classes.result import Classes
@@ -29,6 +30,7 @@ CANDIDATES: Final = {
 """What is judged at each stage, in the order of the chain."""
 
 MOST_HISTOGRAMS: Final = 3
+_LONGEST: Final = 60
 
 
 def seen_section(evidence: Evidence, *, takes_image: bool) -> Section:
@@ -71,16 +73,16 @@ def _pictures(evidence: Evidence, forms: Mapping[str, Result], sights: Mapping[s
     picture = evidence.picture
     assert picture is not None
     view = view_of(next(iter(forms.values())))
-    shown = forms if view.stackable else dict(list(forms.items())[:1])
+    drawn = forms if view.stackable else dict(list(forms.items())[:1])
     layers = [
-        Layer(name=name, note=_short(result.figure()), marks=view.marks(result, "found"))
-        for name, result in shown.items()
+        Layer(name=name, note=shown(result.figure(), _LONGEST), marks=view.marks(result, "found"))
+        for name, result in drawn.items()
     ]
     if not any(layer.marks for layer in layers):
         layers = []
     else:
         layers += [layer for stage, sight in sights.items() for layer in _differences(CANDIDATES[stage], sight)]
-    found = "; ".join(f"{name}: {_short(result.figure())}" for name, result in forms.items())
+    found = "; ".join(f"{name}: {shown(result.figure(), _LONGEST)}" for name, result in forms.items())
     label = f"The photograph {evidence.name} with what each form of the network found in it. {found}."
     caption = _caption(evidence.name, layers, stackable=view.stackable)
     return [Overlay(picture=Picture(picture), layers=layers, label=label, caption=caption)]
@@ -206,10 +208,3 @@ def _spread(values: NDArray[np.float64]) -> str:
     if len(known) < len(values):
         parts.append(f"{len(values) - len(known):,} not finite and not drawn")
     return ", ".join(parts)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-_LONGEST: Final = 60

@@ -31,7 +31,7 @@ from oakpoint.report.parts.blocks import (
     Words,
 )
 from oakpoint.report.parts.diagram import Diagram, Node
-from oakpoint.report.parts.page import LIMIT_BYTES, MOST_CHARACTERS, html_of
+from oakpoint.report.parts.page import LIMIT_BYTES, html_of
 from oakpoint.report.parts.pictures import LEVELS, Picture
 
 EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
@@ -172,7 +172,21 @@ def test_what_cannot_be_made_small_is_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_a_text_without_end_is_cut() -> None:
     text = html_of(page_with(every_block("x" * 1_000_000), "x" * 1_000_000))
     assert len(text.encode()) < LIMIT_BYTES
-    assert "x" * MOST_CHARACTERS + "…" in text
+    assert "x" * (LEVELS[0].characters - 1) + "…" in text
+
+
+def test_long_texts_are_cut_further_before_a_page_is_refused() -> None:
+    rows = [["n" * 100_000, Code("n" * 100_000)] for _ in range(1_500)]
+    text = html_of(page_with([Table(caption="names", columns=[Column("a"), Column("b")], rows=rows)]))
+    assert len(text.encode()) <= LIMIT_BYTES
+    assert text.count("<tr") == 1_501
+
+
+@pytest.mark.parametrize("character", ["\u202e", "\u2066", "\x00", "\x1b", "\x85", "\u200f"])
+def test_what_would_turn_the_words_after_it_or_is_unseen_is_told_by_its_code(character: str) -> None:
+    text = html_of(page_with(every_block(f"a{character}b"), f"a{character}b"))
+    assert character not in text
+    assert f"a{character.encode('unicode_escape').decode()}b" in text
 
 
 def test_bytes_that_are_no_letters_do_not_end_it() -> None:
