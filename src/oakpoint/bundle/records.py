@@ -231,14 +231,16 @@ class StageReport:
     claim: str = ""
 
     def facts(self) -> dict[str, object]:
-        """The same for machines; figures that could not be measured, or are infinite, are None."""
+        """The same for machines; figures and limits that could not be measured, or are infinite, are None."""
         return {
             "stage": self.stage,
             "verdict": self.verdict.value,
             "summary": self.summary,
             "images": self.images,
             "claim": self.claim,
-            "checks": [asdict(check) | {"value": _finite(check.value)} for check in self.checks],
+            "checks": [
+                asdict(check) | {"value": _finite(check.value), "limit": _finite(check.limit)} for check in self.checks
+            ],
             "figures": {name: _finite(value) for name, value in (self.figures or {}).items()},
         }
 

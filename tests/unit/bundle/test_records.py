@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -16,3 +17,11 @@ def test_what_could_not_be_measured_is_null_for_machines(value: float) -> None:
     facts = json.loads(json.dumps(report.facts(), allow_nan=False))
     assert (facts["verdict"], facts["figures"]) == ("fail", {"error": None, "n": 1})
     assert facts["checks"] == [{"name": "error", "value": None, "limit": 0.1, "kind": "at_most", "passed": False}]
+
+
+def test_an_infinite_limit_is_none_for_machines() -> None:
+    """Of outputs that are not finite, what rounding explains is without bounds as well."""
+    check = Check(name="largest", value=math.inf, limit=math.inf, kind="at_most", passed=True)
+    report = StageReport(stage="onnx → ir", verdict=Verdict.FAIL, summary="s", checks=(check,))
+    facts = json.loads(json.dumps(report.facts(), allow_nan=False))
+    assert facts["checks"] == [{"name": "largest", "value": None, "limit": None, "kind": "at_most", "passed": True}]

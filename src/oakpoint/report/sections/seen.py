@@ -93,7 +93,8 @@ def _caption(name: str, layers: list[Layer], *, stackable: bool) -> str:
         return f"{name}: the picture that the figures of this section are about."
     differ = any(layer.tone != "plain" for layer in layers)
     if len([layer for layer in layers if layer.tone == "plain"]) > 1:
-        text = f"{name}: marks lie over each other, those of later forms smaller. A whole target is found by all."
+        text = f"{name}: marks lie over each other, those of later forms smaller."
+        text += "" if differ else " A whole target is found by all."
     else:
         text = f"{name}: what the network finds."
     if not differ:

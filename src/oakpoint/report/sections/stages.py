@@ -113,7 +113,7 @@ def _row(check: Check, reasons: Mapping[str, str]) -> list[Cell]:
     bar: Cell = "–" if used is None else Bar(used, f"{used:.0%}" if used < 10 else "over 1000%", _tone(check))
     reason = [reasons[check.name]] if check.name in reasons else []
     name = Lines([check.name, *reason], aside=True)
-    return [name, number_text(check.value), f"{sign} {check.limit:g}", mark, bar]
+    return [name, number_text(check.value), f"{sign} {number_text(check.limit)}", mark, bar]
 
 
 def _tone(check: Check) -> Tone:

@@ -45,6 +45,13 @@ def test_a_figure_that_could_not_be_measured_has_no_bar_and_fails() -> None:
     assert table.rows[0][-1] == "–"
 
 
+def test_an_infinite_limit_is_told_as_one() -> None:
+    found = check(math.inf, math.inf, "at_most", True)
+    report = StageReport(stage="a → b", verdict=Verdict.FAIL, summary="s", checks=(found,))
+    table = next(block for block in stage_blocks(report, {}) if isinstance(block, Table))
+    assert table.rows[0][1:3] == ["∞", "≤ ∞"]
+
+
 def test_of_thousands_of_figures_the_failed_ones_are_shown() -> None:
     checks = tuple(check(0, 1, "at_most", True, f"n{n}") for n in range(3000))
     failed = check(2, 1, "at_most", False, "bad")
