@@ -6,9 +6,28 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from oakpoint.bundle.manifest import PAGE_FILE
+from oakpoint.report.parts.blocks import (
+    Badge,
+    Block,
+    Code,
+    Column,
+    Drawn,
+    Entries,
+    Folded,
+    Layer,
+    Overlay,
+    Page,
+    Section,
+    Table,
+    Words,
+)
+from oakpoint.report.parts.histogram import histogram
+from oakpoint.report.parts.page import html_of
+from oakpoint.report.parts.pictures import Picture
 
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
@@ -123,3 +142,43 @@ def test_it_is_printed(page: Any, tmp_path: Path) -> None:
     assert content(format="A4")[:5] == b"%PDF-"
     page.emulate_media(media="print")
     assert not page.get_by_role("navigation").is_visible()
+
+
+LONG = "x" * 3_000
+
+
+def every_text_long() -> Page:
+    """A page on which every text is one long word."""
+    table = Table(
+        caption=LONG, columns=[Column(LONG), Column("n", number=True), Column("v")], rows=[[LONG, "1", Code(LONG)]]
+    )
+    blocks: list[Block] = [
+        Words(parts=[LONG, Code(LONG)]),
+        table,
+        Entries([(LONG, LONG)]),
+        Drawn(svg=histogram({LONG: np.ones(3)}, value=LONG, count=LONG), label=LONG, caption=LONG),
+        Overlay(
+            picture=Picture(np.zeros((40, 60), np.uint8)),
+            layers=[Layer(name=LONG, note=LONG, marks="")],
+            label=LONG,
+            caption=LONG,
+        ),
+        Folded(title=LONG, blocks=[table]),
+    ]
+    section = Section(key="a", title=LONG, blocks=blocks, sections=[Section(key="b", title=LONG)])
+    other = Section(key="c", title=LONG)
+    return Page(
+        command="oakpoint test", title=LONG, verdict=Badge("pass", "PASS"), summary=LONG, notices=[LONG],
+        entries=[(LONG, LONG)], sections=[section, other], made_by=LONG,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_no_name_is_too_long_for_a_window(browser: Any, tmp_path: Path, size: str) -> None:
+    (tmp_path / "p.html").write_text(html_of(every_text_long()), encoding="utf-8")
+    width, height = SIZES[size]
+    opened = browser.new_page(viewport={"width": width, "height": height})
+    opened.goto((tmp_path / "p.html").as_uri())
+    found = opened.evaluate(OVERFLOW_PX)
+    opened.close()
+    assert found <= 0
