@@ -10,6 +10,9 @@ from typing import Any
 from oakpoint.view.chart import GRID, Chart, new_figure, plain
 
 COLOURS = ("#3b6ea5", "#c8782d", "#5f8f4e", "#a0476b", "#6b5b95", "#8a7a3a", "#3a8a8a", "#777777")
+USUAL_WIDTH_IN = 7.5
+NARROW_WIDTH_IN = 5.0
+"""Of a chart that is to be read on a phone as well."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -46,7 +49,7 @@ class Axis:
     high: float | None = None
 
 
-def scatter(points: Sequence[ScatterPoint], *, x: Axis, y: Axis, title: str) -> Chart:
+def scatter(points: Sequence[ScatterPoint], *, x: Axis, y: Axis, title: str, width_in: float = USUAL_WIDTH_IN) -> Chart:
     """Points with error bars over a logarithmic x axis.
 
     Args:
@@ -54,8 +57,9 @@ def scatter(points: Sequence[ScatterPoint], *, x: Axis, y: Axis, title: str) -> 
         x: the horizontal axis.
         y: the vertical axis.
         title: above the chart.
+        width_in: of the chart, in inches; words keep their size.
     """
-    figure = new_figure(7.5, 5.0)
+    figure = new_figure(width_in, 2.0 + 0.4 * width_in)
     axes = figure.add_subplot()
     for index, point in enumerate(points):
         style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "label": plain(point.label)}
@@ -83,11 +87,21 @@ def scatter(points: Sequence[ScatterPoint], *, x: Axis, y: Axis, title: str) -> 
     axes.set_title(plain(title), fontsize=11)
     axes.grid(color=GRID)
     axes.set_axisbelow(True)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=_columns(width_in), frameon=False
+    )
     return Chart(figure)
 
 
-def bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], *, value: Axis, group: str, title: str) -> Chart:
+def bars(
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    *,
+    value: Axis,
+    group: str,
+    title: str,
+    width_in: float = USUAL_WIDTH_IN,
+) -> Chart:
     """Horizontal bars side by side: for each group one of each series, the first group on top.
 
     Args:
@@ -96,9 +110,10 @@ def bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], *, value:
         value: the horizontal axis.
         group: what the groups are.
         title: above the chart.
+        width_in: of the chart, in inches; words keep their size.
     """
     thickness = 0.8 / max(len(series), 1)
-    figure = new_figure(7.5, 1.8 + 0.22 * len(groups) * max(len(series), 2))
+    figure = new_figure(width_in, 1.8 + 0.22 * len(groups) * max(len(series), 2))
     axes = figure.add_subplot()
     for index, (label, values) in enumerate(series.items()):
         places = [row + (index + 0.5) * thickness - 0.4 for row in range(len(groups))]
@@ -113,7 +128,9 @@ def bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], *, value:
     axes.set_title(plain(title), fontsize=11)
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=_columns(width_in), frameon=False
+    )
     return Chart(figure)
 
 
@@ -190,6 +207,11 @@ def profiles(panels: Mapping[str, Profile], *, value: str, title: str) -> Chart:
 
 
 _MOST_NAMES, _LONGEST_NAME = 60, 28
+
+
+def _columns(width_in: float) -> int:
+    """How many names of a legend have room beside each other."""
+    return max(1, int(width_in / 2.5))
 
 
 def _shortened(name: str) -> str:

@@ -44,7 +44,7 @@ def bench_page(facts: dict[str, Any], measured: Measured, last: LiveFrame | None
         command="oakpoint bench",
         title=title,
         verdict=Badge(TONES[verdict], WORDS[verdict]),
-        summary=f"{'; '.join(failures)}." if failures else _summary(verdict),
+        summary=f"{'; '.join(failures)}." if failures else _summary(verdict, facts["measured_on"]),
         notices=notices,
         entries=[("weights", network["weights"]), ("heads", network["heads"]), ("SHAVE cores", str(network["shaves"]))],
         sections=[
@@ -69,11 +69,12 @@ def write_beside(facts: dict[str, Any], last: LiveFrame | None, folder: Path) ->
         write_image(folder / PICTURE_FILE, view_of(last.result).still(last.image, last.result))
 
 
-def _summary(verdict: Verdict) -> str:
+def _summary(verdict: Verdict, measured_on: str) -> str:
+    place = "a camera's stand-in" if measured_on == "stand-in" else "the device"
     if verdict is Verdict.PASS:
-        return "What the network gives on the device is what the simulator gives, within tolerance."
+        return f"What the network gives on {place} is what the simulator gives, within tolerance."
     if verdict is Verdict.FAIL:
-        return "What the network gives on the device is not what the simulator gives."
+        return f"What the network gives on {place} is not what the simulator gives."
     return "Nothing was compared."
 
 

@@ -135,4 +135,4 @@ def _numbers(report: CheckReport) -> list[Block]:
     rows = [(verdict.layer, verdict.numbers) for verdict in report.layers if verdict.numbers is not None]
     overflow = report.target != "myriad" or report.first_infinity is not None
     first = [Words(parts=[f"{words[:1].upper()}{words[1:]}."])] if overflow else []
-    return [*first, *ranges_blocks(rows, f"on {report.images} images")]
+    return [*first, *ranges_blocks(rows, f"on {report.images} image{'s' if report.images > 1 else ''}")]

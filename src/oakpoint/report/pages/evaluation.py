@@ -36,7 +36,7 @@ from oakpoint.report.parts.page import html_of
 from oakpoint.report.parts.pictures import Picture
 from oakpoint.report.sections.origin import MADE_BY, versions_text
 from oakpoint.view.chart import Chart
-from oakpoint.view.charts import Axis, Range, ScatterPoint, bars, scatter
+from oakpoint.view.charts import NARROW_WIDTH_IN, USUAL_WIDTH_IN, Axis, Range, ScatterPoint, bars, scatter
 from oakpoint.view.draw import draw_matches, with_status
 from oakpoint.view.picture import write_image
 
@@ -74,7 +74,7 @@ def evaluation_page(
         verdict=Badge("plain", f"{extractors} extractor{'s' if extractors > 1 else ''}"),
         summary=f"{summary.evaluation.dataset}; {protocols} protocol{'s' if protocols > 1 else ''}.",
         notices=[f"{label}: {text}" for label, text in notices.items()],
-        entries=[(protocol.key.upper(), f"{_main(summary, protocol)}") for protocol in summary.protocols],
+        entries=[(f"best at {protocol.key.upper()}", _main(summary, protocol)) for protocol in summary.protocols],
         sections=[
             _overview(summary),
             *(_protocol(summary, protocol) for protocol in summary.protocols),
@@ -115,8 +115,10 @@ def _main(summary: Summary, protocol: Protocol) -> str:
 
 
 def _overview(summary: Summary) -> Section:
-    label = "Accuracy over the median time for one image, with 95 % intervals; figures are in the tables below."
-    chart = Drawn(svg=_scatter(summary).svg(), label=label, caption=label)
+    title = _telling(summary).title
+    label = f"{title}: accuracy over the median time for one image, with 95 % intervals; the tables have the figures."
+    svg = _scatter(summary, width_in=NARROW_WIDTH_IN, titled=False).svg()
+    chart = Drawn(svg=svg, label=label, caption=label, wide=False)
     return Section(key="overview", title="Accuracy and time", blocks=[chart])
 
 
@@ -128,7 +130,8 @@ def _protocol(summary: Summary, protocol: Protocol) -> Section:
     if len(summary.labels) > 1:
         blocks.append(_differences(summary, protocol))
     label = f"{protocol.title}: the mean of each sequence, for each extractor"
-    blocks.append(Drawn(svg=_bars(summary, protocol).svg(), label=label, caption=label))
+    svg = _bars(summary, protocol, width_in=NARROW_WIDTH_IN, titled=False).svg()
+    blocks.append(Drawn(svg=svg, label=label, caption=label, wide=False))
     return Section(key=protocol.key, title=protocol.title, blocks=blocks)
 
 
@@ -198,9 +201,12 @@ def _origin(summary: Summary, notes: dict[str, str], line: str) -> Section:
     return Section(key="origin", title="What made it", blocks=[Entries([*items, ("command", Code(line))])])
 
 
-def _scatter(summary: Summary) -> Chart:
-    """Accuracy over time by the most telling protocol that was measured: P2, P3, P1."""
-    protocol = next(p for key in ("p2", "p3", "p1") for p in summary.protocols if p.key == key)
+def _scatter(summary: Summary, *, width_in: float = USUAL_WIDTH_IN, titled: bool = True) -> Chart:
+    """Accuracy over time by the most telling protocol that was measured: P2, P3, P1.
+
+    On a page it is narrow, and its caption says what a title would.
+    """
+    protocol = _telling(summary)
     points = [
         ScatterPoint(
             label,
@@ -213,15 +219,20 @@ def _scatter(summary: Summary) -> Chart:
         points,
         x=Axis("median time for one image, extraction only (ms)"),
         y=Axis(MAIN_LABEL[protocol.key], 0.0, 1.02),
-        title=f"{protocol.title}\n{protocol.reading} reading, 95 % intervals over pairs",
+        title=f"{protocol.title}\n{protocol.reading} reading, 95 % intervals over pairs" if titled else "",
+        width_in=width_in,
     )
+
+
+def _telling(summary: Summary) -> Protocol:
+    return next(p for key in ("p2", "p3", "p1") for p in summary.protocols if p.key == key)
 
 
 def _range(found: Estimate) -> Range:
     return Range(found.value, found.low, found.high)
 
 
-def _bars(summary: Summary, protocol: Protocol) -> Chart:
+def _bars(summary: Summary, protocol: Protocol, *, width_in: float = USUAL_WIDTH_IN, titled: bool = True) -> Chart:
     rows = summary.evaluation.rows_of(protocol.key)
     sequences = list(dict.fromkeys(pair.sequence for pair in rows[0].pairs))
     return bars(
@@ -229,7 +240,8 @@ def _bars(summary: Summary, protocol: Protocol) -> Chart:
         {row.label: [_mean_of(row, sequence) for sequence in sequences] for row in rows},
         value=Axis(MAIN_LABEL[protocol.key], 0.0, 1.08),
         group="sequence",
-        title=f"{protocol.title}\n{protocol.reading} reading, mean over the pairs of each sequence",
+        title=f"{protocol.title}\n{protocol.reading} reading, mean over the pairs of each sequence" if titled else "",
+        width_in=width_in,
     )
 
 
