@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Callable
@@ -127,6 +128,49 @@ def test_a_conversion_that_fails_says_in_its_report_what_is_missing_and_why(
     assert "FAIL" in words
     for reason in manifest.not_made.values():
         assert reason in words
+
+
+@pytest.mark.parametrize("name", [PAGE_FILE, "report.json", "manifest.json"])
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(
+    command: Command, small_onnx: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_text = Path.write_text
+
+    def full(path: Path, *arguments: Any, **options: Any) -> int:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_text(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    ran = command("convert", small_onnx, "--to", "onnx", "--images", image_folder, "--out", tmp_path / "b")
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1] == f"error: {name}: cannot be written (No space left on device)"
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["a bundle", "nothing"])
+def test_ctrl_c_while_the_report_is_made_leaves_what_was_there(
+    command: Command,
+    small_bundle: Path,
+    copied: Callable[[Path], Path],
+    small_onnx: Path,
+    image_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ctrl_c: Callable[[], None],
+    before: bool,
+) -> None:
+    place = copied(small_bundle) if before else tmp_path / "b"
+    held = {path: sha256_of_file(path) for path in tmp_path.rglob("*") if path.is_file()}
+
+    def pressed(*_: Any, **__: Any) -> str:
+        ctrl_c()
+        raise AssertionError("Ctrl-C did not end it")
+
+    monkeypatch.setattr("oakpoint.cli.convert.conversion_page", pressed)
+    ran = command("convert", small_onnx, "--to", "onnx", "--images", image_folder, "--out", place)
+    assert ran.code == 130
+    assert {path: sha256_of_file(path) for path in tmp_path.rglob("*") if path.is_file()} == held
 
 
 EVIL = "<script>alert(1)</script>"

@@ -19,7 +19,7 @@ from oakpoint.chain.listener import Listener
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.verification import StageVerifier
 from oakpoint.convert.device_graph import DeviceGraph, DeviceSource
-from oakpoint.files import sha256_of_file
+from oakpoint.files import sha256_of_file, writing
 from oakpoint.models.base import Origin
 from oakpoint.tasks.base import Task
 
@@ -160,8 +160,12 @@ class Making:
                 path.unlink()
 
     def write_manifest(self, failure: str | None = None) -> Manifest:
-        """Write the reports, and the manifest of what is there."""
-        (self.folder / REPORT_FILE).write_text(report_json(tuple(self.reports)))
+        """Write the reports, and the manifest of what is there.
+
+        Raises:
+            OutputError: they cannot be written; or the page would be too large.
+        """
+        self._write(REPORT_FILE, report_json(tuple(self.reports)))
         has_blob = any(artifact.kind == "blob" for artifact in self.artifacts)
         rewrites = self.device_graph.rewrites if self.device_graph is not None else ()
         manifest = Manifest(
@@ -183,13 +187,17 @@ class Making:
         if self.page is not None:
             self.step("report", partial(self._write_page, manifest, self.page))
             manifest = replace(manifest, files=manifest.files | self._page_hash())
-        (self.folder / MANIFEST_FILE).write_text(manifest_json(manifest))
+        self._write(MANIFEST_FILE, manifest_json(manifest))
         return manifest
 
     def _write_page(self, manifest: Manifest, page: Page) -> str:
         html = page(Bundle(self.folder, manifest), tuple(self.reports), self.verifier.evidence or Evidence())
-        (self.folder / PAGE_FILE).write_text(html, encoding="utf-8")
+        self._write(PAGE_FILE, html)
         return PAGE_FILE
+
+    def _write(self, name: str, text: str) -> None:
+        with writing(Path(name)):
+            (self.folder / name).write_text(text, encoding="utf-8")
 
     def _page_hash(self) -> dict[str, str]:
         return {PAGE_FILE: sha256_of_file(self.folder / PAGE_FILE)}

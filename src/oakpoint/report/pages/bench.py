@@ -10,10 +10,10 @@ from oakpoint.bench.table import rows, table
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.oak.live import LiveFrame
 from oakpoint.report.folders import write_text
-from oakpoint.report.parts.blocks import Badge, Block, Cell, Code, Column, Entries, Page, Section, Still, Table, Words
+from oakpoint.report.parts.blocks import Badge, Block, Cell, Code, Column, Page, Section, Still, Table, Words
 from oakpoint.report.parts.page import html_of
 from oakpoint.report.parts.pictures import Picture
-from oakpoint.report.sections.origin import MADE_BY, versions_text
+from oakpoint.report.sections.origin import MADE_BY, made_section
 from oakpoint.report.sections.stages import TONES, WORDS, stage_blocks
 from oakpoint.view.picture import write_image
 from oakpoint.view.results.registry import view_of
@@ -51,7 +51,7 @@ def bench_page(facts: dict[str, Any], measured: Measured, last: LiveFrame | None
             Section(key="figures", title="Figures", blocks=[_table(facts)]),
             Section(key="parity", title="Parity with the simulator", blocks=_parity(measured)),
             *_frames(last),
-            Section(key="origin", title="What made it", blocks=[Entries(_origin(facts, line))]),
+            made_section(line, _origin(facts)),
         ],
         made_by=MADE_BY,
     )
@@ -98,8 +98,7 @@ def _frames(last: LiveFrame | None) -> list[Section]:
     return [Section(key="frame", title="Last frame", blocks=[Still(picture=picture, label=label, caption=label)])]
 
 
-def _origin(facts: dict[str, Any], line: str) -> list[tuple[str, Cell]]:
+def _origin(facts: dict[str, Any]) -> list[tuple[str, Cell]]:
     network, device = facts["network"], facts["device"]
     items: list[tuple[str, Cell]] = [("file", network["file"]), ("its sha256", Code(network["file_sha256"]))]
-    items += [(name.replace("_", " "), str(value)) for name, value in device.items()] if device else []
-    return [*items, ("made with", versions_text()), ("command", Code(line))]
+    return items + ([(name.replace("_", " "), str(value)) for name, value in device.items()] if device else [])

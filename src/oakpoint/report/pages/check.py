@@ -14,7 +14,6 @@ from oakpoint.report.parts.blocks import (
     Cell,
     Code,
     Column,
-    Entries,
     Folded,
     Lines,
     Page,
@@ -25,7 +24,7 @@ from oakpoint.report.parts.blocks import (
 )
 from oakpoint.report.parts.page import html_of
 from oakpoint.report.sections.fp16 import ranges_blocks
-from oakpoint.report.sections.origin import MADE_BY, versions_text
+from oakpoint.report.sections.origin import MADE_BY, made_section
 
 MOST_LAYERS: Final = 500
 
@@ -61,11 +60,7 @@ def check_page(report: CheckReport, *, line: str) -> str:
         sections=[
             Section(key="layers", title="Layers", blocks=_layers(report)),
             Section(key="numbers", title="Numbers", blocks=_numbers(report)),
-            Section(
-                key="origin",
-                title="What made it",
-                blocks=[Entries([("made with", versions_text()), ("command", Code(line))])],
-            ),
+            made_section(line),
         ],
         made_by=MADE_BY,
     )

@@ -22,7 +22,6 @@ from oakpoint.report.parts.blocks import (
     Code,
     Column,
     Drawn,
-    Entries,
     Folded,
     Page,
     Section,
@@ -33,7 +32,7 @@ from oakpoint.report.parts.blocks import (
 )
 from oakpoint.report.parts.page import html_of
 from oakpoint.report.parts.pictures import Picture
-from oakpoint.report.sections.origin import MADE_BY, versions_text
+from oakpoint.report.sections.origin import MADE_BY, made_section
 from oakpoint.view.chart import Chart
 from oakpoint.view.charts import Profile, profiles
 from oakpoint.view.draw import bgr_from_image, with_status
@@ -75,11 +74,7 @@ def debug_page(report: DebugReport, *, line: str) -> str:
         entries=[("bundle", report.bundle), ("images", ", ".join(report.images)), ("arrows", str(len(report.arrows)))],
         sections=[
             *(_section(number, arrow) for number, arrow in enumerate(report.arrows)),
-            Section(
-                key="origin",
-                title="What made it",
-                blocks=[Entries([("made with", versions_text()), ("command", Code(line))])],
-            ),
+            made_section(line),
         ],
         made_by=MADE_BY,
     )

@@ -22,10 +22,8 @@ from oakpoint.report.parts.blocks import (
     Badge,
     Block,
     Cell,
-    Code,
     Column,
     Drawn,
-    Entries,
     Page,
     Section,
     Still,
@@ -34,7 +32,7 @@ from oakpoint.report.parts.blocks import (
 )
 from oakpoint.report.parts.page import html_of
 from oakpoint.report.parts.pictures import Picture
-from oakpoint.report.sections.origin import MADE_BY, versions_text
+from oakpoint.report.sections.origin import MADE_BY, made_section
 from oakpoint.view.chart import Chart
 from oakpoint.view.charts import NARROW_WIDTH_IN, USUAL_WIDTH_IN, Axis, Range, ScatterPoint, bars, scatter
 from oakpoint.view.draw import draw_matches, with_status
@@ -197,8 +195,7 @@ def _origin(summary: Summary, notes: dict[str, str], line: str) -> Section:
         (label, ", ".join(dict.fromkeys(names)) or "nothing extracted") for label, names in runtimes.items()
     ]
     items += [(f"note on {label}", note) for label, note in notes.items()]
-    items += [("bootstrap", f"{summary.resamples} draws, seed {summary.seed}"), ("made with", versions_text())]
-    return Section(key="origin", title="What made it", blocks=[Entries([*items, ("command", Code(line))])])
+    return made_section(line, [*items, ("bootstrap", f"{summary.resamples} draws, seed {summary.seed}")])
 
 
 def _scatter(summary: Summary, *, width_in: float = USUAL_WIDTH_IN, titled: bool = True) -> Chart:

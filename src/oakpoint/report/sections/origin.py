@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,17 @@ def _installed(name: str) -> str:
 def versions_text() -> str:
     """The versions in a line."""
     return ", ".join(f"{name} {version}" for name, version in versions().items())
+
+
+def made_section(line: str, items: Sequence[tuple[str, Cell]] = ()) -> Section:
+    """What made a report.
+
+    Args:
+        line: the command line.
+        items: what else is to be told, before versions and command.
+    """
+    told = [*items, ("made with", versions_text()), ("command", Code(line))]
+    return Section(key="origin", title="What made it", blocks=[Entries(told)])
 
 
 def notices_of(weights: WeightsRecord) -> list[str]:
