@@ -15,6 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from live_run import SIZE, LiveRun, observation
 
 import oakpoint
+from oakpoint import files
 from oakpoint.run.page.access import Access
 from oakpoint.run.page.server import Listening, listen
 from oakpoint.view.results.base import FollowOptions
@@ -191,11 +192,10 @@ def test_a_recording_is_made_downloaded_and_opens(live: LivePage, run: LiveRun, 
 def test_a_recording_that_fails_is_told_and_the_run_goes_on(
     live: LivePage, run: LiveRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from oakpoint.run.recordings import base
 
     live.page.get_by_role("button", name="Record").click()
     live.text("#message", "Recording")
-    monkeypatch.setattr(base, "LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(files, "LEAST_FREE_BYTES", 1 << 62)
     live.text("#message", "disk is all but full")
     assert live.page.get_attribute("#record", "aria-pressed") == "false"
     at = live.facts()["index"]

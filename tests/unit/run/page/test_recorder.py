@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from live_run import KEYPOINTS, keypoint_observation
 
+from oakpoint import files
 from oakpoint.errors import OutputError, UsageError
 from oakpoint.run.controls import ControlBoard
 from oakpoint.run.frames import TrackedFrame
 from oakpoint.run.page.recorder import PageRecorder
-from oakpoint.run.recordings import base
 from oakpoint.run.tracking import FrameTracker
 
 
@@ -69,7 +69,7 @@ def test_a_full_disk_ends_the_recording_and_keeps_what_was_there(
 ) -> None:
     recorder.start()
     recorder.add(frames[0])
-    monkeypatch.setattr(base, "LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(files, "LEAST_FREE_BYTES", 1 << 62)
     recorder.add(frames[1])
     recorder.add(frames[2])
     assert recorder.state.recording is None
