@@ -33,14 +33,19 @@ def _blocks(bundle: Bundle) -> list[Block]:
     estimate = costs.estimate
     low, high = estimate.range_ms
     words = (
-        f"About {estimate.total_ms:.1f} ms for a frame on one of the chip's two engines, between {low:.0f} and "
-        f"{high:.0f} ms. This is an estimate, not a measurement: it adds up arithmetic and transfers. Of what the "
-        "vector processors calculate, the least possible time is counted."
+        f"About {ms_text(estimate.total_ms)} ms for a frame on one of the chip's two engines, between {ms_text(low)} "
+        f"and {ms_text(high)} ms. This is an estimate, not a measurement: it adds up arithmetic and transfers. Of what "
+        "the vector processors calculate, the least possible time is counted."
     )
     blocks: list[Block] = [Words(parts=[words]), _strip(costs), _table(costs)]
     if manifest.split is not None:
         blocks.append(Words(parts=[f"The network is in two: {manifest.split.price()}."]))
     return blocks
+
+
+def ms_text(value: float) -> str:
+    """Milliseconds in two digits, or in whole ones."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _strip(costs: NetworkCosts) -> Drawn:
