@@ -389,7 +389,7 @@ def test_the_official_weights_licence_is_said_once(
             ("CLIP", "--save", "full"),
             "full: holds mine.txt, and is not a recording that oakpoint made; choose another --save",
         ),
-        (("PICTURE", "--save", "a.gif"), "a.gif: expected .png, .jpg, .jpeg for one image"),
+        (("PICTURE", "--save", "a.gif"), "a.gif: expected .png, .jpg, .jpeg, .rrd for one image"),
         (("CLIP", "--backend", "tflite"), "backend: expected one of torch, onnxruntime, openvino"),
         (("CLIP", "--device", "TPU"), "device: expected one of CPU, GPU, NPU, AUTO, got 'TPU'"),
         (("CLIP", "--precision", "f8"), "precision: expected one of f32, bf16, f16, got 'f8'"),
