@@ -813,8 +813,11 @@ def test_where_features_cannot_be_written(command: Command, small_bundle: Path, 
 def test_the_demo_tells_the_whole_story_with_what_is_shipped(command: Command, tmp_path: Path) -> None:
     ran = command("demo", "--out", tmp_path / "demo")
     assert ran.code == 0, ran.err
-    assert {path.name for path in (tmp_path / "demo").glob("[!.]*")} == {"bundle", "tracks.gif", "tracks.png"}
-    assert f"look at {tmp_path / 'demo' / 'tracks.png'}" in ran.out
+    made = {path.name for path in (tmp_path / "demo").glob("[!.]*")}
+    assert made == {"bundle", "report.html", "tracks.gif", "tracks.png"}
+    assert f"look at {tmp_path / 'demo' / 'report.html'}" in ran.out
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert "of the true motion" in page, "the demo's own report tells of the tracks, too"
     assert ".oakpoint-" not in ran.out, "temporary folders are gone by then"
     assert (tmp_path / "demo" / "bundle" / "model.rvc2.tar.xz").is_file()
     assert "FAIL" not in ran.out

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -259,20 +257,26 @@ def test_controls_are_one_value_for_a_frame() -> None:
 class Interrupted(Recorder):
     """A signal comes while it is being finished."""
 
+    def __init__(self, press: Callable[[], None]) -> None:
+        super().__init__()
+        self._press = press
+
     def finish(self) -> None:
         super().finish()
-        os.kill(os.getpid(), signal.SIGINT)
+        self._press()
 
 
 @pytest.mark.parametrize("end", [None, KeyboardInterrupt("first"), OakpointError("first")])
-def test_a_signal_while_sinks_are_finished_loses_neither_sinks_nor_figures(end: BaseException | None) -> None:
-    sinks = Interrupted(), Recorder()
+def test_a_signal_while_sinks_are_finished_loses_neither_sinks_nor_figures(
+    end: BaseException | None, ctrl_c: Callable[[], None]
+) -> None:
+    sinks = Interrupted(ctrl_c), Recorder()
     followed = run(*sinks, frames=observations(3, end))
     assert [sink.closed for sink in sinks] == [["finish"], ["finish"]]
     assert followed.facts["frames"] == 3
     assert followed.ended is end if end is not None else isinstance(followed.ended, KeyboardInterrupt)
 
 
-def test_what_could_not_be_finished_is_told_also_where_a_signal_came_meanwhile() -> None:
-    followed = run(Interrupted(), Recorder(finish_fails=OutputError("no room")))
+def test_what_could_not_be_finished_is_told_also_where_a_signal_came_meanwhile(ctrl_c: Callable[[], None]) -> None:
+    followed = run(Interrupted(ctrl_c), Recorder(finish_fails=OutputError("no room")))
     assert str(followed.ended) == "no room"
