@@ -831,7 +831,7 @@ def test_the_demo_tells_the_whole_story_with_what_is_shipped(command: Command, t
     ("number", "code", "said"),
     [
         (signal.SIGINT, 130, "error: interrupted"),
-        (signal.SIGTERM, 143, "error: interrupted by SIGTERM"),
+        pytest.param(signal.SIGTERM, 143, "error: interrupted by SIGTERM", marks=pytest.mark.slow),
         pytest.param(signal.SIGHUP, 129, "error: interrupted by SIGHUP", marks=pytest.mark.slow),
     ],
 )

@@ -27,7 +27,10 @@ def oakpoint(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("network", ["talking_network:Talking", "sized_network:SequenceNetwork"])
+@pytest.mark.parametrize(
+    "network",
+    ["talking_network:Talking", pytest.param("sized_network:SequenceNetwork", marks=pytest.mark.slow)],
+)
 def test_a_conversions_json_is_json_and_its_success_is_quiet(network: str, tmp_path: Path, image_folder: Path) -> None:
     arguments = ["convert", network, "--random", "--size", "160x120", "--to", "onnx", "--json"]
     done = oakpoint(*arguments, "--out", tmp_path / "b", "--images", image_folder)

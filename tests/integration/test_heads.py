@@ -124,7 +124,7 @@ def with_descriptors_times(source: Path, target: Path, factor: float) -> Path:
 
 
 @pytest.mark.compiler
-@pytest.mark.parametrize("factor", [1e-4, 1e4])
+@pytest.mark.parametrize("factor", [1e-4, pytest.param(1e4, marks=pytest.mark.slow)])
 def test_norms_far_from_superpoints_are_measured_and_scaled(
     small_onnx: Path, tmp_path: Path, photographs: dict[str, NDArray[np.uint8]], factor: float
 ) -> None:
