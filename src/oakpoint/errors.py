@@ -66,6 +66,11 @@ def naming(path: Path | str, name: str) -> Iterator[None]:
         raise
 
 
+def line_about(name: str, reason: str) -> str:
+    """Why something was left out, in one line that names it once."""
+    return reason if name in reason else f"{name}: {reason}"
+
+
 class OakpointError(Exception):
     """Base of all errors that oakpoint raises for a user to act on."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
+from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError, line_about
 from oakpoint.estimation.fit import Fit, fit_model
 from oakpoint.estimation.options import FitOptions
 from oakpoint.extraction import NamedImage, extract_images
@@ -112,7 +112,7 @@ class LeftOut:
     @property
     def line(self) -> str:
         """Both in one line."""
-        return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
+        return line_about(self.name, self.reason)
 
 
 FeaturesOf = Callable[[ImageOrigin], Features]

@@ -16,6 +16,7 @@ from typing import Any, get_args
 import cv2
 import numpy as np
 import pytest
+from clips import frames_of
 from readings import KnownTask, known_reading
 
 from oakpoint.cli.run_routes import Socket
@@ -42,15 +43,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory, photographs: dict[str, Any]) 
         writer.write(cv2.cvtColor(photographs["camera"][150:310, 150 + 3 * i : 350 + 3 * i], cv2.COLOR_GRAY2BGR))
     writer.release()
     return path
-
-
-def frames_of(path: Path) -> int:
-    capture = cv2.VideoCapture(str(path))
-    count = 0
-    while capture.read()[0]:
-        count += 1
-    capture.release()
-    return count
 
 
 def test_replay_gives_what_the_host_gives(command: Command, small_bundle: Path, clip: Path, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from clips import write_clip
 from rich.console import Console
 
 import oakpoint
@@ -25,15 +25,6 @@ from oakpoint.view.results.keypoints import KeypointsView
 Command = Callable[..., Any]
 
 NAMES = ["t.jsonl", "t.parquet", "t.h5"]
-
-
-def write_clip(path: Path, photograph: np.ndarray, *, frames: int) -> Path:
-    """A view that moves over a photograph."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (200, 160))
-    for i in range(frames):
-        writer.write(cv2.cvtColor(photograph[150:310, 100 + i % 60 : 300 + i % 60], cv2.COLOR_GRAY2BGR))
-    writer.release()
-    return path
 
 
 @pytest.fixture(scope="module")

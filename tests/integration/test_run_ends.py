@@ -20,6 +20,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from clips import frames_of, write_clip
 
 from oakpoint.errors import BackendError
 from oakpoint.view.results import keypoints as keypoints_view
@@ -29,35 +30,9 @@ Command = Callable[..., Any]
 SIGNALS = {signal.SIGINT: (130, "Ctrl-C"), signal.SIGTERM: (143, "SIGTERM"), signal.SIGHUP: (129, "SIGHUP")}
 
 
-def write_clip(path: Path, photograph: np.ndarray, *, frames: int, fps: float = 10.0) -> Path:
-    """A view that moves over a photograph."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, (200, 160))
-    for i in range(frames):
-        writer.write(cv2.cvtColor(photograph[150:310, 100 + i % 60 : 300 + i % 60], cv2.COLOR_GRAY2BGR))
-    writer.release()
-    return path
-
-
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory, photographs: dict[str, Any]) -> Path:
     return write_clip(tmp_path_factory.mktemp("clip") / "clip.avi", photographs["camera"], frames=8)
-
-
-def frames_of(path: Path) -> int:
-    if path.is_dir():
-        pictures = [cv2.imread(str(picture)) for picture in path.glob("*.png")]
-        assert all(picture is not None for picture in pictures)
-        return len(pictures)
-    if path.suffix == ".gif":
-        found, animation = cv2.imreadanimation(str(path))
-        assert found
-        return len(animation.frames)
-    capture = cv2.VideoCapture(str(path))
-    count = 0
-    while capture.read()[0]:
-        count += 1
-    capture.release()
-    return count
 
 
 NAMES = ["t.mp4", "t.gif", "t"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 import numpy as np
@@ -92,14 +92,8 @@ class StageWitness:
     def _sight(self, reference: Result, candidate: Result, image: NDArray[np.uint8]) -> Sight:
         found = self.task.differences(reference, candidate)
         if found is not None:
-            found = Differences(
-                unit=found.unit,
-                common=found.common,
-                missing=found.missing,
-                extra=found.extra,
-                missing_part=self._framed(found.missing_part, image),
-                extra_part=self._framed(found.extra_part, image),
-            )
+            missing, extra = self._framed(found.missing_part, image), self._framed(found.extra_part, image)
+            found = replace(found, missing_part=missing, extra_part=extra)
         return Sight(expected=self._framed(reference, image), got=self._framed(candidate, image), differences=found)
 
     def _framed(self, result: Result, image: NDArray[np.uint8]) -> Result:

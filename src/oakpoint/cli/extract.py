@@ -27,6 +27,7 @@ from oakpoint.cli.options import (
     Weights,
     parse_size_or_native,
 )
+from oakpoint.errors import line_about
 from oakpoint.extraction import Extracted, Outcome, extract_images, named_images
 from oakpoint.loading import load_extractor
 from oakpoint.models.base import ModelOptions
@@ -144,7 +145,7 @@ def _print_results(results: list[Extracted], path: Path, notice: str | None, *, 
     }  # fmt: skip
     out.print("; ".join([f"{len(done)} images, {keypoints} keypoints in {escape(str(path))}", *_counted(counts)]))
     for name, reason in failed.items():
-        print_error(reason if name in reason else f"{name}: {reason}")
+        print_error(line_about(name, reason))
     if unknown:
         print_warning(
             f"{path} does not say from which file its features of {len(unknown)} images were made "

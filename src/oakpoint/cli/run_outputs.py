@@ -123,7 +123,6 @@ class OpenOutputs:
         Raises:
             OakpointError: one cannot be opened.
         """
-        self._outputs = outputs
         self.sinks: list[Sink] = []
         self._saved: RecordingSink | RerunSink | None = None
         self._data: DataSink | None = None

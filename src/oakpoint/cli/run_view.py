@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +14,12 @@ from oakpoint.cli.console import print_progress
 from oakpoint.errors import UsageError
 from oakpoint.files import shown_name
 from oakpoint.run.controls import ControlBoard
-from oakpoint.run.page.server import DEFAULT_HOST, DEFAULT_PORT, Listening, listen, require_page
+from oakpoint.run.page.defaults import DEFAULT_HOST, DEFAULT_PORT, RECORDINGS
 from oakpoint.run.page.state import PageTitle
-from oakpoint.run.sinks.page import RECORDINGS, PageSink
+
+if TYPE_CHECKING:  # asyncio and what else serves a page is loaded where one is asked for
+    from oakpoint.run.page.server import Listening
+    from oakpoint.run.sinks.page import PageSink
 
 _PANEL = "Live page"
 
@@ -67,6 +70,8 @@ class PageRequest:
         Raises:
             OakpointError: it does not open.
         """
+        from oakpoint.run.sinks.page import PageSink
+
         page = PageSink.to(self.listening, board, self.title, fps=fps, live=live, recordings=self.recordings)
         print_progress(f"open  {page.url}  (Ctrl-C ends the run)")
         return page
@@ -94,6 +99,8 @@ def asked_page(
                 raise UsageError(f"--{name}: counts with --view web only")
         yield None
         return
+    from oakpoint.run.page.server import listen, require_page
+
     require_page()
     folder = RECORDINGS if recordings is None else recordings
     if folder.exists() and not folder.is_dir():

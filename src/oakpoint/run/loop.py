@@ -69,11 +69,11 @@ def follow(
                     sinks.add(frame)
                     summary.add(frame)
                 if summary.frames != max_frames:
-                    _wait_while_paused(frame.controls, tracker, sinks, heard)
+                    _show_last(frame.controls, _paused_since(frame.controls), tracker, sinks, heard)
         if summary.frames and summary.frames != max_frames and sinks.linger:
             lingered = True
             sinks.finish(lingering=True)
-            _linger(frame.controls, tracker, sinks, heard)
+            _show_last(frame.controls, lambda _: sinks.linger, tracker, sinks, heard)
     except (OakpointError, KeyboardInterrupt) as error:
         ended = error
     except Exception as error:  # noqa: BLE001  # a fault of ours, or of a library, is no reason to lose a recording
@@ -99,30 +99,35 @@ def _finish(sinks: SinksTogether) -> None:
         raise
 
 
-def _wait_while_paused(seen: Controls, tracker: FrameTracker, sinks: SinksTogether, heard: Callable[[], None]) -> None:
-    """Return when the next frame is wanted; meanwhile show the last one as the controls say."""
+def _paused_since(seen: Controls) -> Callable[[Controls], bool]:
+    """Whether no frame is wanted after one that was read with these controls."""
+    return lambda controls: controls.paused and controls.steps == seen.steps
+
+
+def _show_last(
+    seen: Controls,
+    stays: Callable[[Controls], bool],
+    tracker: FrameTracker,
+    sinks: SinksTogether,
+    heard: Callable[[], None],
+) -> None:
+    """Show the last frame as the controls say, until a signal ends it or it is to stay no longer.
+
+    Args:
+        seen: the controls that the frame was read with.
+        stays: whether it is to be shown further, by the present controls.
+        tracker: see ``follow``.
+        sinks: likewise.
+        heard: likewise.
+    """
     last, controls = seen, tracker.board.read()
-    while controls.paused and controls.steps == seen.steps:
-        last = _redrawn(last, controls, tracker, sinks)
-        controls = tracker.board.wait(controls, WAKE_S)
+    while stays(controls):
+        if (last.task, last.drawn) != (controls.task, controls.drawn):
+            frame = tracker.again(controls)
+            with interrupts_held():
+                sinks.redraw(frame)
+        last, controls = controls, tracker.board.wait(controls, WAKE_S)
         heard()
-
-
-def _linger(seen: Controls, tracker: FrameTracker, sinks: SinksTogether, heard: Callable[[], None]) -> None:
-    """Show the last frame as the controls say until a signal ends it, or nobody lingers."""
-    last, controls = seen, tracker.board.read()
-    while sinks.linger:
-        last = _redrawn(last, controls, tracker, sinks)
-        controls = tracker.board.wait(controls, WAKE_S)
-        heard()
-
-
-def _redrawn(last: Controls, controls: Controls, tracker: FrameTracker, sinks: SinksTogether) -> Controls:
-    if (last.task, last.drawn) != (controls.task, controls.drawn):
-        frame = tracker.again(controls)
-        with interrupts_held():
-            sinks.redraw(frame)
-    return controls
 
 
 def _unforeseen(error: Exception, frames: int) -> OakpointError:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import OutputError
 from oakpoint.files import replacing_file
+from oakpoint.view.picture import encoded
 
 FONT_PX: Final = 14
 TARGET_TICKS: Final = 10
@@ -112,10 +113,7 @@ def _png(drawing: Drawing) -> bytes:
     )
     for t in drawing.texts:
         _put_text(image, t)
-    encoded, data = cv2.imencode(".png", image)
-    if not encoded:
-        raise OutputError("the picture could not be encoded as PNG")
-    return data.tobytes()
+    return encoded(image, ".png")
 
 
 def _put_text(image: NDArray[np.uint8], text: Text) -> None:

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import ImageError
 from oakpoint.run.frames import TrackedFrame
 from oakpoint.run.page.protocol import frame_message
 from oakpoint.view.draw import with_status
+from oakpoint.view.picture import encoded
 
 MAX_SIDE_PX = 1280
 """A longer picture is scaled down on its way to the page; snapshots and recordings are not."""
@@ -39,7 +39,7 @@ def encoded_frame(frame: TrackedFrame, number: int) -> bytes:
     start = time.perf_counter()
     canvas = frame.canvas
     drawn = time.perf_counter()
-    jpeg = _encoded(".jpg", _fitting(canvas), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    jpeg = encoded(_fitting(canvas), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     own_s = {"draw": drawn - start, "encode": time.perf_counter() - drawn}
     facts = {"number": number, "size": [canvas.shape[1], canvas.shape[0]]} | _facts(frame, frame.stages_s | own_s)
     return frame_message(facts, jpeg)
@@ -51,7 +51,7 @@ def snapshot_png(frame: TrackedFrame, notice: str | None) -> bytes:
     Raises:
         OakpointError: it cannot be drawn.
     """
-    return _encoded(".png", with_status(frame.canvas, [notice]) if notice else frame.canvas, [])
+    return encoded(with_status(frame.canvas, [notice]) if notice else frame.canvas, ".png")
 
 
 def counts_of(figures: list[str]) -> dict[str, int]:
@@ -88,10 +88,3 @@ def _fitting(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return picture
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _encoded(suffix: str, picture: NDArray[np.uint8], options: list[int]) -> bytes:
-    done, data = cv2.imencode(suffix, picture, options)
-    if not done:
-        raise ImageError(f"a picture of {picture.shape[1]}x{picture.shape[0]} px cannot be made a {suffix[1:].upper()}")
-    return data.tobytes()

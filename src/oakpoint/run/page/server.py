@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, final
 
 from oakpoint.errors import OakpointError, UsageError
 from oakpoint.run.page.access import Access
+from oakpoint.run.page.defaults import DEFAULT_HOST, DEFAULT_PORT
 from oakpoint.run.page.protocol import MAX_MESSAGE_BYTES
 from oakpoint.runtimes import importing
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
-
-DEFAULT_HOST = "127.0.0.1"
-DEFAULT_PORT = 8080
 
 _CLOSING_S = 3.0
 """For viewers to be told that the run has ended; a download that takes longer breaks off."""

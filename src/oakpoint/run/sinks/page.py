@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, final
 from oakpoint.run.controls import ControlBoard
 from oakpoint.run.frames import TrackedFrame
 from oakpoint.run.page.application import PageApplication
+from oakpoint.run.page.defaults import RECORDINGS
 from oakpoint.run.page.recorder import PageRecorder
 from oakpoint.run.page.server import Listening, PageServer, require_page
 from oakpoint.run.page.state import PageState, PageTitle
@@ -16,9 +17,6 @@ from oakpoint.run.sinks.base import Sink
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-RECORDINGS = Path("oakpoint-recordings")
-"""Where the page's recordings go, in the present folder, unless another place is asked for."""
 
 
 @final

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import UsageError
-from oakpoint.tasks.boxes.overlap import iou
+from oakpoint.tasks.boxes.overlap import pairs_of_boxes
 from oakpoint.tasks.boxes.result import Boxes
 
 LEAST_IOU = 0.3
@@ -96,17 +96,12 @@ class BoxTracker:
 
     def _matched(self, result: Boxes) -> dict[int, _Track]:
         """The track of each row that continues one."""
-        if not self._tracks or not len(result):
+        if not self._tracks:
             return {}
-        overlaps = iou(np.stack([track.corners for track in self._tracks]), result.corners)
+        corners = np.stack([track.corners for track in self._tracks])
         classes = np.array([track.box_class for track in self._tracks])
-        overlaps[classes[:, np.newaxis] != result.classes[np.newaxis]] = 0
-        found: dict[int, _Track] = {}
-        while overlaps.max() >= self._least_iou:
-            i, row = np.unravel_index(int(overlaps.argmax()), overlaps.shape)
-            found[int(row)] = self._tracks[i]
-            overlaps[i], overlaps[:, row] = 0, 0
-        return found
+        pairs = pairs_of_boxes(corners, classes, result.corners, result.classes, self._least_iou)
+        return {row: self._tracks[i] for i, row, _ in pairs}
 
     def _continued(self, track: _Track | None, result: Boxes, row: int, centre: NDArray[np.float32]) -> _Track:
         if track is None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
+from clips import frames_of
 from live_run import SIZE, LiveRun
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -187,15 +188,6 @@ def test_when_the_run_ends_every_viewer_is_told_and_the_recording_is_whole(run: 
     assert frames_of(path) >= 5
     with pytest.raises(ConnectionRefusedError):
         ask(run.url)
-
-
-def frames_of(path: Path) -> int:
-    video = cv2.VideoCapture(str(path))
-    count = 0
-    while video.read()[0]:
-        count += 1
-    video.release()
-    return count
 
 
 def test_snapshot_is_what_is_shown_in_full(run: LiveRun) -> None:
