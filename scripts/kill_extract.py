@@ -25,7 +25,8 @@ import h5py
 import numpy as np
 
 from oakpoint.errors import OakpointError
-from oakpoint.extraction import extract_images, named_images
+from oakpoint.extraction.images import named_images
+from oakpoint.extraction.one_file import extract_images
 from oakpoint.extractor import Extractor
 from oakpoint.features.types import Features
 from oakpoint.images.reading import read_image

@@ -13,7 +13,8 @@ import numpy as np
 from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError, line_about
 from oakpoint.estimation.fit import Fit, fit_model
 from oakpoint.estimation.options import FitOptions
-from oakpoint.extraction import NamedImage, extract_images
+from oakpoint.extraction.images import NamedImage
+from oakpoint.extraction.one_file import extract_images
 from oakpoint.extractor import Extractor
 from oakpoint.features.hdf5 import Facts, read_features
 from oakpoint.features.matches_hdf5 import NamedMatches

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from oakpoint.errors import BackendError, FeaturesError, ImageError
-from oakpoint.extraction import HOPELESS_AFTER, Extracted, extract_images, named_images
+from oakpoint.extraction.images import named_images
+from oakpoint.extraction.one_file import HOPELESS_AFTER, Extracted, extract_images
 from oakpoint.features.hdf5 import read_features, stored_names
 from oakpoint.features.types import Features
 
@@ -228,7 +229,7 @@ def test_an_image_that_is_written_to_meanwhile_is_not_noted_as_another(
         image(place, 20, (24, 24))
         return pixels
 
-    monkeypatch.setattr("oakpoint.extraction.read_image", read)
+    monkeypatch.setattr("oakpoint.extraction.images.read_image", read)
     found = extract(tmp_path / "set", out)
     assert "written to while it was read" in str(found["a.png"].error)
 

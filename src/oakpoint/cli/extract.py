@@ -28,7 +28,8 @@ from oakpoint.cli.options import (
     parse_size_or_native,
 )
 from oakpoint.errors import line_about
-from oakpoint.extraction import Extracted, Outcome, extract_images, named_images
+from oakpoint.extraction.images import named_images
+from oakpoint.extraction.one_file import Extracted, Outcome, extract_images
 from oakpoint.loading import load_extractor
 from oakpoint.models.base import ModelOptions
 

@@ -1,0 +1,1 @@
+"""Features of many images: which images, and the file that they go into."""
