@@ -38,9 +38,10 @@ from oakpoint.cli.eval_output import print_skipped, print_tables
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.evaluate.cache import FeatureCache
 from oakpoint.evaluate.candidates import Candidate, open_candidate
-from oakpoint.evaluate.evaluation import Evaluation, evaluate
+from oakpoint.evaluate.evaluation import evaluate, measurements
 from oakpoint.evaluate.hpatches import read_dataset
 from oakpoint.evaluate.protocols import PROTOCOLS, protocols_by_name
+from oakpoint.evaluate.results import Evaluation
 from oakpoint.evaluate.specification import Specification, parse_specifications
 from oakpoint.evaluate.summary import facts, summarise
 from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
@@ -83,9 +84,12 @@ def measured(candidates: Sequence[Candidate], options: argparse.Namespace) -> di
         dataset = read_dataset(options.dataset)
     protocols = protocols_by_name(options.protocols.split(","), "published")
     with progress_bar() as progress:
-        task = progress.add_task("sequences", total=len(dataset.sequences))
+        task = progress.add_task("pairs", total=measurements(dataset, candidates, protocols))
         whole = evaluate(
-            dataset, candidates, protocols, lambda name: progress.update(task, advance=1, description=name)
+            dataset,
+            candidates,
+            protocols,
+            lambda name, count: progress.update(task, advance=count, description=escape(name)),
         )
     parts = {"all": whole} | {name: of_category(whole, name, prefix) for name, prefix in CATEGORIES.items()}
     told = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import cv2
 import numpy as np
@@ -27,10 +28,11 @@ def two_sequences(photographs, made_once):
         for name in ("camera", "coffee"):
             made = synthetic_sequence(name, photographs[name], options)
             (folder / f"v_{name}").mkdir(parents=True)
-            for number, image in enumerate((made.first, *made.others), start=1):
-                assert cv2.imwrite(str(folder / f"v_{name}" / f"{number}.png"), image.read())
-            for number, homography in enumerate(made.other_from_first, start=2):
-                np.savetxt(folder / f"v_{name}" / f"H_1_{number}", homography)
+            views = [other.read() for other in made.others]
+            for number, image in enumerate((made.first.read(), *(view.image for view in views)), start=1):
+                assert cv2.imwrite(str(folder / f"v_{name}" / f"{number}.png"), image)
+            for number, view in enumerate(views, start=2):
+                np.savetxt(folder / f"v_{name}" / f"H_1_{number}", view.other_from_first)
 
     return made_once("two-sequences", write)
 
@@ -62,6 +64,14 @@ def test_tables_csv_and_report(command, two_sequences, tmp_path):
     assert "P1 repeatability" in ran.out
     assert "orb − a" in ran.out
     assert "exact reading, 4 pairs of 2 sequences" in ran.out
+    assert "95 % bootstrap interval over sequences" in ran.out
+    assert "the first image of each size is run once before it counts" in ran.out
+    assert re.search(r"320×240: [0-9.]+ ms \([0-9.]+ to [0-9.]+, 6 images\)", ran.out)
+    assert "note: intervals over 2 sequences are too narrow" in ran.err
+    page = (report / "report.html").read_text()
+    assert "95 % intervals over sequences" in page
+    assert "intervals over 2 sequences are too narrow" in page
+    assert "The first image of each size is run once before it counts" in page
     rows = list(csv.DictReader(io.StringIO(csv_file.read_text())))
     assert {row["extractor"] for row in rows} == {"a", "orb"}
     assert {row["less"] for row in rows} == {"", "a"}
@@ -161,6 +171,28 @@ def test_no_dataset_at_all(command, image_folder):
     assert figures(json.loads(other.out), "p3", "sift") != figures(facts, "p3", "sift")
 
 
+def test_differences_are_to_the_baseline(command, two_sequences):
+    ran = command(
+        "eval", "sift", "orb", "a=orb", "--dataset", two_sequences, "--baseline", "orb", "--protocols", "p3", "--json"
+    )
+    assert ran.code == 0, ran.err
+    facts = json.loads(ran.out)["protocols"]["p3"]
+    assert [(one["of"], one["to"]) for one in facts["differences"]] == [("sift", "orb"), ("a", "orb")]
+    assert facts["differences"][1]["figures"]["mma_3px"] == {
+        "unit": "", "value": 0.0, "low": 0.0, "high": 0.0, "pairs": 4, "sequences": 2,
+    }  # fmt: skip
+    times = facts["extractors"]["sift"]["times"]
+    assert sum(time["images"] for time in times) == 6
+    assert all(time["lower_ms"] <= time["median_ms"] <= time["upper_ms"] for time in times)
+
+
+def test_a_full_cache_is_told(command, two_sequences):
+    ran = command("eval", "orb", "--dataset", two_sequences, "--protocols", "p1", "--max-cache", "0.0001")
+    assert ran.code == 0, ran.err
+    assert "extractions not kept for the next time, to keep" in ran.err
+    assert "within 0.0001 GB (--max-cache)" in ran.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -173,6 +205,8 @@ def test_no_dataset_at_all(command, image_folder):
         (["sift", "--dataset", "/nonexistent"], "no such folder"),
         (["sift", "--dataset", ".", "--photographs", "."], "got both"),
         (["sift", "--resamples", "3"], "100 or more"),
+        (["sift", "--baseline", "orb"], "expected the label of an extractor (sift), got 'orb'"),
+        (["sift", "--max-cache", "0"], "expected a positive number of GB"),
         (["missing.h5"], "no such features file"),
     ],
 )

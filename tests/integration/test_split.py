@@ -168,10 +168,11 @@ def test_eval_takes_it(command: Command, split_bundle: Path, photographs: dict[s
     made = synthetic_sequence("camera", photographs["camera"], options)
     folder = tmp_path / "data" / "v_camera"
     folder.mkdir(parents=True)
-    for number, image in enumerate((made.first, *made.others), start=1):
-        cv2.imwrite(str(folder / f"{number}.png"), image.read())
-    for number, homography in enumerate(made.other_from_first, start=2):
-        np.savetxt(folder / f"H_1_{number}", homography)
+    views = [other.read() for other in made.others]
+    for number, image in enumerate((made.first.read(), *(view.image for view in views)), start=1):
+        cv2.imwrite(str(folder / f"{number}.png"), image)
+    for number, view in enumerate(views, start=2):
+        np.savetxt(folder / f"H_1_{number}", view.other_from_first)
     both = (f"cut={split_bundle}@myriad_simulator", f"whole={split_bundle}@160x120@onnxruntime")
     ran = command("eval", *both, "--dataset", tmp_path / "data", "--json", "--no-cache")
     assert ran.code == 0, ran.err

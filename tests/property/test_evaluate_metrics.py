@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from oakpoint.evaluate.intervals import Figure, difference, estimate
+from oakpoint.evaluate.figures import Figure
+from oakpoint.evaluate.intervals import difference, estimate
 from oakpoint.evaluate.metrics import (
     area_under_curve,
     corner_error_px,
@@ -104,10 +105,11 @@ def test_areas_are_bounded_ordered_and_do_not_care_for_order(values, threshold_p
 
 @given(st.lists(st.floats(0, 1) | st.just(float("nan")), min_size=0, max_size=30).map(lambda v: np.array(v, float)))
 def test_intervals_lie_within_the_values(values):
-    found = estimate(Figure("m", "m", "", "v", "mean", None), values, seed=0, resamples=100)
+    figure, sequences = Figure("m", "m", "", "v", "mean", None), [str(index) for index in range(len(values))]
+    found = estimate(figure, values, sequences, seed=0, resamples=100)
     if not np.isnan(found.low):
         assert np.nanmin(values) - 1e-12 <= found.low <= found.high <= np.nanmax(values) + 1e-12
-    same = difference(Figure("m", "m", "", "v", "mean", None), values, values, seed=0, resamples=100)
+    same = difference(figure, values, values, sequences, seed=0, resamples=100)
     assert np.isnan(same.value) or same.value == 0
 
 

@@ -9,24 +9,26 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
+from rich.markup import escape
 
 from oakpoint.cli.console import command_line, out, print_json, print_warning, progress_bar
-from oakpoint.cli.eval_output import print_skipped, print_tables
+from oakpoint.cli.eval_output import print_cache, print_skipped, print_tables
 from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import Json, Weights
 from oakpoint.errors import UsageError
-from oakpoint.evaluate.cache import FeatureCache
+from oakpoint.evaluate.cache import LIMIT_GB, FeatureCache
 from oakpoint.evaluate.candidates import Candidate, open_candidate
-from oakpoint.evaluate.evaluation import Evaluation, evaluate
+from oakpoint.evaluate.evaluation import evaluate, measurements
 from oakpoint.evaluate.homography import RANSAC_PX
 from oakpoint.evaluate.hpatches import read_dataset
 from oakpoint.evaluate.intervals import RESAMPLES
 from oakpoint.evaluate.pairs import Dataset
 from oakpoint.evaluate.protocol import Protocol, Reading
 from oakpoint.evaluate.protocols import PROTOCOLS, protocols_by_name
+from oakpoint.evaluate.results import Evaluation
 from oakpoint.evaluate.specification import Specification, parse_specifications
-from oakpoint.evaluate.summary import check_resamples, facts, summarise
+from oakpoint.evaluate.summary import Summary, check_baseline, check_resamples, facts, summarise
 from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
 from oakpoint.evaluate.tables import summary_csv
 from oakpoint.files import default_cache
@@ -67,7 +69,15 @@ def eval_command(
     ransac_px: Annotated[float, typer.Option(help="RANSAC's threshold at P2, in pixels.")] = RANSAC_PX,
     seed: Annotated[int, typer.Option(help="Of synthetic pairs and of the bootstrap.")] = 0,
     views: Annotated[int, typer.Option(help="Synthetic pairs for each photograph.")] = SyntheticOptions().views,
-    resamples: Annotated[int, typer.Option(help="Draws of the bootstrap.")] = RESAMPLES,
+    resamples: Annotated[
+        int, typer.Option(help="Draws of the bootstrap over sequences: all pairs of one are drawn together.")
+    ] = RESAMPLES,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABEL", help="The MODEL that the others are compared with. Default: the first.", show_default=False
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads of a network. Default: the runtime's choice.", show_default=False)
     ] = None,
@@ -81,6 +91,9 @@ def eval_command(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Extract everything anew, keep nothing; times are then new as well.")
     ] = False,
+    max_cache: Annotated[
+        float, typer.Option(metavar="GB", help="What features kept for the next time may take; the oldest go first.")
+    ] = LIMIT_GB,
     as_json: Json = False,
     *,
     said: ModelOptions,
@@ -94,14 +107,15 @@ def eval_command(
     specifications = parse_specifications(extractors, weights=weights, said=said)
     chosen = protocols_by_name(protocols.split(","), cast(Reading, reading), ransac_px=ransac_px)
     check_resamples(resamples)
+    check_baseline(baseline, [specification.label for specification in specifications])
     EVALUATION.check(report)
     pairs = _dataset(dataset, photographs, SyntheticOptions(views=views, seed=seed))
-    cache = FeatureCache(None if no_cache else default_cache() / CACHE_FOLDER)
+    cache = FeatureCache(None if no_cache else default_cache() / CACHE_FOLDER, limit_gb=max_cache)
     notices = {s.label: notice for s in specifications if (notice := notice_for(s.model))}
     with _opened(specifications, threads, cache) as candidates:
         notes = {candidate.label: candidate.note for candidate in candidates if candidate.note}
         evaluation = _evaluated(pairs, candidates, chosen)
-    summary = summarise(evaluation, seed=seed, resamples=resamples)
+    summary = _summarised(evaluation, baseline=baseline, seed=seed, resamples=resamples)
     told = facts(summary) | {"notes": notes, "notices": notices}
     if csv_file is not None:
         write_text(csv_file, summary_csv(summary))
@@ -109,6 +123,7 @@ def eval_command(
         page = evaluation_page(summary, pairs, notices=notices, notes=notes, line=command_line())
         EVALUATION.write(report, page, told, partial(write_beside, summary, pairs))
     print_skipped(summary)
+    print_cache(cache)
     if as_json:
         print_json(told)
         return
@@ -116,7 +131,7 @@ def eval_command(
     print_tables(summary)
     for label, note in {**notes, **notices}.items():
         print_warning(f"{label}: {note}")
-    if cache.folder is not None and cache.found:
+    if cache.found:
         out.print(f"{cache.found} of {cache.found + cache.missed} extractions, and their times, from {cache.folder}")
     for path in filter(None, (csv_file, report)):
         out.print(f"saved {path}")
@@ -143,9 +158,22 @@ def _opened(
 
 def _evaluated(pairs: Dataset, candidates: list[Candidate], protocols: tuple[Protocol, ...]) -> Evaluation:
     with progress_bar() as progress:
-        task = progress.add_task("sequences", total=len(pairs.sequences))
+        task = progress.add_task("pairs × extractors × protocols", total=measurements(pairs, candidates, protocols))
 
-        def done(sequence: str) -> None:
-            progress.update(task, advance=1, description=sequence)
+        def done(sequence: str, count: int) -> None:
+            progress.update(task, advance=count, description=escape(sequence))
 
         return evaluate(pairs, candidates, protocols, done)
+
+
+def _summarised(evaluation: Evaluation, *, baseline: str | None, seed: int, resamples: int) -> Summary:
+    with progress_bar() as progress:
+        protocols = {row.protocol.key for row in evaluation.rows}
+        task = progress.add_task("draws of the bootstrap", total=resamples * len(protocols))
+        return summarise(
+            evaluation,
+            baseline=baseline,
+            seed=seed,
+            resamples=resamples,
+            progress=lambda count: progress.advance(task, count),
+        )

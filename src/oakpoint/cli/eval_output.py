@@ -8,31 +8,48 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from oakpoint.cli.console import out, print_warning
-from oakpoint.evaluate.intervals import Estimate, Figure
+from oakpoint.evaluate.cache import FeatureCache
+from oakpoint.evaluate.figures import Figure
+from oakpoint.evaluate.intervals import Estimate
 from oakpoint.evaluate.protocol import Protocol
 from oakpoint.evaluate.summary import Summary
-from oakpoint.evaluate.tables import cell_text, difference_of, heading, is_better
+from oakpoint.evaluate.tables import cell_text, counted, difference_of, few_sequences, heading, is_better, time_texts
 
 _WIDEST = 10_000
 
 
 def print_tables(summary: Summary) -> None:
-    """For each protocol the figures side by side, then the differences from the first extractor."""
+    """For each protocol the figures side by side, then the differences from the baseline."""
     for protocol in summary.protocols:
         rows = summary.evaluation.rows_of(protocol.key)
-        pairs, sequences = len(rows[0].pairs), len({pair.sequence for pair in rows[0].pairs})
-        out.print(
-            f"\n[bold]{escape(protocol.title)}[/]  ({protocol.reading} reading, {pairs} pairs of {sequences} sequences)"
-        )
+        out.print(f"\n[bold]{escape(protocol.title)}[/]  ({protocol.reading} reading, {counted(summary, protocol)})")
         _print_wide(_figures_table(summary, protocol))
         for row in rows:
             out.print(f"  [dim]{escape(row.label)}: {escape(', '.join(row.runtimes) or 'nothing extracted')}[/]")
+            if row.times:
+                out.print(f"  [dim]    {escape('; '.join(time_texts(row)))}[/]")
         if len(rows) > 1:
             _print_wide(_differences_table(summary, protocol))
     out.print(
-        "\n[dim]value [95 % bootstrap interval over pairs]; a difference is paired, * where its interval excludes 0; "
-        "time: median for one image, extraction only[/]"
+        "\n[dim]value [95 % bootstrap interval over sequences: pairs of one are drawn together]; "
+        "a difference is paired, * where its interval excludes 0\n"
+        "time: extraction alone, warm: the first image of each size is run once before it counts; in the table the "
+        "median over pairs, below it that of each size, with quartiles[/]"
     )
+    if (words := few_sequences(summary)) is not None:
+        print_warning(words)
+
+
+def print_cache(cache: FeatureCache) -> None:
+    """What had no room in the cache, or made room, on standard error."""
+    if cache.deleted:
+        print_warning(f"{cache.deleted} extractions that were unused longest deleted to keep {_bound(cache)}")
+    if cache.left_out:
+        print_warning(f"{cache.left_out} extractions not kept for the next time, to keep {_bound(cache)}")
+
+
+def _bound(cache: FeatureCache) -> str:
+    return f"{cache.folder} within {cache.limit_gb:g} GB (--max-cache)"
 
 
 def print_skipped(summary: Summary) -> None:
@@ -56,14 +73,13 @@ def _figures_table(summary: Summary, protocol: Protocol) -> Table:
 
 
 def _differences_table(summary: Summary, protocol: Protocol) -> Table:
-    """Of each later extractor to the first."""
-    first, *others = summary.labels
+    """Of each other extractor to the baseline."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("difference")
-    for label in others:
-        table.add_column(escape(f"{label} − {first}"))
+    for label in summary.others:
+        table.add_column(escape(f"{label} − {summary.baseline}"))
     for figure in protocol.figures:
-        cells = [difference_of(summary, protocol, figure, label) for label in others]
+        cells = [difference_of(summary, protocol, figure, label) for label in summary.others]
         table.add_row(heading(figure), *(_difference_cell(cell, figure) for cell in cells))
     return table
 

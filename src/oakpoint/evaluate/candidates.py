@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -21,13 +22,14 @@ from oakpoint.evaluate.pairs import Image
 from oakpoint.evaluate.protocol import Prepared
 from oakpoint.evaluate.selection import best
 from oakpoint.evaluate.specification import Specification
-from oakpoint.evaluate.timing import Timed
+from oakpoint.evaluate.timing import WARM_UPS, Timed
 from oakpoint.extractor import Extractor
 from oakpoint.features.hdf5 import read_features, stored_names
 from oakpoint.features.types import Features
 from oakpoint.geometry import inside_image
 from oakpoint.loading import load_extractor
 from oakpoint.models.naming import model_of
+from oakpoint.predictor import MAX_CACHED_SIZES
 
 MAX_KEYPOINTS = 4096
 """Highest-scoring keypoints of an image that are kept for the protocols to choose from, which bounds memory and cache.
@@ -36,11 +38,14 @@ No protocol uses more than 2048."""
 _UNIT_TOLERANCE = 0.01
 """hloc stores float16, which leaves norms within 0.1 % of 1; more is another kind of descriptor."""
 
+SIMULATOR = "myriad_simulator"
+"""Takes seconds for an image, and its time says nothing of a camera: it is never run for the time alone."""
+
 _DISTRIBUTIONS = {
     "openvino": "openvino",
     "onnxruntime": "onnxruntime",
     "torch": "torch",
-    "myriad_simulator": "numpy",
+    SIMULATOR: "numpy",
 }
 
 
@@ -76,10 +81,19 @@ class Candidate(ABC):
 class _Extracting(Candidate):
     """One that extracts, unless the cache has it already.
 
-    The time is that of the call alone: the model is opened, and run once on the first image of each size, before.
+    The time is that of the call alone, warm: the model is opened for the image's size before, and where that is a new
+    one, the image is run ``warm_ups`` times that do not count.
     """
 
-    def __init__(self, label: str, note: str, settings: Mapping[str, object] | None, cache: FeatureCache) -> None:
+    def __init__(
+        self,
+        label: str,
+        note: str,
+        settings: Mapping[str, object] | None,
+        cache: FeatureCache,
+        *,
+        warm_ups: int = WARM_UPS,
+    ) -> None:
         """Put one together.
 
         Args:
@@ -87,12 +101,14 @@ class _Extracting(Candidate):
             note: what a reader must know.
             settings: everything that decides on features and time but the image; None: nothing can be kept.
             cache: where features are kept.
+            warm_ups: runs on the first image of each size that do not count.
         """
         self.label = label
         self.note = note
         self._settings = settings
         self._cache = cache
-        self._warm: set[tuple[int, int]] = set()
+        self._warm_ups = warm_ups
+        self._warm: OrderedDict[tuple[int, int], None] = OrderedDict()
 
     def features(self, name: str, prepared: Prepared) -> Timed:
         """See ``Candidate.features``."""
@@ -107,14 +123,23 @@ class _Extracting(Candidate):
         return timed
 
     def _timed(self, image: Image) -> Timed:
-        self._prepare_for(image)
-        if not self._warm:
-            self._extract(image)
-        self._warm.add((image.shape[1], image.shape[0]))
+        self._warm_up(image)
         start = time.perf_counter()
         features = self._extract(image)
         milliseconds = 1e3 * (time.perf_counter() - start)
         return Timed(best(features, MAX_KEYPOINTS, fixed_ties=False), milliseconds, self._runtime())
+
+    def _warm_up(self, image: Image) -> None:
+        """Bring about that a run on this image takes no longer than the next one of its size."""
+        self._prepare_for(image)
+        size = (image.shape[1], image.shape[0])
+        if size not in self._warm:
+            for _ in range(self._warm_ups):
+                self._extract(image)
+        self._warm[size] = None
+        self._warm.move_to_end(size)
+        while len(self._warm) > MAX_CACHED_SIZES:  # a model of a size that was not used for long is closed
+            self._warm.popitem(last=False)
 
     def _prepare_for(self, image: Image) -> None:
         """Load what images of this size need."""
@@ -144,6 +169,7 @@ class NetworkCandidate(_Extracting):
             _size_note(self._extractor, specification),
             _network_settings(self._extractor, specification, threads),
             cache,
+            warm_ups=0 if specification.backend == SIMULATOR else WARM_UPS,
         )
 
     def _prepare_for(self, image: Image) -> None:
@@ -259,7 +285,7 @@ def open_candidate(specification: Specification, *, threads: int | None, cache: 
 
 
 def _loaded(specification: Specification, threads: int | None) -> Extractor:
-    fixed = specification.backend == "myriad_simulator" or Path(specification.model).suffix == ".blob"
+    fixed = specification.backend == SIMULATOR or Path(specification.model).suffix == ".blob"
     extractor = load_extractor(
         specification.model,
         weights=specification.weights,
@@ -285,7 +311,7 @@ def _size_note(extractor: Extractor, specification: Specification) -> str:
         return "" if extractor.max_side is None else f"images scaled down to {extractor.max_side} px a side"
     width, height = extractor.preprocess.size
     why = "" if specification.size else ", the blob's size"
-    simulated = "; the time is the simulator's, not a camera's" if specification.backend == "myriad_simulator" else ""
+    simulated = "; the time is the simulator's, not a camera's" if specification.backend == SIMULATOR else ""
     return f"every image scaled to {width}×{height}{why}{simulated}"
 
 

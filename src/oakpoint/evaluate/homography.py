@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import UsageError
 from oakpoint.estimation.homography import ransac_homography
-from oakpoint.evaluate.intervals import Figure
+from oakpoint.evaluate.figures import Figure
 from oakpoint.evaluate.metrics import corner_error_px, matching_score
 from oakpoint.evaluate.protocol import KEYPOINTS, TIME, MatchedPoints, Measured, Protocol, Reading
 from oakpoint.evaluate.selection import best, in_shared_area

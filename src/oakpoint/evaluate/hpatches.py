@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError
-from oakpoint.evaluate.pairs import Dataset, Image, Sequence, SequenceImage, Skipped
+from oakpoint.evaluate.pairs import Dataset, Image, Sequence, SequenceImage, SequenceView, Skipped, View
 from oakpoint.files import shown_name
 from oakpoint.images.reading import IMAGE_SUFFIXES, read_image
 
@@ -106,8 +106,7 @@ def _read_sequence(folder: Path, prefix: str) -> Sequence:
     return Sequence(
         name=shown_name(folder.resolve().name),
         first=_image(images[_FIRST], prefix),
-        others=tuple(_image(images[number], prefix) for number in numbers),
-        other_from_first=tuple(read_homography(homographies[number]) for number in numbers),
+        others=tuple(_view(images[number], prefix, read_homography(homographies[number])) for number in numbers),
     )
 
 
@@ -127,6 +126,13 @@ def _image(path: Path, prefix: str) -> SequenceImage:
         return read_image(path)
 
     return SequenceImage(f"{prefix}{shown_name(path.name)}", read)
+
+
+def _view(path: Path, prefix: str, other_from_first: NDArray[np.float64]) -> SequenceView:
+    def read() -> View:
+        return View(read_image(path), other_from_first)
+
+    return SequenceView(f"{prefix}{shown_name(path.name)}", read)
 
 
 def read_homography(path: Path) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.evaluate.intervals import Figure
+from oakpoint.evaluate.figures import Figure
 from oakpoint.evaluate.metrics import share_within
 from oakpoint.evaluate.protocol import KEYPOINTS, TIME, MatchedPoints, Measured, Protocol, Reading
 from oakpoint.evaluate.selection import best

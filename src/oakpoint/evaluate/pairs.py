@@ -1,4 +1,4 @@
-"""Sequences of images with known homographies, and what an extractor leaves of a pair of them."""
+"""Sequences of images with known homographies: descriptions, whose pixels are made when they are read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,25 @@ Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """An image of the plane that a sequence's first image shows.
+
+    Attributes:
+        image: uint8 (H, W) or (H, W, 3) BGR.
+        other_from_first: homography (3, 3) from pixels of the first image to those of this one.
+    """
+
+    image: Image
+    other_from_first: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SequenceImage:
-    """An image that is read when its turn comes.
+    """A sequence's first image, which is read or made when its turn comes.
 
     Attributes:
         name: relative to the dataset's folder, with ``/``; by it a features file knows the image.
-        read: gives uint8 (H, W) or (H, W, 3) BGR; raises ImageError.
+        read: gives uint8 (H, W) or (H, W, 3) BGR, the same every time; raises ImageError.
     """
 
     name: str
@@ -25,20 +38,31 @@ class SequenceImage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SequenceView:
+    """Another image of a sequence, which is read or made when its turn comes.
+
+    Attributes:
+        name: as that of ``SequenceImage``.
+        read: gives the image and its homography, the same every time and in any order; raises ImageError.
+    """
+
+    name: str
+    read: Callable[[], View]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Sequence:
-    """A first image and others of the same plane.
+    """A first image and others of the same plane; holds no pixels.
 
     Attributes:
         name: of its folder or photograph.
         first: the image from which all pairs start.
-        others: the other images.
-        other_from_first: for each of them the homography (3, 3) from pixels of the first image.
+        others: the other images, each of which makes a pair with the first.
     """
 
     name: str
     first: SequenceImage
-    others: tuple[SequenceImage, ...]
-    other_from_first: tuple[NDArray[np.float64], ...]
+    others: tuple[SequenceView, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import UsageError
-from oakpoint.evaluate.intervals import Figure
+from oakpoint.evaluate.figures import Figure
 from oakpoint.evaluate.pairs import Image
 from oakpoint.features.cells import require_cells
 from oakpoint.features.types import Features

@@ -23,7 +23,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.evaluate.intervals import Figure
+from oakpoint.evaluate.figures import Figure
 from oakpoint.evaluate.metrics import repeatability, repeatability_one_to_one
 from oakpoint.evaluate.protocol import KEYPOINTS, TIME, Measured, Protocol
 from oakpoint.evaluate.selection import best, in_shared_area, thinned

@@ -107,4 +107,4 @@ def _pair(name: str, image: Grey, options: SyntheticOptions) -> ValidationPair:
     sequence = synthetic_sequence(name, image, options)
     first, second = sequence.first.read(), sequence.others[0].read()
     height, width = (side // 8 * 8 for side in first.shape)
-    return ValidationPair(first[:height, :width], second[:height, :width], sequence.other_from_first[0])
+    return ValidationPair(first[:height, :width], second.image[:height, :width], second.other_from_first)

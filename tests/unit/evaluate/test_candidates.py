@@ -8,13 +8,14 @@ import pytest
 from oakpoint.convert.onnx_from_torch import write_onnx
 from oakpoint.errors import FeaturesError, UsageError
 from oakpoint.evaluate.cache import FeatureCache, key_of
-from oakpoint.evaluate.candidates import open_candidate
+from oakpoint.evaluate.candidates import NetworkCandidate, OrbCandidate, SiftCandidate, open_candidate
 from oakpoint.evaluate.protocols import protocols_by_name
 from oakpoint.evaluate.specification import parse_specification
 from oakpoint.evaluate.timing import Timed
 from oakpoint.features.hdf5 import write_features
 from oakpoint.features.matching import match
 from oakpoint.features.types import Features
+from oakpoint.predictor import MAX_CACHED_SIZES
 from oakpoint.tasks.keypoints.task import INPUT, OUTPUTS
 
 P1, P2, P3 = protocols_by_name(["p1", "p2", "p3"], "published")
@@ -193,3 +194,65 @@ def test_files_that_are_not_there(tmp_path):
         opened(str(tmp_path / "f.h5"))
     with pytest.raises(UsageError):
         opened("nosuch")
+
+
+def counting(monkeypatch, kind=OrbCandidate):
+    """The sizes of images that are extracted, in turn."""
+    sizes = []
+    extract = kind._extract
+
+    def counted(self, image):
+        sizes.append(image.shape[::-1])
+        return extract(self, image)
+
+    monkeypatch.setattr(kind, "_extract", counted)
+    return sizes
+
+
+def test_the_first_image_of_each_size_is_run_once_more_before_it_counts(photographs, monkeypatch):
+    sizes = counting(monkeypatch)
+    orb = opened("orb")
+    for protocol in (P1, P2, P1, P2, P1):
+        orb.features("x", protocol.prepare(photographs["camera"]))
+    small, large = (320, 240), (640, 480)
+    assert sizes == [small] * 2 + [large] * 2 + [small, large, small]
+
+
+def test_what_runs_first_takes_no_part_in_the_time(photographs, monkeypatch):
+    """Runs of a clock that a slow first run at each size moves on by a second, and others by a millisecond."""
+    clock, seen = [0.0], set()
+    extract = SiftCandidate._extract
+
+    def slow_at_first(self, image):
+        clock[0] += 1e-3 if image.shape in seen else 1.0
+        seen.add(image.shape)
+        return extract(self, image)
+
+    monkeypatch.setattr(SiftCandidate, "_extract", slow_at_first)
+    monkeypatch.setattr("oakpoint.evaluate.candidates.time.perf_counter", lambda: clock[0])
+    sift = opened("sift")
+    for protocol in (P1, P2, P1, P2):
+        found = sift.features("x", protocol.prepare(photographs["camera"]))
+        assert found.milliseconds == pytest.approx(1.0)
+
+
+def test_a_size_that_was_not_used_for_long_is_warmed_up_again(monkeypatch):
+    """By then its model is closed."""
+    sizes = counting(monkeypatch)
+    orb = opened("orb")
+    for width in (64, *range(72, 72 + 8 * MAX_CACHED_SIZES, 8), 64):
+        orb.features("x", P3.prepare(np.zeros((64, width), np.uint8)))
+    assert sizes.count((64, 64)) == 4
+
+
+def test_a_simulator_is_never_run_for_the_time_alone(photographs, monkeypatch):
+    sizes = counting(monkeypatch, NetworkCandidate)
+    spec = parse_specification("acorn@onnxruntime")
+    candidate = NetworkCandidate(spec, threads=1, cache=FeatureCache(None))
+    assert candidate._warm_ups == 1
+    candidate.close()
+    monkeypatch.setattr("oakpoint.evaluate.candidates.SIMULATOR", "onnxruntime")
+    candidate = NetworkCandidate(spec, threads=1, cache=FeatureCache(None))
+    candidate.features("x", P1.prepare(photographs["camera"]))
+    candidate.close()
+    assert sizes == [(320, 240)]

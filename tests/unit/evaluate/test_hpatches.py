@@ -32,7 +32,7 @@ def test_the_layout_as_downloaded(tmp_path, suffix):
     last = dataset.sequences[1]
     assert [last.first.name, *(image.name for image in last.others)] == [f"v_b/{k}{suffix}" for k in (1, 2, 3)]
     assert last.first.read().shape[:2] == (48, 64)
-    assert last.other_from_first[1].tolist() == [[1, 0, 3], [0, 1, 0], [0, 0, 1]]
+    assert last.others[1].read().other_from_first.tolist() == [[1, 0, 3], [0, 1, 0], [0, 0, 1]]
 
 
 def test_a_single_folder_with_one_pair(tmp_path):

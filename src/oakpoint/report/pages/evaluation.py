@@ -10,12 +10,23 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.evaluate.evaluation import PairResult, Row
+from oakpoint.evaluate.evaluation import MATCHES_KEPT
 from oakpoint.evaluate.intervals import Estimate
 from oakpoint.evaluate.pairs import Dataset
 from oakpoint.evaluate.protocol import Protocol
-from oakpoint.evaluate.summary import MAIN_FIGURE, Summary, worst_pairs
-from oakpoint.evaluate.tables import cell_text, difference_of, heading, is_better, pairs_csv, summary_csv
+from oakpoint.evaluate.results import PairResult, Row, worst_pairs
+from oakpoint.evaluate.summary import MAIN_FIGURE, Summary
+from oakpoint.evaluate.tables import (
+    cell_text,
+    counted,
+    difference_of,
+    few_sequences,
+    heading,
+    is_better,
+    pairs_csv,
+    summary_csv,
+    time_texts,
+)
 from oakpoint.features.types import Features, Matches
 from oakpoint.report.folders import write_text
 from oakpoint.report.parts.blocks import (
@@ -38,7 +49,6 @@ from oakpoint.view.charts import NARROW_WIDTH_IN, USUAL_WIDTH_IN, Axis, Range, S
 from oakpoint.view.draw import draw_matches, with_status
 from oakpoint.view.picture import write_image
 
-WORST: Final = 5
 MAX_LINES: Final = 200
 """Matches that are drawn of one pair, evenly chosen: with more, the images can no longer be seen."""
 
@@ -65,13 +75,14 @@ def evaluation_page(
         OutputError: the page would be too large.
     """
     skipped = summary.evaluation.skipped
+    few = [words] if (words := few_sequences(summary)) is not None else []
     extractors, protocols = len(summary.labels), len(summary.protocols)
     page = Page(
         command="oakpoint eval",
         title=" · ".join(summary.labels),
         verdict=Badge("plain", f"{extractors} extractor{'s' if extractors > 1 else ''}"),
         summary=f"{summary.evaluation.dataset}; {protocols} protocol{'s' if protocols > 1 else ''}.",
-        notices=[f"{label}: {text}" for label, text in notices.items()],
+        notices=[*(f"{label}: {text}" for label, text in notices.items()), *few],
         entries=[(f"best at {protocol.key.upper()}", _main(summary, protocol)) for protocol in summary.protocols],
         sections=[
             _overview(summary),
@@ -121,12 +132,12 @@ def _overview(summary: Summary) -> Section:
 
 
 def _protocol(summary: Summary, protocol: Protocol) -> Section:
-    rows = summary.evaluation.rows_of(protocol.key)
-    pairs, sequences = len(rows[0].pairs), len({pair.sequence for pair in rows[0].pairs})
-    words = f"{protocol.reading} reading, {pairs} pairs of {sequences} sequences; 95 % intervals over pairs."
+    words = f"{protocol.reading} reading, {counted(summary, protocol)}; 95 % intervals over sequences."
     blocks: list[Block] = [Words(parts=[f"{words[:1].upper()}{words[1:]}"]), _figures(summary, protocol)]
     if len(summary.labels) > 1:
         blocks.append(_differences(summary, protocol))
+    if any(row.times for row in summary.evaluation.rows_of(protocol.key)):
+        blocks.append(_times(summary, protocol))
     label = f"{protocol.title}: the mean of each sequence, for each extractor"
     svg = _bars(summary, protocol, width_in=NARROW_WIDTH_IN, titled=False).svg()
     blocks.append(Drawn(svg=svg, label=label, caption=label, wide=False))
@@ -145,17 +156,30 @@ def _figures(summary: Summary, protocol: Protocol) -> Table:
     return Table(caption=f"{protocol.title}: value and interval", columns=columns, rows=rows)
 
 
+def _times(summary: Summary, protocol: Protocol) -> Table:
+    rows: list[list[Cell]] = [
+        [row.label, text] for row in summary.evaluation.rows_of(protocol.key) for text in time_texts(row)
+    ]
+    caption = (
+        "Time for one image of each size, extraction alone: median, quartiles, number of images. "
+        "The first image of each size is run once before it counts"
+    )
+    return Table(caption=caption, columns=[Column("extractor"), Column("size and time")], rows=rows)
+
+
 def _differences(summary: Summary, protocol: Protocol) -> Table:
-    first, *others = summary.labels
     rows: list[list[Cell]] = []
     for figure in protocol.figures:
         cells: list[Cell] = [heading(figure)]
-        for label in others:
+        for label in summary.others:
             found = difference_of(summary, protocol, figure, label)
             text, better = cell_text(found, figure, signed=True), is_better(found, figure)
             cells.append(text if better is None else Badge("pass" if better else "fail", text))
         rows.append(cells)
-    columns = [Column("difference"), *(Column(f"{label} − {first}", number=True) for label in others)]
+    columns = [
+        Column("difference"),
+        *(Column(f"{label} − {summary.baseline}", number=True) for label in summary.others),
+    ]
     caption = f"{protocol.title}: paired differences; those whose interval excludes 0 are marked"
     return Table(caption=caption, columns=columns, rows=rows)
 
@@ -216,7 +240,7 @@ def _scatter(summary: Summary, *, width_in: float = USUAL_WIDTH_IN, titled: bool
         points,
         x=Axis("median time for one image, extraction only (ms)"),
         y=Axis(MAIN_LABEL[protocol.key], 0.0, 1.02),
-        title=f"{protocol.title}\n{protocol.reading} reading, 95 % intervals over pairs" if titled else "",
+        title=f"{protocol.title}\n{protocol.reading} reading, 95 % intervals over sequences" if titled else "",
         width_in=width_in,
     )
 
@@ -253,7 +277,7 @@ def _worst(summary: Summary) -> list[tuple[Row, list[PairResult]]]:
     keys = [protocol.key for protocol in summary.protocols]
     chosen = next((key for key in ("p2", "p3") if key in keys), None)
     rows = [] if chosen is None else summary.evaluation.rows_of(chosen)
-    return [(row, worst_pairs(row, WORST)) for row in rows]
+    return [(row, worst_pairs(row.pairs, MATCHES_KEPT)) for row in rows]
 
 
 def _named(text: str) -> str:
@@ -264,8 +288,8 @@ def _named(text: str) -> str:
 def pair_picture(pair: PairResult, row: Row, dataset: Dataset) -> NDArray[np.uint8]:
     """Both prepared images with their matches, solid within 3 px of the truth, dashed beyond; uint8 (H, W, 3) BGR."""
     sequence = next(sequence for sequence in dataset.sequences if sequence.name == pair.sequence)
-    by_name = {image.name: image for image in (sequence.first, *sequence.others)}
-    first, second = (row.protocol.prepare(by_name[name].read()) for name in (pair.first, pair.second))
+    view = next(other for other in sequence.others if other.name == pair.second).read()
+    first, second = (row.protocol.prepare(image) for image in (sequence.first.read(), view.image))
     matches = pair.measured.matches
     assert matches is not None
     count = len(matches.first)

@@ -63,9 +63,10 @@ def measured(teacher: Teacher, family: str, shared: Path, *, sequence: str, othe
     images = next(one for one in dataset.sequences if one.name == sequence)
     p1, p2, p3 = protocols_by_name(["p1", "p2", "p3"], "published")
     sized, measures, figure = (p1, p1, "repeatability") if protocol == "p1" else (p2, p3, "mma_3px")
-    first, second = (sized.prepare(one.read()) for one in (images.first, images.others[other]))
+    view = images.others[other].read()
+    first, second = sized.prepare(images.first.read()), sized.prepare(view.image)
     truth = second_from_first_prepared(
-        images.other_from_first[other], first.prepared_from_original, second.prepared_from_original
+        view.other_from_first, first.prepared_from_original, second.prepared_from_original
     )
     mine, theirs = (teacher_features(teacher, one.image, decode) for one in (first, second))
     return measures.measure(mine, theirs, truth).values[figure]
