@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from oakpoint.features.nms import nms_greedy, nms_maxpool, nms_maxpool_rounds
+from oakpoint.features import suppression
+from oakpoint.features.nms import greedy_maxima, maxpool_maxima, nms_greedy, nms_maxpool, nms_maxpool_rounds
 
 sizes = st.tuples(st.integers(1, 14), st.integers(1, 14))
 radii = st.integers(0, 5)
@@ -109,3 +111,32 @@ def test_without_ties_rounds_of_maxpool_grow_into_greedy(heatmap: np.ndarray, ra
         assert not (kept & ~greedy).any(), "what max-pool keeps, greedy keeps"
         before = kept
     np.testing.assert_array_equal(nms_maxpool_rounds(heatmap, radius, heatmap.size), greedy)
+
+
+@given(few_levels, radii, st.sampled_from([0, 0.1, 0.3, 1]))
+def test_indices_are_those_of_the_maps(heatmap: np.ndarray, radius: int, least: float) -> None:
+    greedy, maxpool = nms_greedy(heatmap, radius, least), nms_maxpool(heatmap, radius) & (heatmap >= least)
+    np.testing.assert_array_equal(greedy_maxima(heatmap, radius, least), np.flatnonzero(greedy))
+    np.testing.assert_array_equal(maxpool_maxima(heatmap, radius, least), np.flatnonzero(maxpool))
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.booleans())
+def test_one_by_one_and_over_the_whole_map_are_the_same(seed: int, radius: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    heatmap = rng.random((24, 30)).astype(np.float32)
+    if ties:
+        heatmap = np.round(heatmap, 1)
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        for few in (0, 1):
+            patch.setattr(suppression, "FEW", few)
+            found.append((greedy_maxima(heatmap, radius, 0.3), maxpool_maxima(heatmap, radius, 0.3)))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+def test_no_number_is_no_candidate_and_hides_none() -> None:
+    heatmap = np.full((9, 9), np.nan, np.float32)
+    heatmap[4, 4] = 0.5
+    assert np.argwhere(nms_greedy(heatmap, 2, 0.1)).tolist() == [[4, 4]]

@@ -71,7 +71,7 @@ class OpenVinoBackend(Backend):
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
         try:
-            results = self._request.infer(dict(tensors))
+            results = self._request.infer(dict(tensors), share_inputs=True, share_outputs=True)  # copied below
         except RuntimeError as error:
             raise BackendError(
                 f"{self.description}: the run failed: {last_line(error, passing_over=_WHERE)}"

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.features.heatmap import heatmap_from_logits
-from oakpoint.features.nms import nms_greedy, nms_maxpool
+from oakpoint.features.nms import greedy_maxima, maxpool_maxima
 from oakpoint.features.refinement import refined_keypoints
 from oakpoint.features.sampling import sample_descriptors
 from oakpoint.features.types import DecodeOptions, DenseOutputs, Features, Outputs
+from oakpoint.features.workspace import WORKSPACE
 from oakpoint.geometry import PixelMap, inside_image
 from oakpoint.threads import one_blas_thread
 
@@ -35,11 +36,12 @@ def decode(outputs: Outputs, options: DecodeOptions) -> Features:
 
     Source: DeTone et al. 2018, arXiv 1712.07629; demo_superpoint.py of magicleap/SuperPointPretrainedNetwork.
     """
-    heatmap = heatmap_of(outputs)
-    rows, columns = np.nonzero(without_border(_kept(heatmap, options), options.border_px))
-    scores = heatmap[rows, columns]
+    heatmap = _heatmap(outputs)
+    maxima = _maxima(heatmap, options)
+    scores = heatmap.ravel()[maxima]
     best = np.argsort(-scores, kind="stable")[: options.max_keypoints]
-    keypoints = refined_keypoints(heatmap, np.stack([columns[best], rows[best]], axis=1), options.subpixel)
+    rows, columns = np.divmod(maxima[best], heatmap.shape[1])
+    keypoints = refined_keypoints(heatmap, np.stack([columns, rows], axis=1), options.subpixel)
     descriptors = sample_descriptors(outputs.descriptors, keypoints, options.sampling, outputs.stride_px)
     return Features(keypoints, scores[best], descriptors, outputs.image_size)
 
@@ -49,6 +51,15 @@ def heatmap_of(outputs: Outputs) -> NDArray[np.float32]:
     if isinstance(outputs, DenseOutputs):
         return heatmap_from_logits(outputs.logits)
     return np.nan_to_num(outputs.heatmap, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _heatmap(outputs: Outputs) -> NDArray[np.float32]:
+    """The same to be read within this call alone: of the workspace, or the very array that was given."""
+    if isinstance(outputs, DenseOutputs):
+        width, height = outputs.image_size
+        return heatmap_from_logits(outputs.logits, WORKSPACE.array("heatmap", (height, width), np.float32))
+    given = np.ascontiguousarray(outputs.heatmap)
+    return given if np.isfinite(given.min()) and np.isfinite(given.max()) else heatmap_of(outputs)
 
 
 def in_frame(features: Features, original_from_tensor: PixelMap, image_size: tuple[int, int]) -> Features:
@@ -67,10 +78,14 @@ def in_frame(features: Features, original_from_tensor: PixelMap, image_size: tup
     return moved.subset(inside_image(moved.keypoints, image_size))
 
 
-def _kept(heatmap: NDArray[np.float32], options: DecodeOptions) -> NDArray[np.bool_]:
-    if options.nms == "greedy":
-        return nms_greedy(heatmap, options.nms_radius_px, options.threshold)
-    return nms_maxpool(heatmap, options.nms_radius_px) & (heatmap >= options.threshold)
+def _maxima(heatmap: NDArray[np.float32], options: DecodeOptions) -> NDArray[np.int64]:
+    """Flat indices of the keypoints' pixels, ascending: what NMS keeps, less what is too near the border."""
+    nms = greedy_maxima if options.nms == "greedy" else maxpool_maxima
+    kept = nms(heatmap, options.nms_radius_px, options.threshold)
+    (height, width), border_px = heatmap.shape, options.border_px
+    rows, columns = np.divmod(kept, width)
+    inside = (rows >= border_px) & (rows < height - border_px) & (columns >= border_px) & (columns < width - border_px)
+    return np.asarray(kept[inside], np.int64)
 
 
 def without_border(kept: NDArray[np.bool_], border_px: int) -> NDArray[np.bool_]:

@@ -16,12 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.errors import UsageError
-
-MAXPOOL_ROUNDS = 3
-"""One maximum, then two rounds on what it left (magicleap/SuperGluePretrainedNetwork, models/superpoint.py)."""
-
-_FLOAT32_EXACT_INTEGERS = 1 << 24
+from oakpoint.features.suppression import MAXPOOL_ROUNDS, Suppression, square_of
 
 
 def nms_greedy(heatmap: NDArray[np.float32], radius_px: int, threshold: float) -> NDArray[np.bool_]:
@@ -47,18 +42,27 @@ def nms_greedy(heatmap: NDArray[np.float32], radius_px: int, threshold: float) -
 
     Source: DeTone et al. 2018; demo_superpoint.py (``nms_fast``) of magicleap/SuperPointPretrainedNetwork.
     """
-    square = _square(radius_px)
-    candidates = np.flatnonzero((heatmap >= threshold) & (heatmap > 0))
     kept = np.zeros(heatmap.shape, np.bool_)
-    best_first = candidates[np.argsort(-heatmap.ravel()[candidates], kind="stable")]
-    exact = np.float32 if len(candidates) < _FLOAT32_EXACT_INTEGERS else np.float64
-    rank = np.zeros(heatmap.shape, exact)
-    rank.ravel()[best_first] = np.arange(len(candidates), 0, -1, dtype=exact)
-    while rank.any():
-        peaks = (rank == cv2.dilate(rank, square)) & (rank > 0)
-        kept |= peaks
-        rank[_near(peaks, square)] = 0
+    kept.ravel()[greedy_maxima(heatmap, radius_px, threshold)] = True
     return kept
+
+
+def greedy_maxima(heatmap: NDArray[np.float32], radius_px: int, threshold: float) -> NDArray[np.int64]:
+    """What ``nms_greedy`` keeps, as ascending flat indices, int64 (N,).
+
+    Raises:
+        UsageError: a negative radius.
+    """
+    return Suppression(heatmap, radius_px, threshold).greedy()
+
+
+def maxpool_maxima(heatmap: NDArray[np.float32], radius_px: int, threshold: float) -> NDArray[np.int64]:
+    """What ``nms_maxpool`` keeps of what is at least ``threshold``, as ascending flat indices, int64 (N,).
+
+    Raises:
+        UsageError: a negative radius.
+    """
+    return Suppression(heatmap, radius_px, threshold).maxpool()
 
 
 def nms_maxpool(heatmap: NDArray[np.float32], radius_px: int) -> NDArray[np.bool_]:
@@ -97,7 +101,7 @@ def nms_maxpool_rounds(heatmap: NDArray[np.float32], radius_px: int, rounds: int
     Raises:
         UsageError: a negative radius.
     """
-    square = _square(radius_px)
+    square = square_of(radius_px)
     left = np.where(heatmap > 0, heatmap, np.float32(0))
     kept = np.zeros(heatmap.shape, np.bool_)
     for _ in range(rounds):
@@ -107,12 +111,6 @@ def nms_maxpool_rounds(heatmap: NDArray[np.float32], radius_px: int, rounds: int
         kept |= peaks
         left[_near(peaks, square)] = 0
     return kept
-
-
-def _square(radius_px: int) -> NDArray[np.uint8]:
-    if radius_px < 0:
-        raise UsageError(f"NMS radius: expected 0 or more pixels, got {radius_px}")
-    return np.ones((2 * radius_px + 1, 2 * radius_px + 1), np.uint8)
 
 
 def _near(peaks: NDArray[np.bool_], square: NDArray[np.uint8]) -> NDArray[np.bool_]:

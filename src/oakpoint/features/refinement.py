@@ -94,7 +94,27 @@ def _quadratic_shift(windows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _windows(heatmap: NDArray[np.float32], maxima: NDArray[np.int64], radius: int) -> NDArray[np.float64]:
     """The heat map around each maximum, (N, 2r + 1, 2r + 1), rows first; 0 beyond its edges and for what is below 0."""
-    padded = np.pad(np.maximum(heatmap, 0), radius)
-    steps = np.arange(2 * radius + 1)
-    x, y = maxima.T[:, :, None, None]
-    return np.asarray(padded[y + steps[:, None], x + steps], np.float64)
+    height, width = heatmap.shape
+    steps = np.arange(-radius, radius + 1)
+    x, y = maxima.T
+    around = (y * width + x)[:, None] + (steps[:, None] * width + steps).ravel()
+    last_x, last_y = width - 1 - radius, height - 1 - radius
+    beyond = np.flatnonzero((x < radius) | (x > last_x) | (y < radius) | (y > last_y))
+    around[beyond] = 0
+    values = np.maximum(heatmap.ravel()[around], 0)
+    if len(beyond):
+        values[beyond] = _windows_at_edges(heatmap, maxima[beyond], steps)
+    return np.asarray(values, np.float64).reshape(-1, len(steps), len(steps))
+
+
+def _windows_at_edges(
+    heatmap: NDArray[np.float32], maxima: NDArray[np.int64], steps: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The same of maxima whose windows may reach beyond the edges, (N, (2r + 1)²)."""
+    height, width = heatmap.shape
+    rows, columns = (
+        maxima[:, axis, None] + s for axis, s in ((1, np.repeat(steps, len(steps))), (0, np.tile(steps, len(steps))))
+    )
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    values = heatmap[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+    return np.asarray(np.where(inside, np.maximum(values, 0), 0), np.float32)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import get_args
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import FeaturesError, UsageError
 from oakpoint.features.types import CELL_PX, DescriptorSampling
+from oakpoint.features.workspace import WORKSPACE
 from oakpoint.geometry import PixelMap, Points, resized_from_original
 
 
@@ -86,7 +88,32 @@ def sample_descriptors(
         return np.zeros((0, channels), np.float32)
     cells = cells_from_pixels((columns, rows), sampling, stride_px)(keypoints)
     index, weight = _bilinear(cells, rows, columns)
-    corners = descriptors.reshape(channels, -1).T[index]
+    by_channel = descriptors.reshape(channels, -1)
+    if index.size < TRANSPOSED_FROM * rows * columns:
+        return _between(by_channel.T[index], weight)
+    shape = (rows * columns, channels)
+    of_cell = cv2.transpose(by_channel, dst=WORKSPACE.array("of_cell", shape, np.float32)).reshape(shape)
+    found = np.empty((len(keypoints), channels), np.float32)
+    step = max(CHUNK_VALUES // (4 * channels), 1)
+    buffer = WORKSPACE.array("corners", (4 * step * channels,), np.float32)
+    for first in range(0, len(keypoints), step):
+        chunk = slice(first, first + step)
+        taken = index[:, chunk]
+        corners = buffer[: taken.size * channels].reshape(*taken.shape, channels)
+        np.take(of_cell, taken, axis=0, out=corners, mode="clip")  # without a mode, what is taken goes through a copy
+        found[chunk] = _between(corners, weight[:, chunk])
+    return found
+
+
+CHUNK_VALUES = 1 << 16
+"""Of so many values of corners at a time: they stay in the processor's cache from one step to the next."""
+
+TRANSPOSED_FROM = 0.3
+"""From so many corners for each cell on, the vectors of all cells are made contiguous before any is taken."""
+
+
+def _between(corners: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Descriptors (N, D) of unit norm between four corners each (4, N, D), which weigh (4, N)."""
     with np.errstate(all="ignore"):
         squared_norm = np.einsum("knd,knd->kn", corners, corners)
         weight = np.where(squared_norm > 0, weight / np.sqrt(squared_norm), weight)
@@ -111,6 +138,9 @@ def _bilinear(cells: NDArray[np.float32], rows: int, columns: int) -> tuple[NDAr
 
 
 def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors (N, D) of unit norm, in place; zeros for those that have no direction."""
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-    usable = np.isfinite(norm) & (norm > 0)
-    return np.where(usable, vectors / norm, np.float32(0)).astype(np.float32)
+    vectors /= norm
+    if not (usable := np.isfinite(norm[:, 0]) & (norm[:, 0] > 0)).all():
+        vectors[~usable] = 0
+    return vectors

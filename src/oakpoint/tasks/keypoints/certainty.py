@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.features.decode import without_border
-from oakpoint.features.nms import MAXPOOL_ROUNDS
+from oakpoint.features.suppression import MAXPOOL_ROUNDS
 from oakpoint.features.types import DecodeOptions
 
 Mask = NDArray[np.bool_]
