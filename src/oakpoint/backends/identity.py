@@ -78,6 +78,11 @@ def described_network(network: LoadedNetwork) -> str:
     return " ".join(part for part in parts if part)
 
 
+def described_shipped(name: str, weights: Path) -> str:
+    """The same of a network with the weights that come with oakpoint, which need not be loaded for it."""
+    return f"{name} {sha256_of_file(weights)}"
+
+
 def _sha256_of_graph(path: Path) -> str:
     """SHA-256 of an ONNX without the name and version of its maker."""
     import onnx

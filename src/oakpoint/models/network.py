@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, final
 
-from oakpoint.backends.identity import described_network, identity_of_network
-from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.identity import described_network, described_shipped, identity_of_network
+from oakpoint.backends.registry import ModelSource, RuntimeOptions, file_that_runs, open_backend
 from oakpoint.bundle.interface import OPEN_BATCH, Interface, TensorSpec
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.export import REFERENCE_SIZE, ExportedNetwork
@@ -16,7 +17,14 @@ from oakpoint.features.types import DecodeOptions
 from oakpoint.models.base import Model, ModelOptions, Origin, Runnable, Size
 from oakpoint.models.inputs import ImageOptions, InputOptions, Look, inputs_of
 from oakpoint.models.probing import tried_outputs
-from oakpoint.networks.registry import NETWORKS, LoadedNetwork, NetworkEntry, load_network
+from oakpoint.networks.registry import (
+    NETWORKS,
+    LoadedNetwork,
+    NetworkEntry,
+    load_network,
+    shipped_onnx,
+    shipped_weights,
+)
 from oakpoint.predictor import ModelIdentity
 from oakpoint.tasks.base import Task
 from oakpoint.tasks.keypoints.families.score_map import ScoreMap
@@ -47,7 +55,12 @@ class NetworkModel(Model):
         return load_network(self.name, options.weights, seed=options.seed, arguments=options.arguments)
 
     def runnable(self, options: RuntimeOptions) -> Runnable:
-        """See ``Model.runnable``: the network itself for torch; for the other runtimes what it is exported to."""
+        """See ``Model.runnable``: the network itself for torch; for the other runtimes what it is exported to.
+
+        Where that comes with oakpoint, torch is not needed.
+        """
+        if (shipped := self._shipped(options)) is not None:
+            return shipped
         network = self.loaded()
         tried = _tried(network, self.options, REFERENCE_SIZE)
         if options.backend == "torch":
@@ -71,6 +84,25 @@ class NetworkModel(Model):
             ),
             has_size=False,
             prepare=exported.export,
+        )
+
+    def _shipped(self, options: RuntimeOptions) -> Runnable | None:
+        """The ONNX that comes with oakpoint, where it is what was asked for and the backend runs it."""
+        onnx, weights = shipped_onnx(self.name), shipped_weights(self.name)
+        source = ModelSource(onnx=onnx)
+        if onnx is None or weights is None or file_that_runs(source, options.backend) is None:
+            return None
+        if not _as_it_comes(self.options):
+            return None
+        tried = _tried_file(self.name, onnx, self.options)
+        described = described_shipped(self.name, weights)
+        return Runnable(
+            open_at=lambda size: open_backend(source, options, tried.interface.at(size).tensors),
+            source=lambda: source,
+            interface=tried.interface,
+            task=tried.task,
+            identify=lambda: ModelIdentity(described, described),
+            has_size=False,
         )
 
     def origin(self, size: Size | None) -> Origin:
@@ -131,13 +163,43 @@ def _tried(network: LoadedNetwork, options: ModelOptions, size: Size | None) -> 
         except BackendError as error:
             failure = failure or error
             continue
-        return _settled(network, options, Interface(inputs=inputs, outputs=found))
+        return _settled(network.name, network.decode_preset, options, Interface(inputs=inputs, outputs=found))
     assert failure is not None
     name = next(iter(input_names(network.module)), INPUT)
     raise BackendError(
         f"{failure}; it was tried with {' and with '.join('grey' if n == 1 else 'colours' for n in channels)}: "
         f"give the shape of what it takes, such as --shape {name}=1x4x48x64"
     ) from failure
+
+
+def _as_it_comes(said: ModelOptions) -> bool:
+    """Whether nothing was said of a network that would make another one of it, or take other tensors."""
+    pictures_alone = replace(said.inputs, image=ImageOptions())
+    return said.task in (None, Keypoints.name) and replace(said, task=None, inputs=pictures_alone) == ModelOptions()
+
+
+def _tried_file(name: str, onnx: Path, options: ModelOptions) -> _Tried:
+    """The same as ``_tried`` finds at ``REFERENCE_SIZE``, read from what was exported at that size.
+
+    Raises:
+        UsageError: options that do not fit it.
+    """
+    entry = NETWORKS[name]
+    width, height = REFERENCE_SIZE
+    declared = (TensorSpec(INPUT, "float32", (OPEN_BATCH, entry.channels, height, width)),)
+    looks: dict[str, Look] = {INPUT: ("nchw", entry.channels)}
+    inputs = inputs_of(declared, looks, _known(entry, options.inputs), REFERENCE_SIZE, of=name)
+    interface = Interface(inputs=inputs, outputs=_outputs_of(onnx))
+    return _settled(name, entry.decode_preset, options, interface)
+
+
+def _outputs_of(path: Path) -> tuple[TensorSpec, ...]:
+    """The outputs of an ONNX with all sizes in numbers, at these sizes."""
+    import onnx
+
+    outputs = onnx.load(path, load_external_data=False).graph.output
+    shapes = {value.name: tuple(side.dim_value for side in value.type.tensor_type.shape.dim) for value in outputs}
+    return tuple(TensorSpec(name, "float32", shape) for name, shape in shapes.items())
 
 
 def _declared(
@@ -176,13 +238,13 @@ def _number(values: tuple[float, ...]) -> float | tuple[float, ...]:
     return values[0] if len(values) == 1 else values
 
 
-def _settled(network: LoadedNetwork, options: ModelOptions, interface: Interface) -> _Tried:
+def _settled(name: str, decode_preset: str, options: ModelOptions, interface: Interface) -> _Tried:
     """Recognise the task, and give the outputs its names."""
-    entry = NETWORKS.get(network.name)
+    entry = NETWORKS.get(name)
     task: Task[Any] = recognised_task(interface, options.task or ("keypoints" if entry else None))
     if isinstance(task, Keypoints):
         activated = entry is not None and entry.scores == "pixel_logits" and task.family != ScoreMap.name
-        decode = DecodeOptions.preset(network.decode_preset)
+        decode = DecodeOptions.preset(decode_preset)
         task = replace(task, decode=decode, activated=activated, multiple=entry.multiple if entry else None)
     if interface.size is not None:
         task.require_size(interface.size)

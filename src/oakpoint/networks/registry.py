@@ -41,6 +41,7 @@ class NetworkEntry:
         decode_preset: that it was published with; its weights' header and its class may name another.
         weights_hint: where its weights are had.
         shipped: file of the weights that come with oakpoint, in ``networks/shipped``.
+        exported: file of their ONNX there, as ``scripts/export_shipped.py`` writes it: with it, no torch is needed.
         channels: of its input (N, C, H, W).
         colour: of these channels.
         mean: what is subtracted from pixels 0–255, one for each channel or for all.
@@ -55,6 +56,7 @@ class NetworkEntry:
     decode_preset: str
     weights_hint: str = ""
     shipped: str = ""
+    exported: str = ""
     channels: int = 1
     colour: Literal["grey", "bgr", "rgb"] = "grey"
     mean: tuple[float, ...] = (0.0,)
@@ -65,7 +67,12 @@ class NetworkEntry:
 
 
 NETWORKS = {
-    "acorn": NetworkEntry(location="oakpoint.networks.acorn:Acorn", decode_preset="acorn", shipped="acorn.safetensors"),
+    "acorn": NetworkEntry(
+        location="oakpoint.networks.acorn:Acorn",
+        decode_preset="acorn",
+        shipped="acorn.safetensors",
+        exported="acorn.onnx",
+    ),
     "superpoint": NetworkEntry(
         location="oakpoint.networks.superpoint:SuperPoint",
         decode_preset="superpoint",
@@ -134,6 +141,12 @@ def shipped_weights(name: str) -> Path | None:
     """The weights file that comes with oakpoint for a network; None where there is none."""
     entry = NETWORKS.get(name)
     return SHIPPED_FOLDER / entry.shipped if entry and entry.shipped else None
+
+
+def shipped_onnx(name: str) -> Path | None:
+    """The ONNX of the weights that come with oakpoint, which holds for every image size; None where there is none."""
+    entry = NETWORKS.get(name)
+    return SHIPPED_FOLDER / entry.exported if entry and entry.exported else None
 
 
 def load_network(
