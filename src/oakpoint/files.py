@@ -17,15 +17,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-import platformdirs
-
 from oakpoint.errors import OutputError, naming
 
 
 def default_cache() -> Path:
     """The user's cache folder of oakpoint (``OAKPOINT_CACHE`` overrides the platform's own)."""
     override = os.environ.get("OAKPOINT_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("oakpoint")
+    if override:
+        return Path(override)
+    import platformdirs
+
+    return platformdirs.user_cache_path("oakpoint")
 
 
 ENDING_SIGNALS = tuple(

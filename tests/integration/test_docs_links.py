@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 
+from oakpoint.cli.commands import COMMANDS, loaded_command
 from oakpoint.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,8 +57,8 @@ def test_every_command_and_option_is_known(page: Path) -> None:
     known: Any = typer.main.get_command(app)
     for words in commands(page):
         name = next(word for word in words[1:] if not word.startswith("-"))
-        command = known.commands.get(name)
-        assert command is not None, words
+        assert name in COMMANDS, words
+        command = loaded_command(name)
         options = {option for given in (known, command) for item in given.params for option in item.opts}
         for word in words:
             option = word.partition("=")[0]

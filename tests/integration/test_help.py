@@ -8,20 +8,20 @@ import subprocess
 import sys
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
+from oakpoint.cli import commands
+from oakpoint.cli.commands import loaded_command
 from oakpoint.cli.main import app
 
-GROUP = typer.main.get_command(app)
-COMMANDS = sorted(GROUP.commands)  # type: ignore[attr-defined]
+COMMANDS = sorted(commands.COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_option_is_cut(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = CliRunner().invoke(app, [command, "--help"]).stdout
-    parameters = [p for p in GROUP.commands[command].params if not getattr(p, "hidden", False)]  # type: ignore[attr-defined]
+    parameters = [p for p in loaded_command(command).params if not getattr(p, "hidden", False)]
     names = [name for parameter in parameters for name in parameter.opts if name.startswith("--")]
     assert len(names) >= 2
     assert [name for name in names if f" {name} " not in text] == []
@@ -30,7 +30,7 @@ def test_no_option_is_cut(command: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_takes_v_after_its_name(command: str) -> None:
-    assert any("-v" in parameter.opts for parameter in GROUP.commands[command].params)  # type: ignore[attr-defined]
+    assert any("-v" in parameter.opts for parameter in loaded_command(command).params)
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ ARGUMENTS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_one_thing_has_one_name(command: str) -> None:
-    parameters = GROUP.commands[command].params  # type: ignore[attr-defined]
+    parameters = loaded_command(command).params
     assert [p.metavar for p in parameters if p.param_type_name == "argument"] == ARGUMENTS[command]
 
 
 def test_options_are_those_that_the_command_declares() -> None:
-    options = {name for parameter in GROUP.commands["convert"].params for name in parameter.opts}  # type: ignore[attr-defined]
+    options = {name for parameter in loaded_command("convert").params for name in parameter.opts}
     assert {"--out", "--json", "--size", "--verbose"} <= options
 
 

@@ -305,8 +305,8 @@ def test_frames_of_files_leave_a_finished_video_and_the_facts_too(
     code: int,
 ) -> None:
     chip = FakeChip(4, end)
-    monkeypatch.setattr("oakpoint.cli.run.open_device_model", lambda path, **changes: None)
-    monkeypatch.setattr("oakpoint.cli.run.camera_extractor", lambda model, options: chip)
+    monkeypatch.setattr("oakpoint.oak.model.open_device_model", lambda path, **changes: None)
+    monkeypatch.setattr("oakpoint.oak.extractor.camera_extractor", lambda model, options: chip)
     monkeypatch.setattr("oakpoint.cli.run.load", lambda *_, **__: chip)
     ran = command("run", small_bundle, clip, "--backend", backend, "--save", tmp_path / "t.mp4", "--json")
     assert ran.code == code

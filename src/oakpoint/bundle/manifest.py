@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,14 +119,20 @@ class Manifest:
         return {name: sha for artifact in self.artifacts for name, sha in artifact.files.items()} | self.files
 
 
-_MANIFEST = TypeAdapter(Manifest)
-_REPORT = TypeAdapter(tuple[StageReport, ...])
+@cache  # making one takes a while, and is for naught where no bundle is read
+def _manifest_schema() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
+
+
+@cache
+def _report_schema() -> TypeAdapter[tuple[StageReport, ...]]:
+    return TypeAdapter(tuple[StageReport, ...])
 
 
 def manifest_json(manifest: Manifest) -> str:
     """The manifest as indented JSON, ending in a newline."""
     left_out = {"split"} if manifest.split is None else None  # earlier programs read the bundles that have none
-    return _MANIFEST.dump_json(manifest, indent=2, exclude=left_out).decode() + "\n"
+    return _manifest_schema().dump_json(manifest, indent=2, exclude=left_out).decode() + "\n"
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -143,14 +150,14 @@ def read_manifest(path: Path) -> Manifest:
         version = content.get("schema_version") if isinstance(content, dict) else None
         if isinstance(version, int) and version not in (1, SCHEMA_VERSION):
             raise BundleError(f"{path}: expected schema version {SCHEMA_VERSION} or 1, got {version}; convert again")
-        return _MANIFEST.validate_python(upgraded(content) if version == 1 else content)
+        return _manifest_schema().validate_python(upgraded(content) if version == 1 else content)
     except (ValidationError, ValueError, UsageError, RecursionError) as error:
         raise BundleError(f"{path}: not a valid manifest: {_first_problem(error)}") from error
 
 
 def report_json(reports: tuple[StageReport, ...]) -> str:
     """The stage reports as indented JSON, ending in a newline."""
-    return _REPORT.dump_json(reports, indent=2).decode() + "\n"
+    return _report_schema().dump_json(reports, indent=2).decode() + "\n"
 
 
 def _first_problem(error: Exception) -> str:

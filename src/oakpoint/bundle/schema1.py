@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -52,7 +53,9 @@ class _Manifest:
     files: dict[str, str] = field(default_factory=dict)
 
 
-_SCHEMA_1 = TypeAdapter(_Manifest)
+@cache  # making one takes a while, and few bundles are that old
+def _schema() -> TypeAdapter[_Manifest]:
+    return TypeAdapter(_Manifest)
 
 
 def upgraded(content: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def upgraded(content: dict[str, Any]) -> dict[str, Any]:
     Raises:
         pydantic.ValidationError, UsageError: it is none; names are those of schema 1.
     """
-    old = _SCHEMA_1.validate_python(content)
+    old = _schema().validate_python(content)
     artifacts = [_artifact(artifact) for artifact in old.artifacts]
     host = next((artifact["interface"] for artifact in artifacts if artifact["kind"] == "onnx"), None)
     measured = {"descriptor_scale": old.descriptor_scale, "descriptor_values": old.descriptor_values}

@@ -7,14 +7,16 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
-from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.files import shown_name
+
+if TYPE_CHECKING:
+    from oakpoint.bundle.records import StageReport
 
 PLAIN_WIDTH = 160
 """Columns of tables that are not written to a terminal."""
@@ -27,7 +29,7 @@ out = Console(
 )
 err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
-_VERDICT_STYLE = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.NOTHING_COMPARED: "yellow"}
+_VERDICT_STYLE = {"PASS": "green", "FAIL": "bold red", "NOTHING_COMPARED": "yellow"}
 
 
 def progress_bar(*columns: ProgressColumn, quiet: bool = False) -> Progress:
@@ -78,7 +80,7 @@ def print_json(facts: Mapping[str, Any]) -> None:
 
 def verdict_text(report: StageReport) -> str:
     """The verdict in colour, and what it rests on."""
-    style = _VERDICT_STYLE[report.verdict]
+    style = _VERDICT_STYLE[report.verdict.name]
     return f"[{style}]{report.verdict.value.upper()}[/]  {escape(report.summary)}"
 
 

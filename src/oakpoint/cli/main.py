@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import signal
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from oakpoint import __version__
+from oakpoint.cli.commands import LazyGroup
 from oakpoint.cli.console import out, print_error
 from oakpoint.cli.ending import exit_code_of, heard, listen, words_for
-from oakpoint.cli.verbosity import Verbose, show_all, show_warnings, with_verbose
+from oakpoint.cli.verbosity import Verbose, show_all, show_warnings
 from oakpoint.errors import OakpointError
 
 EXIT_ERROR, EXIT_USAGE = 1, 2
@@ -24,6 +24,7 @@ _ParserError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__
 
 app = typer.Typer(
     name="oakpoint",
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -48,44 +49,6 @@ def _common(
     show_warnings(context)
     if verbose:
         show_all()
-
-
-def _register() -> None:
-    from oakpoint.cli.bench import bench_command
-    from oakpoint.cli.check import check_command
-    from oakpoint.cli.convert import convert_command
-    from oakpoint.cli.debug import debug_command
-    from oakpoint.cli.demo import demo_command
-    from oakpoint.cli.doctor import doctor_command
-    from oakpoint.cli.eval import eval_command
-    from oakpoint.cli.extract import extract_command
-    from oakpoint.cli.inspect import inspect_command
-    from oakpoint.cli.match import match_command
-    from oakpoint.cli.run import run_command
-    from oakpoint.cli.training import distill_command, train_command
-    from oakpoint.cli.verify import verify_command
-
-    commands: dict[str, Callable[..., Any]] = {
-        "check": check_command,
-        "debug": debug_command,
-        "convert": convert_command,
-        "verify": verify_command,
-        "run": run_command,
-        "extract": extract_command,
-        "match": match_command,
-        "eval": eval_command,
-        "inspect": inspect_command,
-        "distill": distill_command,
-        "train": train_command,
-        "bench": bench_command,
-        "demo": demo_command,
-        "doctor": doctor_command,
-    }
-    for name, command in commands.items():
-        app.command(name)(with_verbose(command))
-
-
-_register()
 
 
 def main() -> None:

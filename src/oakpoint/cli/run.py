@@ -32,7 +32,6 @@ from oakpoint.cli.options import (
     parse_size_or_native,
 )
 from oakpoint.cli.run_follow import FOLDER_FPS, Coming, Outcome, Request, follow_all, with_facts
-from oakpoint.cli.run_oak import live_line, run_camera, run_replay
 from oakpoint.cli.run_outputs import Data, Descriptors, Outputs, RerunAddress, Save, View
 from oakpoint.cli.run_results import ResultsWriter
 from oakpoint.cli.run_routes import (
@@ -56,8 +55,6 @@ from oakpoint.files import shown_name
 from oakpoint.images.sources import Frame, Source, open_source
 from oakpoint.loading import load
 from oakpoint.models.base import ModelOptions
-from oakpoint.oak.extractor import camera_extractor
-from oakpoint.oak.model import open_device_model
 from oakpoint.predictor import Predictor
 from oakpoint.run.frames import observed_frames
 from oakpoint.run.sinks.data import RunFacts
@@ -180,11 +177,18 @@ def run_command(
             page=page,
         )
         if route == "camera":
+            from oakpoint.cli.run_oak import run_camera
+
             outcome = run_camera(model, asked.options(), request, reconnect=reconnect, changes=changes)
         elif route == "replay":
+            from oakpoint.cli.run_oak import run_replay
+
             outcome = run_replay(model, source, stand_in, request, upright=upright, changes=changes)
         else:
             if route == "chip":
+                from oakpoint.oak.extractor import camera_extractor
+                from oakpoint.oak.model import open_device_model
+
                 predictor = camera_extractor(open_device_model(model, **changes), asked.options())
             else:
                 predictor = load(
@@ -263,6 +267,8 @@ def _usable(frames: Source, predictor: Predictor[Any]) -> Iterator[Frame]:
 
 def _print_facts(facts: dict[str, Any]) -> None:
     if "latency_ms_median" in facts:
+        from oakpoint.cli.run_oak import live_line
+
         _say(live_line(facts))
     else:
         _print_host_line(facts)

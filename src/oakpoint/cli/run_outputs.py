@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,13 +12,14 @@ from oakpoint.cli.console import print_warning
 from oakpoint.cli.run_view import PageRequest
 from oakpoint.errors import UsageError
 from oakpoint.run.controls import ControlBoard
-from oakpoint.run.sinks import rerun
 from oakpoint.run.sinks.base import Sink
 from oakpoint.run.sinks.data import DataSink, RunFacts
 from oakpoint.run.sinks.recording import RecordingSink
-from oakpoint.run.sinks.rerun import RerunSink
 from oakpoint.run.sinks.together import SinksTogether
 from oakpoint.view.picture import STILL_SUFFIXES, check_not_read
+
+if TYPE_CHECKING:
+    from oakpoint.run.sinks.rerun import RerunSink
 
 Save = Annotated[
     Path | None,
@@ -134,6 +135,8 @@ class OpenOutputs:
                 self._data = DataSink.to(outputs.data, outputs.facts, descriptors=outputs.descriptors)
                 self.sinks.append(self._data)
             if outputs.view == "rerun":
+                from oakpoint.run.sinks.rerun import RerunSink
+
                 self.sinks.append(RerunSink.to_viewer(outputs.facts, address=outputs.rerun_address))
             if page is not None:
                 self.sinks.append(page.open(board, fps=fps, live=live))
@@ -154,8 +157,10 @@ class OpenOutputs:
 def _saving(
     outputs: Outputs, save: Path, *, fps: float, live: bool, still: bool, single: bool
 ) -> RecordingSink | RerunSink:
+    from oakpoint.run.sinks import rerun
+
     if save.suffix.lower() == rerun.SUFFIX:
-        return RerunSink.to(save, outputs.facts)
+        return rerun.RerunSink.to(save, outputs.facts)
     if still and save.suffix.lower() not in STILL_SUFFIXES:
         expected = ", ".join((*STILL_SUFFIXES, rerun.SUFFIX))
         raise UsageError(f"{save}: expected {expected} for one image, got {save.suffix or 'no suffix'}")

@@ -27,7 +27,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, final
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -85,6 +84,8 @@ class Hdf5Writer(BlockWriter):
     """Appends to datasets."""
 
     def __init__(self, path: Path, header: Header) -> None:
+        import h5py
+
         super().__init__(path, header)
         self._count = self._rows = 0
         with self._writing():
@@ -193,6 +194,8 @@ class OpenHdf5:
 
 
 def _header_text(file: Any) -> bytes:
+    import h5py
+
     dataset = _linked(file, "header")
     text = h5py.check_string_dtype(dataset.dtype)
     if dataset.shape != () or text is None or text.length is None or text.length > _MAX_HEADER_BYTES:
@@ -206,6 +209,8 @@ def _linked(file: Any, name: str) -> Any:
     Raises:
         DataError: there is none.
     """
+    import h5py
+
     holder = file
     for part in name.split("/"):
         if not isinstance(holder, h5py.Group) or not isinstance(holder.get(part, getlink=True), h5py.HardLink):
@@ -278,6 +283,8 @@ def _require_small(size: int) -> None:
 @contextlib.contextmanager
 def open_data(path: Path) -> Iterator[OpenHdf5]:
     """See ``base.DataFormat.open_data``."""
+    import h5py
+
     try:
         with h5py.File(path, "r") as file:
             yield OpenHdf5(file)

@@ -6,9 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import onnx
+from typing import TYPE_CHECKING, Any
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.identity import sha256_of_model
@@ -21,6 +19,9 @@ from oakpoint.models.inputs import InputOptions
 from oakpoint.networks.registry import LoadedNetwork
 from oakpoint.predictor import ModelIdentity
 from oakpoint.tasks.base import Task
+
+if TYPE_CHECKING:
+    import onnx
 
 Size = tuple[int, int]
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from oakpoint.convert.interface import parse_shape
 from oakpoint.errors import UsageError
 from oakpoint.images.input_options import colour_from, numbers_from, resize_from
 from oakpoint.models.base import ModelOptions
@@ -94,6 +93,8 @@ def model_options(
 
 
 def _shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    from oakpoint.convert.interface import parse_shape
+
     shapes: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, sizes = parse_shape(text)

@@ -6,19 +6,21 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.images.sources import Frame
-from oakpoint.oak.live import LiveFrame
 from oakpoint.predictor import Predictor
 from oakpoint.run.controls import Controls
 from oakpoint.tasks.reading import Reading
 from oakpoint.view.draw import bgr_from_image, draw_heat_map, with_status
 from oakpoint.view.results.colours import drawable_text
 from oakpoint.view.results.registry import view_of
+
+if TYPE_CHECKING:
+    from oakpoint.oak.live import LiveFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
 from oakpoint.backends.base import Tensors
 from oakpoint.bundle.interface import Interface, TensorSpec
 from oakpoint.bundle.records import DeviceRecord, TaskRecord
-from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import UsageError
 from oakpoint.features.cells import require_multiples
 from oakpoint.geometry import PixelMap
@@ -23,6 +21,8 @@ from oakpoint.verify.comparison import Comparison
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from oakpoint.convert.rewrites.base import Rewrite
 
 Images = Mapping[str, NDArray[np.uint8]]
 
@@ -324,6 +324,8 @@ def from_parameters(kind: type[T], record: TaskRecord) -> T:
     Raises:
         UsageError: parameters that cannot be meant.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         return TypeAdapter(kind).validate_python(record.parameters)
     except ValidationError as error:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Tensors
 from oakpoint.bundle.interface import Interface, TensorSpec
 from oakpoint.bundle.records import DeviceRecord, TaskRecord
-from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.geometry import PixelMap, centre_from_outer
 from oakpoint.tasks.base import AS_THEY_ARE, Differences, Knob, Task, from_parameters
@@ -31,6 +30,8 @@ from oakpoint.tasks.labels import require_one_each
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from oakpoint.convert.rewrites.base import Rewrite
 
 BEYOND = 0.02
 """A probability may lie outside [0, 1] by as much for rounding."""

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Tensors
 from oakpoint.bundle.interface import Interface, TensorSpec
 from oakpoint.bundle.records import DeviceRecord, TaskRecord
-from oakpoint.convert.rewrites.base import Rewrite
 from oakpoint.errors import ConversionError, UsageError
 from oakpoint.features.cells import require_cells
 from oakpoint.features.decode import decode, heatmap_of, in_frame
@@ -32,6 +31,8 @@ from oakpoint.tasks.keypoints.heads.registry import HEADS, KeypointHeads, head_o
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from oakpoint.convert.rewrites.base import Rewrite
 
 INPUT = "input"
 """What the image input of a keypoint network is called in the chain; its outputs are ``semi`` and ``desc``."""
