@@ -117,6 +117,8 @@ def _load(
     runtime: RuntimeOptions,
     changes: Mapping[str, Any],
 ) -> Predictor[Any]:
+    asked = size_or_native(size)
+    _require_one_of(asked, max_side)
     found = model_of(model, said).runnable(runtime)
     accepts(found.task)
     task = found.task.with_changes(**changes)
@@ -128,8 +130,9 @@ def _load(
         )
     if others := [given.tensor.name for given in found.interface.inputs if given.preprocess is None]:
         logger.warning("%s: what its input %s takes is no image; it is fed with noise here", model, ", ".join(others))
-    chosen = _chosen_size(size_or_native(size), max_side, found)
+    chosen = _chosen_size(asked, max_side, found)
     interface = found.interface if chosen == "native" else found.interface.at(found.task.require_size(chosen))
+    memory = MemoryLimit(lambda at: memory_bytes(found.source(), runtime, interface, at), max_memory_gb)
     found.prepare(None if chosen == "native" else chosen)
     return predictor_for(
         found.open_at,
@@ -137,7 +140,7 @@ def _load(
         task=task,
         native=chosen == "native",
         max_side=max_side,
-        memory=MemoryLimit(lambda at: memory_bytes(found.source(), runtime, interface, at), max_memory_gb),
+        memory=memory,
         runtime=f"{runtime.backend} {runtime.device} {runtime.precision}",
         identify=lambda: _with_outputs(found.identify(), said.outputs),
     )
@@ -156,6 +159,18 @@ def _with_outputs(identity: ModelIdentity, outputs: Mapping[str, str] | None) ->
     return replace(identity, model=f"{identity.model} outputs {chosen}")
 
 
+def _require_one_of(asked: tuple[int, int] | Literal["native"] | None, max_side: int | None) -> None:
+    """Refuse a size together with a longest side.
+
+    Raises:
+        UsageError: both were given.
+    """
+    if max_side is not None and isinstance(asked, tuple):
+        raise UsageError(
+            f"max_side: counts for images at their own size only, not at {asked[0]}x{asked[1]}; leave one out"
+        )
+
+
 def _chosen_size(
     asked: tuple[int, int] | Literal["native"] | None, max_side: int | None, found: Runnable
 ) -> tuple[int, int] | Literal["native"]:
@@ -166,9 +181,5 @@ def _chosen_size(
     if max_side is not None:
         if isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < step:
             raise UsageError(f"max_side: expected {step} or more whole pixels, got {max_side!r}")
-        if isinstance(asked, tuple):
-            raise UsageError(
-                f"max_side: counts for images at their own size only, not at {asked[0]}x{asked[1]}; leave one out"
-            )
         return "native"
     return asked or (own if found.has_size else "native")

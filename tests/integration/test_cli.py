@@ -270,13 +270,14 @@ def test_an_image_too_large_for_the_memory_is_named_and_the_others_are_extracted
         (("oak", "--upright"), "--upright: counts for image files, not for the source oak"),
         (("oak", "--max-side", "640"), "--max-side: has no effect on a camera's network"),
         (("oak", "--max-memory", "2"), "--max-memory: has no effect on a camera's network"),
-        (("x.png", "--max-memory", "0"), "max_memory_gb: expected a positive number of GB, got 0.0"),
+        (("IMAGE", "--max-memory", "0"), "max_memory_gb: expected a positive number of GB, got 0.0"),
     ],
 )
 def test_options_that_would_have_no_effect(
-    command: Command, small_bundle: Path, arguments: tuple[str, ...], message: str
+    command: Command, small_bundle: Path, image_folder: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    assert_one_line(command("run", small_bundle, *arguments), message)
+    words = (image_folder / "camera.png" if word == "IMAGE" else word for word in arguments)
+    assert_one_line(command("run", small_bundle, *words), message)
 
 
 # convert.
@@ -384,7 +385,7 @@ def test_the_official_weights_licence_is_said_once(
         (("http://localhost/a.mp4",), "is an address"),
         (("99",), "webcam 99: not there"),
         (("CLIP", "--save", "a.txt"), "a.txt: expected a name that ends in .mp4 or .gif"),
-        (("CLIP", "--save", "missing/a.gif"), "missing/a.gif: cannot write here"),
+        (("CLIP", "--save", "missing/a.gif"), "missing/a.gif: there is no folder missing; make it first"),
         (
             ("CLIP", "--save", "full"),
             "full: holds mine.txt, and is not a recording that oakpoint made; choose another --save",
@@ -797,8 +798,8 @@ def test_extracting_from_nothing_leaves_nothing(
 def test_where_features_cannot_be_written(command: Command, small_bundle: Path, images: Path, tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("mine")
     for name, message in (
-        ("missing/f.h5", "cannot write here"),
-        ("images", "expected an HDF5 file"),
+        ("missing/f.h5", "there is no folder"),
+        ("images", "there is a folder of that name"),
         ("text.h5", "expected an HDF5 file of features, and this is none"),
     ):
         assert_one_line(command("extract", small_bundle, images, "--out", tmp_path / name), message)

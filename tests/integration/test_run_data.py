@@ -103,12 +103,12 @@ def test_an_image_by_itself(command: Command, small_bundle: Path, image_folder: 
     [
         (["--data", "t.csv"], "t.csv: expected a name that ends in .jsonl, .parquet, .h5, got .csv"),
         (["--data", "t"], "t: expected a name that ends in .jsonl, .parquet, .h5, got no suffix"),
-        (["--data", "no/t.h5"], "no/t.h5: cannot write here"),
+        (["--data", "no/t.h5"], "no/t.h5: there is no folder no; make it first"),
         (["--descriptors"], "--descriptors: counts with --data only"),
         (["--rerun-address", "host:1"], "--rerun-address: counts with --view rerun only"),
         (["--view", "nothing"], "got 'nothing'"),
-        (["--save", "t.mp4", "--data", "no/t.h5"], "no/t.h5: cannot write here"),
-        (["--save", "no/t.rrd"], "no/t.rrd: cannot write here"),
+        (["--save", "t.mp4", "--data", "no/t.h5"], "no/t.h5: there is no folder no; make it first"),
+        (["--save", "no/t.rrd"], "no/t.rrd: there is no folder no; make it first"),
     ],
 )
 def test_what_cannot_be_meant(

@@ -81,9 +81,10 @@ def bench_command(
     )  # fmt: skip
     asked.check(ROUTES[device], WORDS)
     notice_for(bundle)
-    model, photographs = open_device_model(bundle), load_photographs(images)
+    photographs = load_photographs(images)
     if not photographs:
         raise UsageError(f"{no_image_in(images or Path())}, or leave out --images")
+    model = open_device_model(bundle)
     options = asked.options() if device == "oak" else None
     with contextlib.ExitStack() as stack:
         with err.status("opening the camera …"):

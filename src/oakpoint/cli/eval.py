@@ -31,7 +31,7 @@ from oakpoint.evaluate.specification import Specification, parse_specifications
 from oakpoint.evaluate.summary import Summary, check_baseline, check_resamples, facts, summarise
 from oakpoint.evaluate.synthetic import SyntheticOptions, synthetic_dataset
 from oakpoint.evaluate.tables import summary_csv
-from oakpoint.files import default_cache
+from oakpoint.files import check_can_write, default_cache
 from oakpoint.models.base import ModelOptions
 from oakpoint.report.folders import EVALUATION, write_text
 from oakpoint.report.pages.evaluation import evaluation_page, write_beside
@@ -109,6 +109,8 @@ def eval_command(
     check_resamples(resamples)
     check_baseline(baseline, [specification.label for specification in specifications])
     EVALUATION.check(report)
+    if csv_file is not None:
+        check_can_write(csv_file)
     pairs = _dataset(dataset, photographs, SyntheticOptions(views=views, seed=seed))
     cache = FeatureCache(None if no_cache else default_cache() / CACHE_FOLDER, limit_gb=max_cache)
     notices = {s.label: notice for s in specifications if (notice := notice_for(s.model))}

@@ -30,6 +30,7 @@ from oakpoint.cli.options import (
 from oakpoint.errors import line_about
 from oakpoint.extraction.images import named_images
 from oakpoint.extraction.one_file import Extracted, Outcome, extract_images
+from oakpoint.features.hdf5 import check_features_file
 from oakpoint.loading import load_extractor
 from oakpoint.models.base import ModelOptions
 
@@ -87,6 +88,8 @@ def extract_command(
 
     An image that has changed since is replaced. One that has the name of another folder's image in the file is refused.
     """
+    listed, images = named_images(source, upright=upright)
+    check_features_file(out_file)
     extractor = load_extractor(
         model,
         weights=weights,
@@ -103,7 +106,6 @@ def extract_command(
         subpixel=subpixel,
     )
     notice = notice_for(model)
-    listed, images = named_images(source, upright=upright)
     results: list[Extracted] = []
     with extractor, progress_bar() as progress:
         task = progress.add_task("images", total=len(listed) if listed is not None else None)

@@ -29,6 +29,7 @@ from oakpoint.cli.options import (
 from oakpoint.errors import UsageError
 from oakpoint.estimation.options import Camera, FitOptions
 from oakpoint.extractor import Extractor
+from oakpoint.features.hdf5 import check_features_file
 from oakpoint.features.matches_hdf5 import check_matches_file, write_matches
 from oakpoint.features.types import Features
 from oakpoint.files import check_can_write
@@ -217,6 +218,8 @@ def _check_places(
         raise UsageError("--root: counts for names in HDF5 files; give --features F.h5, too")
     if matches is not None and features is not None and matches.resolve() == features.resolve():
         raise UsageError(f"{matches}: expected two files for --features and --matches, got one")
+    if features is not None:
+        check_features_file(features)
     if matches is not None:
         check_can_write(matches.resolve())
     if save is None:

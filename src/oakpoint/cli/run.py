@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -61,6 +63,9 @@ from oakpoint.run.sinks.data import RunFacts
 from oakpoint.tasks.labels import read_labels
 from oakpoint.view.results.base import FollowOptions
 from oakpoint.view.results.registry import Following, words_of
+
+if TYPE_CHECKING:
+    from oakpoint.oak.options import OakOptions
 
 
 @with_model_options
@@ -167,6 +172,8 @@ def run_command(
         facts=RunFacts(model=model, source=source, notice=notice),
     )
     outputs.check(reads_files=route != "camera")
+    if route == "camera":
+        outputs.check_places(still=False, single=max_frames == 1)
     page_asked = asked_page(view, host, port, recordings, title_of(model, source, notice))
     with page_asked as page, ResultsWriter() as results:
         request = Request(
@@ -186,12 +193,10 @@ def run_command(
             outcome = run_replay(model, source, stand_in, request, upright=upright, changes=changes)
         else:
             if route == "chip":
-                from oakpoint.oak.extractor import camera_extractor
-                from oakpoint.oak.model import open_device_model
-
-                predictor = camera_extractor(open_device_model(model, **changes), asked.options())
+                opened = partial(_on_camera, model, asked.options(), changes)
             else:
-                predictor = load(
+                opened = partial(
+                    load,
                     model,
                     weights=weights,
                     said=said,
@@ -203,7 +208,7 @@ def run_command(
                     precision=precision,
                     **changes,
                 )
-            outcome = _run_on_host(source, predictor, request, upright=upright)
+            outcome = _run_on_host(source, opened, request, upright=upright)
         facts = outcome.facts | {"notice": notice}
         if as_json:
             results.finish(facts)
@@ -222,10 +227,21 @@ def _end(outcome: Outcome) -> None:
         raise outcome.ended
 
 
-def _run_on_host(source: str, predictor: Predictor[Any], request: Request, *, upright: bool) -> Outcome:
-    """Run a network on images of this machine."""
-    with predictor, open_source(source, upright=upright) as frames:
+def _on_camera(model: str, options: OakOptions, changes: Mapping[str, Any]) -> Predictor[Any]:
+    """A camera's network, on frames of this machine."""
+    from oakpoint.oak.extractor import camera_extractor
+    from oakpoint.oak.model import open_device_model
+
+    return camera_extractor(open_device_model(model, **changes), options)
+
+
+def _run_on_host(source: str, opened: Callable[[], Predictor[Any]], request: Request, *, upright: bool) -> Outcome:
+    """Run a network on images of this machine; it is opened once they are there, and there is a place for the rest."""
+    with contextlib.ExitStack() as stack:
+        frames = stack.enter_context(open_source(source, upright=upright))
         still = frames.kind == "image"
+        request.outputs.check_places(still=still, single=1 in (frames.length, request.max_frames))
+        predictor = stack.enter_context(opened())
         coming = Coming(fps=frames.fps or FOLDER_FPS, live=frames.live, length=frames.length, still=still)
         usable = _warmed(frames, predictor) if still else _usable(frames, predictor)
         outcome = follow_all(observed_frames(usable, predictor), predictor.task, request, coming)

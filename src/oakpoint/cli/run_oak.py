@@ -52,9 +52,12 @@ def run_replay(
     bundle: str, source: str, stand_in: str | None, request: Request, *, upright: bool, changes: dict[str, Any]
 ) -> Outcome:
     """Run on a source of this machine, through DepthAI's runtime on the host; see ``run_camera``."""
-    model, backend = open_stand_in(bundle, stand_in or STAND_INS[0], **changes)
     statistics, opened = LiveStatistics(), _Opened()
-    with backend, open_source(source, upright=upright) as images:
+    with contextlib.ExitStack() as stack:
+        images = stack.enter_context(open_source(source, upright=upright))
+        request.outputs.check_places(still=False, single=1 in (images.length, request.max_frames))
+        model, backend = open_stand_in(bundle, stand_in or STAND_INS[0], **changes)
+        stack.enter_context(backend)
         frames = ReconnectingFrames(
             lambda: open_replay((image.image for image in images), model, backend),
             statistics,

@@ -11,7 +11,10 @@ import typer
 from oakpoint.cli.console import print_warning
 from oakpoint.cli.run_view import PageRequest
 from oakpoint.errors import UsageError
+from oakpoint.files import check_can_write
+from oakpoint.result_folders import check_place
 from oakpoint.run.controls import ControlBoard
+from oakpoint.run.recordings.opening import FRAMES, recording_format
 from oakpoint.run.sinks.base import Sink
 from oakpoint.run.sinks.data import DataSink, RunFacts
 from oakpoint.run.sinks.recording import RecordingSink
@@ -87,6 +90,39 @@ class Outputs:
         if self.save is not None and self.data is not None and _is_within(self.data, self.save):
             raise UsageError(f"--data: {self.data} lies in --save, which is replaced as a whole; choose another place")
 
+    def check_places(self, *, still: bool, single: bool) -> None:
+        """Refuse early what could not be written once frames come.
+
+        Args:
+            still: the source is one image by itself.
+            single: there will be one frame.
+
+        Raises:
+            UsageError: another suffix than can be written.
+            OutputError: a place that cannot be written, or holds something else.
+            MissingExtraError: a format that needs a package that is not installed.
+        """
+        if self.save is not None:
+            _check_recording(self.save, still=still, single=single)
+        if self.data is not None:
+            DataSink.check(self.data)
+
+
+def _check_recording(save: Path, *, still: bool, single: bool) -> None:
+    """See ``Outputs.check_places``."""
+    from oakpoint.run.sinks import rerun
+
+    if save.suffix.lower() == rerun.SUFFIX:
+        check_can_write(save)
+        return
+    if still and save.suffix.lower() not in STILL_SUFFIXES:
+        expected = ", ".join((*STILL_SUFFIXES, rerun.SUFFIX))
+        raise UsageError(f"{save}: expected {expected} for one image, got {save.suffix or 'no suffix'}")
+    if recording_format(save, single=single) == "folder":
+        check_place(save.resolve(), FRAMES)
+    else:
+        check_can_write(save)
+
 
 def _is_within(path: Path, folder: Path) -> bool:
     return path.parent.resolve().is_relative_to(folder.resolve())
@@ -161,9 +197,7 @@ def _saving(
 
     if save.suffix.lower() == rerun.SUFFIX:
         return rerun.RerunSink.to(save, outputs.facts)
-    if still and save.suffix.lower() not in STILL_SUFFIXES:
-        expected = ", ".join((*STILL_SUFFIXES, rerun.SUFFIX))
-        raise UsageError(f"{save}: expected {expected} for one image, got {save.suffix or 'no suffix'}")
+    _check_recording(save, still=still, single=single)
     recording = RecordingSink.to(save, fps=fps, live=live, single=single, notice=outputs.facts.notice)
     if recording.note:
         print_warning(recording.note)

@@ -41,7 +41,7 @@ import numpy as np
 
 from oakpoint.errors import FeaturesError, OakpointError, OutputError, first_line
 from oakpoint.features.types import Features
-from oakpoint.files import exchange_files, writing, writing_folder
+from oakpoint.files import check_can_write, exchange_files, writing, writing_folder
 
 SETTINGS, _SOURCE = "oakpoint_settings", "oakpoint_source"
 _DATASETS = ("keypoints", "scores", "descriptors", "image_size")
@@ -165,6 +165,19 @@ def writing_features(path: Path) -> Iterator[FeaturesWriter]:
         if path.is_file():
             with writing(path), path.open("rb") as stream:
                 os.fsync(stream)
+
+
+def check_features_file(path: Path) -> None:
+    """Refuse early what ``writing_features`` could not make, and what is there and is no HDF5 file.
+
+    Raises:
+        FeaturesError: a file of another kind, or a damaged one.
+        OutputError: its folder does not exist or cannot be written, or a folder stands there.
+    """
+    check_can_write(path.resolve() if path.is_symlink() else path)
+    if not is_new(path):
+        with opened_hdf5(path, "r"):
+            pass
 
 
 def write_features(path: Path, name: str, features: Features) -> None:

@@ -162,7 +162,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "t.h5").mkdir()
     with pytest.raises(OutputError, match="there is a folder of that name"):
         DataSink.to(tmp_path / "t.h5", FACTS)
-    with pytest.raises(OutputError, match=r"no/t\.h5: cannot write here"):
+    with pytest.raises(OutputError, match=r"no/t\.h5: there is no folder"):
         DataSink.to(tmp_path / "no" / "t.h5", FACTS)
     with pytest.raises(UsageError, match=r"got \.csv"):
         DataSink.to(tmp_path / "t.csv", FACTS)

@@ -15,7 +15,7 @@ from oakpoint.datafiles.base import DataWriter
 from oakpoint.datafiles.opening import WRITERS, data_suffix
 from oakpoint.datafiles.types import FrameData, Header, type_of
 from oakpoint.errors import OakpointError, OutputError, UsageError, naming
-from oakpoint.files import replacing_file, shown_name
+from oakpoint.files import check_can_write, replacing_file, shown_name
 from oakpoint.run.frames import TrackedFrame
 from oakpoint.run.sinks.base import Sink
 from oakpoint.view.results.registry import view_of
@@ -73,11 +73,15 @@ class DataSink(Sink):
             MissingExtraError: the format needs a package that is not installed.
             OutputError: it cannot be written there.
         """
-        WRITERS[data_suffix(path)].require()
-        if path.is_dir():
-            raise OutputError(f"{path}: there is a folder of that name")
+        cls.check(path)
         closing = contextlib.ExitStack()
         return cls(path, closing.enter_context(replacing_file(path)), closing, facts, descriptors=descriptors)
+
+    @staticmethod
+    def check(path: Path) -> None:
+        """Refuse early what could not be written; see ``to``."""
+        WRITERS[data_suffix(path)].require()
+        check_can_write(path)
 
     def add(self, frame: TrackedFrame) -> None:
         """See ``Sink.add``.
