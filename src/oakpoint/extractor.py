@@ -43,6 +43,8 @@ class Extractor(Predictor[Features]):
         memory: MemoryLimit | None = None,
         runtime: str = "",
         identify: Callable[[], ModelIdentity] | None = None,
+        in_flight: int = 1,
+        open_alone_at: Callable[[tuple[int, int]], Backend] | None = None,
     ) -> None:
         """Put an extractor together; no model is opened before the first image.
 
@@ -57,6 +59,8 @@ class Extractor(Predictor[Features]):
             memory: see ``Predictor``.
             runtime: see ``Predictor``.
             identify: see ``Predictor``.
+            in_flight: see ``Predictor``.
+            open_alone_at: see ``Predictor``.
         """
         super().__init__(
             open_at,
@@ -67,6 +71,8 @@ class Extractor(Predictor[Features]):
             memory=memory,
             runtime=runtime,
             identify=identify,
+            in_flight=in_flight,
+            open_alone_at=open_alone_at,
         )
 
     @property

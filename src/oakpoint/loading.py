@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from oakpoint.backends.activations import memory_bytes
+from oakpoint.backends.base import Backend
 from oakpoint.backends.limit import MemoryLimit
 from oakpoint.backends.registry import RuntimeOptions
 from oakpoint.errors import UsageError
@@ -19,6 +20,10 @@ from oakpoint.models.naming import model_of
 from oakpoint.predictor import ModelIdentity, Predictor
 from oakpoint.tasks.base import Task
 from oakpoint.tasks.keypoints.task import require_keypoints
+from oakpoint.threads import cores
+
+MOST_IN_FLIGHT = 16
+"""Images that a network works on at a time where nobody says how many."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +40,7 @@ def load(
     device: str = "CPU",
     precision: str = "f32",
     threads: int | None = None,
+    in_flight: int | None = 1,
     **changes: Any,
 ) -> Predictor[Any]:
     """Make a predictor from a bundle, an ONNX file or a network's name; an extractor where it has keypoints.
@@ -54,6 +60,8 @@ def load(
         device: OpenVINO's device.
         precision: OpenVINO's arithmetic.
         threads: CPU threads; None lets the runtime choose.
+        in_flight: images that the network works on at a time, for ``Predictor.map`` and for calls from several threads.
+            1: each as soon as possible. More: all of them sooner, each later. None: as many as suit the cores.
         **changes: parameters of the task that differ from the bundle's or the network's preset: fields of
             ``DecodeOptions`` for keypoints, ``Task.changeable`` for others.
 
@@ -67,7 +75,13 @@ def load(
         size=size,
         max_side=max_side,
         max_memory_gb=max_memory_gb,
-        runtime=RuntimeOptions(backend=backend, device=device, precision=precision, threads=threads),
+        runtime=RuntimeOptions(
+            backend=backend,
+            device=device,
+            precision=precision,
+            threads=threads,
+            in_flight=images_in_flight(threads) if in_flight is None else in_flight,
+        ),
         changes=changes,
     )
 
@@ -84,6 +98,7 @@ def load_extractor(
     device: str = "CPU",
     precision: str = "f32",
     threads: int | None = None,
+    in_flight: int | None = 1,
     **decode_changes: Any,
 ) -> Extractor:
     """As ``load``, for a network with keypoints.
@@ -99,7 +114,13 @@ def load_extractor(
         size=size,
         max_side=max_side,
         max_memory_gb=max_memory_gb,
-        runtime=RuntimeOptions(backend=backend, device=device, precision=precision, threads=threads),
+        runtime=RuntimeOptions(
+            backend=backend,
+            device=device,
+            precision=precision,
+            threads=threads,
+            in_flight=images_in_flight(threads) if in_flight is None else in_flight,
+        ),
         changes=decode_changes,
     )
     assert isinstance(predictor, Extractor)
@@ -143,7 +164,27 @@ def _load(
         memory=memory,
         runtime=f"{runtime.backend} {runtime.device} {runtime.precision}",
         identify=lambda: _with_outputs(found.identify(), said.outputs),
+        in_flight=runtime.in_flight,
+        open_alone_at=_alone(model, said, runtime),
     )
+
+
+def images_in_flight(threads: int | None = None) -> int:
+    """As many images as suit the cores: one for each, up to ``MOST_IN_FLIGHT``, since each takes memory.
+
+    Args:
+        threads: that the network may have; None: as many as there are cores.
+    """
+    return min(threads or cores(), MOST_IN_FLIGHT)
+
+
+def _alone(
+    model: str | Path, said: ModelOptions, runtime: RuntimeOptions
+) -> Callable[[tuple[int, int]], Backend] | None:
+    """Opens the model for one run at a time; None where it is opened so anyway."""
+    if runtime.in_flight == 1:
+        return None
+    return lambda size: model_of(model, said).runnable(replace(runtime, in_flight=1)).open_at(size)
 
 
 def _with_weights(said: ModelOptions | None, weights: str | Path | None) -> ModelOptions:

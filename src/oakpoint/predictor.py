@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -12,14 +14,16 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.cache import BackendCache
-from oakpoint.backends.limit import MemoryLimit
+from oakpoint.backends.limit import MemoryLimit, MemoryShares
 from oakpoint.bundle.interface import Interface
 from oakpoint.errors import ImageError, UsageError
 from oakpoint.geometry import PixelMap
 from oakpoint.images.inputs import Given, image_from
 from oakpoint.images.preprocess import Preprocess, limited_image, limited_size
+from oakpoint.pipeline import Stage, overlapped
 from oakpoint.tasks.base import Result, Task
 from oakpoint.tasks.reading import Reading
+from oakpoint.threads import one_opencv_thread
 
 MAX_CACHED_SIZES = 8
 """Models of as many image sizes are kept ready when images keep their own size; the one unused longest goes first.
@@ -48,8 +52,9 @@ class Predictor(Generic[R]):
 
     It may be called from several threads, and gives each of them what it would have got alone, to the last bit. Images
     are prepared and results read side by side. Of one size, the network's runs come one after the other with all
-    backends but ``onnxruntime`` (see ``Backend.run``): each uses all cores that ``threads`` leaves it. Where runs are
-    to go side by side, load a predictor for each thread, with ``threads=1``.
+    backends but ``onnxruntime`` (see ``Backend.run``): each uses all cores that ``threads`` leaves it. ``in_flight``
+    lets OpenVINO have several runs side by side, on cores that are shared out to them; many images then are done
+    sooner, and each takes longer. ``map`` takes many images so without threads of one's own.
 
     Attributes:
         interface: what the model takes: how an image becomes its tensors.
@@ -57,6 +62,7 @@ class Predictor(Generic[R]):
         native: each image is taken at its own size, cut to multiples of the task's step at the right and bottom.
         max_side: a longer image is scaled down to it before that, its ratio kept; None: no image is.
         runtime: backend, device and precision, as asked for.
+        in_flight: how many images ``map`` gives the network at a time.
     """
 
     def __init__(
@@ -70,6 +76,8 @@ class Predictor(Generic[R]):
         memory: MemoryLimit | None = None,
         runtime: str = "",
         identify: Callable[[], ModelIdentity] | None = None,
+        in_flight: int = 1,
+        open_alone_at: Callable[[tuple[int, int]], Backend] | None = None,
     ) -> None:
         """Put a predictor together; no model is opened before the first image.
 
@@ -82,6 +90,8 @@ class Predictor(Generic[R]):
             memory: what a model may take; None: nothing is refused.
             runtime: backend, device and precision, as asked for.
             identify: tells the model from others; None where nothing is kept that must be bound to it.
+            in_flight: images that the network works on at a time, at most.
+            open_alone_at: opens the model for one run at a time, where there is no memory for ``in_flight`` of them.
         """
         self.interface = interface
         self.task = task
@@ -90,7 +100,12 @@ class Predictor(Generic[R]):
         self._memory = memory
         self.runtime = runtime
         self._identify = identify
+        self.in_flight = in_flight
         self._open_at = open_at
+        self._open_alone_at = open_alone_at
+        self._large: set[tuple[int, int]] = set()
+        self._opening = threading.Lock()
+        self._memory_shares = MemoryShares(in_flight)
         self._backends = BackendCache(self._open, kept=MAX_CACHED_SIZES)
 
     @property
@@ -112,6 +127,33 @@ class Predictor(Generic[R]):
         """
         return self.reading(image).result(self.task)
 
+    def map(self, images: Iterable[Given]) -> Generator[R, None, None]:
+        """What the network finds in each of many images, in their order, each worked on while others are.
+
+        >>> for features in extractor.map(images):  # doctest: +SKIP
+        ...     print(len(features))
+
+        Images are taken in a thread of their own, at most 2 · ``in_flight`` + 4 of them ahead of the results: a
+        generator that reads them reads one meanwhile. They may have sizes of their own. Results are those of calls one
+        by one, to the last bit. An error is raised where its image's result would have come, after all results before
+        it, and ends the iteration; see ``__call__`` for which. Close the generator where it is left early
+        (``contextlib.closing``): what is being worked on is waited for.
+
+        Args:
+            images: see ``__call__`` for each.
+        """
+        read = Stage(lambda reading: reading.result(self.task), workers=self.in_flight, name="decode")
+        yield from self._overlapped(images, read)
+
+    def readings(self, images: Iterable[Given]) -> Generator[Reading[R], None, None]:
+        """What the network gave for each of many images, in their order; see ``map`` and ``reading``."""
+        yield from self._overlapped(images)
+
+    def _overlapped(self, images: Iterable[Given], *stages: Stage) -> Generator[Any, None, None]:
+        network = Stage(self.reading, workers=self.in_flight, name="network")
+        with one_opencv_thread(), contextlib.closing(overlapped(images, network, *stages)) as results:
+            yield from results
+
     def reading(self, image: Given) -> Reading[R]:
         """What the network gave for an image, to be read with this task or others; see ``__call__`` for the rest."""
         image = image_from(image)
@@ -126,10 +168,10 @@ class Predictor(Generic[R]):
         given, original_from_tensor = self._inputs(interface, image)
         with self._backends.lent(interface.image.size) as backend:
             names = {spec.name for spec in backend.inputs}
-            if names == set(given) or len(names) != 1 or len(given) != 1:
+            if names != set(given) and len(names) == len(given) == 1:  # a blob by itself has its maker's name for it
+                given = dict(zip(names, given.values(), strict=True))
+            with self._memory_shares.held(alone=interface.image.size in self._large):
                 return backend.run(given), original_from_tensor
-            (name,), (tensor,) = names, given.values()  # a blob by itself names its input as its maker did
-            return backend.run({name: tensor}), original_from_tensor
 
     def _inputs(self, interface: Interface, image: NDArray[np.uint8]) -> tuple[Mapping[str, NDArray[Any]], PixelMap]:
         if self.max_side is None:
@@ -215,7 +257,12 @@ class Predictor(Generic[R]):
 
     def _open(self, size: tuple[int, int]) -> Backend:
         """Open the model for a size, and close those of other sizes, the one unused longest first, for its memory."""
-        while self._memory is not None and (reason := self._memory.refusal(size, native=self.native)) is not None:
-            if self._memory.stated_gb is not None or not self._backends.close_one_unused():
-                raise ImageError(f"image: {reason}") if self.native else UsageError(f"size: {reason}")
-        return self._open_at(size)
+        with self._opening:  # or two that are opened at a time would both count on the same memory
+            while self._memory is not None and (reason := self._memory.refusal(size, native=self.native)) is not None:
+                if self._memory.stated_gb is not None or not self._backends.close_one_unused():
+                    raise ImageError(f"image: {reason}") if self.native else UsageError(f"size: {reason}")
+            if self._open_alone_at is None or self._memory is None or self._memory.allows(size, self.in_flight):
+                self._large.discard(size)
+                return self._open_at(size)
+            self._large.add(size)
+            return self._open_alone_at(size)

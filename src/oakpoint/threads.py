@@ -11,7 +11,10 @@ torch              all cores                                                    
 simulator          the cores, up to four                                          ``threads`` of the model
 torch in training  the cores, shared out to the processes                         ``--processes``
 NumPy's BLAS       one thread, wherever oakpoint multiplies (``one_blas_thread``) always
-OpenCV             all cores, for single calls that leave nothing spinning        ``cv2.setNumThreads``, the user's
+OpenCV             all cores, for single calls that leave nothing spinning        ``cv2.setNumThreads``, the user's;
+                                                                                  one thread while stages overlap
+                                                                                  (``one_opencv_thread``)
+pipelines          one or more threads for each stage, that wait without spinning ``pipeline.Stage.workers``
 ================== ============================================================== =====================================
 
 Libraries' threads that wait for more work by spinning take the cores from the library that works next. OpenBLAS's spin
@@ -151,6 +154,30 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """Keep OpenCV to the calling threads within the block: where several threads work, each has one core.
+
+    The number is the whole process's: the bound holds for all threads, for as long as one of them is within such a
+    block.
+    """
+    with _opencv.held():
+        yield
+
+
+def _bound_opencv() -> Callable[[], None]:
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+
+    def put_back() -> None:
+        if cv2.getNumThreads() == 1:  # else somebody has changed it meanwhile
+            cv2.setNumThreads(before)
+
+    return put_back
+
+
 def _blas_libraries() -> Iterator[BlasLibrary]:
     """NumPy's BLAS library, and then those of whatever else is loaded."""
     import numpy  # noqa: F401 - so that its library is there
@@ -180,3 +207,4 @@ def _nothing() -> None:
 
 
 _blas = BlasBound(_blas_libraries)
+_opencv = SharedSetting(_bound_opencv)

@@ -70,6 +70,7 @@ CASES = {
     "openvino": Case(RuntimeOptions(backend="openvino"), ("onnx",), 1e-5),
     "openvino ir": Case(RuntimeOptions(backend="openvino"), ("ir",), 5e-3),  # weights of 11 bits
     "openvino auto": Case(RuntimeOptions(backend="openvino", device="AUTO"), ("onnx",), 1e-5),
+    "openvino in flight": Case(RuntimeOptions(backend="openvino", in_flight=3), ("onnx",), 1e-5),
     "openvino bf16": Case(  # 8 bits of significand, through up to ten layers
         RuntimeOptions(backend="openvino", precision="bf16"), ("onnx",), 5e-2, capability="BF16"
     ),
@@ -206,6 +207,18 @@ def test_many_threads_get_what_each_would_get_alone(case: Case, opened: Opened) 
             pass
 
 
+def test_runs_side_by_side_give_what_one_at_a_time_gives(small_onnx: Path) -> None:
+    source = ModelSource(onnx=small_onnx)
+    alone = open_backend(source, RuntimeOptions(), image_spec())
+    beside = open_backend(source, RuntimeOptions(in_flight=4), image_spec())
+    images = [(pixels(seed=seed) / 255).astype(np.float32) for seed in range(12)]
+    with alone, beside, ThreadPoolExecutor(6) as pool:
+        found = pool.map(lambda image: beside.run({INPUT: image}), images)
+        for got, image in zip(found, images, strict=True):
+            expected = alone.run({INPUT: image})
+            assert all((got[name] == expected[name]).all() for name in expected), "to the last bit"
+
+
 def test_the_input_is_left_alone_and_may_lie_in_memory_as_it_likes(case: Case, opened: Opened) -> None:
     backend = opened()
     image = tensor(case, pixels())
@@ -287,6 +300,8 @@ def test_an_unknown_backend_lists_the_known_ones() -> None:
 def test_no_threads(threads: int) -> None:
     with pytest.raises(UsageError, match=f"threads: expected 1 or more, got {threads}"):
         RuntimeOptions(threads=threads)
+    with pytest.raises(UsageError, match="in_flight: expected 1 or more, got"):
+        RuntimeOptions(in_flight=threads)
 
 
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "openvino"])

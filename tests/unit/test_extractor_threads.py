@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from oakpoint.backends import limit
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.cache import BackendCache
+from oakpoint.backends.limit import MemoryLimit
 from oakpoint.bundle.interface import TensorSpec
-from oakpoint.errors import BackendError
+from oakpoint.errors import BackendError, ImageError
 from oakpoint.extractor import Extractor
 from oakpoint.features.types import DecodeOptions
 from oakpoint.predictor import MAX_CACHED_SIZES
@@ -66,9 +69,9 @@ class Opened:
         return [backend.size for backend in self.backends if not backend.closed]
 
 
-def native(open_at: Callable[[Size], Backend]) -> Extractor:
+def native(open_at: Callable[[Size], Backend], **options: Any) -> Extractor:
     decode = replace(DecodeOptions.preset("superpoint"), border_px=0, threshold=0.5)
-    return Extractor(open_at, preprocess=superpoint_preprocess((8, 8)), decode=decode, native=True)
+    return Extractor(open_at, preprocess=superpoint_preprocess((8, 8)), decode=decode, native=True, **options)
 
 
 def image_of(size: Size, seed: int) -> NDArray[np.uint8]:
@@ -178,3 +181,78 @@ def test_what_cannot_be_opened_is_tried_again_and_leaves_nothing() -> None:
         assert cache.last_used() is None
     with cache.lent((8, 8)) as backend:
         assert backend.description == "recorded (8, 8)"
+
+
+SIZES = [(8 * k, 64) for k in range(4, 4 + MAX_CACHED_SIZES + 2)]
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_many_images_in_flight_give_what_calls_give_in_order(in_flight: int) -> None:
+    images = [image_of(size, seed) for seed, size in enumerate(SIZES * 3)]
+    opened = Opened()
+    with native(Opened()) as alone, native(opened, in_flight=in_flight) as extractor:
+        for got, image in zip(extractor.map(images), images, strict=True):
+            want = alone(image)
+            np.testing.assert_array_equal(got.keypoints, want.keypoints)
+            np.testing.assert_array_equal(got.scores, want.scores)
+            assert got.image_size == want.image_size
+        readings = list(extractor.readings(images))
+        assert [reading.image_size for reading in readings] == [image.shape[::-1] for image in images]
+    assert {backend.closed for backend in opened.backends} == {1}
+
+
+def test_images_are_taken_ahead_by_so_many_and_no_more() -> None:
+    taken = []
+
+    def images() -> Iterator[NDArray[np.uint8]]:
+        for seed in range(100):
+            taken.append(seed)
+            yield image_of((32, 32), seed)
+
+    with contextlib.closing(native(Opened(), in_flight=3).map(images())) as results:
+        for _ in range(5):
+            next(results)
+    assert len(taken) <= 5 + 2 * 3 + 4
+
+
+def test_an_image_that_is_none_ends_them_at_its_place() -> None:
+    images: list[Any] = [
+        image_of((32, 32), 0),
+        image_of((32, 32), 1),
+        np.zeros((4, 4), np.uint8),
+        image_of((32, 32), 2),
+    ]
+    got = []
+    with pytest.raises(ImageError, match="at least 8×8 px, got 4×4"):
+        got.extend(native(Opened(), in_flight=2).map(images))
+    assert len(got) == 2
+
+
+def test_where_memory_is_short_an_image_has_the_network_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit, "available_bytes", lambda: 100)
+    memory = MemoryLimit(lambda size: 60 if size == (64, 64) else 20)
+    at_work: list[Size] = []
+    together: list[list[Size]] = []
+
+    class Watched(Recorded):
+        concurrent = True
+
+        def _run(self, tensors: Any) -> Tensors:
+            at_work.append(self.size)
+            together.append(list(at_work))
+            pause()
+            at_work.remove(self.size)
+            self._memory = np.zeros_like(self._memory)
+            return super()._run(tensors)
+
+    alone: list[Size] = []
+
+    def open_alone(size: Size) -> Backend:
+        alone.append(size)
+        return Watched(size)
+
+    sizes = [(64, 64) if seed % 5 == 2 else (32, 32) for seed in range(40)]
+    extractor = native(Watched, in_flight=4, memory=memory, open_alone_at=open_alone)
+    assert len(list(extractor.map(image_of(size, seed) for seed, size in enumerate(sizes)))) == len(sizes)
+    assert alone == [(64, 64)]
+    assert all(len(runs) == 1 for runs in together if (64, 64) in runs)

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
+import cv2
 import numpy as np
 import pytest
 
 from oakpoint import threads
 from oakpoint.features import matching
 from oakpoint.features.types import Features
-from oakpoint.threads import BlasBound, BlasLibrary, SharedSetting, cores, one_blas_thread
+from oakpoint.threads import BlasBound, BlasLibrary, SharedSetting, cores, one_blas_thread, one_opencv_thread
 
 
 class Value:
@@ -193,3 +194,20 @@ def test_matching_wakes_no_threads(numpys_library: BlasLibrary, monkeypatch: pyt
 
 def test_cores() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+def test_opencv_is_bounded_for_as_long_as_anyone_needs_it() -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        with one_opencv_thread():
+            assert cv2.getNumThreads() == 1
+            other = Held(one_opencv_thread())
+        assert cv2.getNumThreads() == 1
+        other.end()
+        assert cv2.getNumThreads() == 3
+        with one_opencv_thread():
+            cv2.setNumThreads(2)  # somebody else, meanwhile
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)

@@ -33,7 +33,8 @@ class Backend(ABC):
         description: runtime, version, device and precision, for people.
         inputs: the tensors that ``run`` takes.
         outputs: the tensors that ``run`` gives; names and types, with sizes where the model fixes them.
-        concurrent: whether the runtime itself takes several runs of a model at a time, each with memory of its own.
+        concurrent: whether the runtime itself takes several runs of a model at a time, each with memory of its own; a
+            run that comes when it has as many as it takes waits for its turn.
     """
 
     description: str

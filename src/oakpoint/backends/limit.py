@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import final
 
 from oakpoint.errors import UsageError
 from oakpoint.memory import available_bytes, gigabytes
@@ -33,6 +36,11 @@ class MemoryLimit:
         if self.stated_gb is not None and not 0 < self.stated_gb < math.inf:
             raise UsageError(f"max_memory_gb: expected a positive number of GB, got {self.stated_gb}")
 
+    def allows(self, size: tuple[int, int], runs: int) -> bool:
+        """Whether there is memory for so many runs at a time, of images of (W, H) pixels; True where nobody knows."""
+        needed, free = self.needed(size), available_bytes()
+        return needed is None or free is None or runs * needed <= free
+
     def refusal(self, size: tuple[int, int], *, native: bool) -> str | None:
         """Why a model may not be opened for images of (W, H) pixels, and what to do; None where it may.
 
@@ -54,3 +62,34 @@ class MemoryLimit:
             f"{size[0]}×{size[1]} px take the network about {gigabytes(needed)} of memory, and {gigabytes(allowed)} "
             f"{there}; {smaller}, or allow it with --max-memory {enough:g} (max_memory_gb={enough:g})"
         )
+
+
+@final
+class MemoryShares:
+    """Lets as many runs go side by side as there is memory for, or a large one alone.
+
+    Args:
+        count: how many runs there is memory for, where none of them is large; 1 leaves it to the callers.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._free = count
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def held(self, *, alone: bool) -> Iterator[None]:
+        """Memory for one run within the block, waited for."""
+        if self._count == 1:
+            yield
+            return
+        share = self._count if alone else 1
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= share)
+            self._free -= share
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += share
+                self._changed.notify_all()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,6 +26,8 @@ Precision = Literal["f32", "bf16", "f16"]
 class OpenVinoBackend(Backend):
     """An IR or ONNX file, compiled for one device, precision and input shape."""
 
+    concurrent = True  # each run has a request of its own, or waits for one
+
     def __init__(
         self,
         path: Path,
@@ -32,6 +36,7 @@ class OpenVinoBackend(Backend):
         precision: str = "f32",
         shapes: Mapping[str, tuple[int | str, ...]] | None = None,
         threads: int | None = None,
+        in_flight: int = 1,
     ) -> None:
         """Compile the model.
 
@@ -42,6 +47,8 @@ class OpenVinoBackend(Backend):
                 bf16 on CPUs that have it.
             shapes: those of the inputs by name, to run at; None keeps the file's, with an open batch taken as 1.
             threads: CPU threads; None lets the runtime choose.
+            in_flight: runs that go side by side, at most, on threads that are shared out to them: OpenVINO's
+                ``THROUGHPUT``. 1: each on all threads, as soon as possible.
 
         Raises:
             UsageError: an unknown device or precision.
@@ -58,12 +65,15 @@ class OpenVinoBackend(Backend):
         try:
             model = core.read_model(path)
             model.reshape({port: _shape(port, shapes or {}) for port in model.inputs})
-            compiled = core.compile_model(model, device, configuration(device, precision, threads))
+            compiled = core.compile_model(model, device, configuration(device, precision, threads, in_flight))
+            side_by_side = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) if in_flight > 1 else 1
         except RuntimeError as error:
             raise BackendError(
                 f"{path}: OpenVINO cannot load it on {device}: {last_line(error, passing_over=_WHERE)}"
             ) from error
-        self._request = compiled.create_infer_request()
+        self._compiled = compiled
+        self._free = threading.BoundedSemaphore(min(side_by_side, in_flight))
+        self._requests = [compiled.create_infer_request()]
         version = openvino.__version__.split("-")[0]
         self.description = f"openvino {version} {device} {precision}"
         self.inputs = tuple(_spec(port) for port in compiled.inputs)
@@ -71,24 +81,40 @@ class OpenVinoBackend(Backend):
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
         try:
-            results = self._request.infer(dict(tensors), share_inputs=True, share_outputs=True)  # copied below
+            with self._request() as request:
+                results = request.infer(dict(tensors), share_inputs=True, share_outputs=True)  # copied below
+                return {
+                    spec.name: np.array(results[index], np.float32 if spec.dtype.startswith("float") else None)
+                    for index, spec in enumerate(self.outputs)
+                }
         except RuntimeError as error:
             raise BackendError(
                 f"{self.description}: the run failed: {last_line(error, passing_over=_WHERE)}"
             ) from error
-        return {
-            spec.name: np.array(results[index], np.float32 if spec.dtype.startswith("float") else None)
-            for index, spec in enumerate(self.outputs)
-        }
+
+    @contextlib.contextmanager
+    def _request(self) -> Iterator[Any]:
+        """A request that nobody else uses meanwhile, waited for; its results are the next user's memory."""
+        with self._free:
+            try:
+                request = self._requests.pop()
+            except IndexError:
+                request = self._compiled.create_infer_request()
+            try:
+                yield request
+            finally:
+                self._requests.append(request)
 
 
 _OF_OUTPUTS = "/sink_port_"
 """What OpenVINO puts behind an output's name to name the node that gives it out."""
 
 
-def configuration(device: str, precision: str, threads: int | None = None) -> dict[str, Any]:
+def configuration(device: str, precision: str, threads: int | None = None, in_flight: int = 1) -> dict[str, Any]:
     """What OpenVINO is told of how to run a model."""
     configuration: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    if in_flight > 1:
+        configuration |= {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": in_flight}
     if threads is not None and device == "CPU":
         configuration["INFERENCE_NUM_THREADS"] = threads
     return configuration

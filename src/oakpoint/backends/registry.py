@@ -49,21 +49,26 @@ class RuntimeOptions:
         device: of OpenVINO: ``CPU``, ``GPU``, ``NPU`` or ``AUTO``; the others run on the CPU only.
         precision: of OpenVINO's arithmetic: ``f32``, ``bf16`` or ``f16``; the others run as they are.
         threads: CPU threads; None lets the runtime choose.
+        in_flight: runs that are to go side by side, where the backend can have them so (OpenVINO): each takes longer,
+            and all of them together less. 1: each as soon as possible.
 
     Raises:
-        UsageError: an unknown backend, a device or precision that it does not have, or fewer than one thread.
+        UsageError: an unknown backend, a device or precision that it does not have, or fewer than one thread or run.
     """
 
     backend: str = "openvino"
     device: str = "CPU"
     precision: str = "f32"
     threads: int | None = None
+    in_flight: int = 1
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UsageError(f"backend: expected one of {', '.join(BACKENDS)}, got {self.backend!r}")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"threads: expected 1 or more, got {self.threads}")
+        if self.in_flight < 1:
+            raise UsageError(f"in_flight: expected 1 or more, got {self.in_flight}")
         if self.backend != "openvino" and (self.device, self.precision) != ("CPU", "f32"):
             raise UsageError(
                 f"backend {self.backend} runs on the CPU at its own precision, not {self.device} {self.precision}; "
@@ -130,7 +135,12 @@ def _open(source: ModelSource, options: RuntimeOptions, inputs: Sequence[TensorS
         from oakpoint.backends.openvino import OpenVinoBackend
 
         return OpenVinoBackend(
-            path, device=options.device, precision=options.precision, shapes=shapes, threads=options.threads
+            path,
+            device=options.device,
+            precision=options.precision,
+            shapes=shapes,
+            threads=options.threads,
+            in_flight=options.in_flight,
         )
     if options.backend == "myriad_simulator" and path is not None:
         from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend
