@@ -40,6 +40,7 @@ class MadeUp:
     """Features that follow from an image's pixels, at no cost."""
 
     native = True
+    in_flight = 2
 
     def __call__(self, image: Any) -> Features:
         """Features of an image."""

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,15 +27,22 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "kill_extract.py"
 class Fake:
     """Finds one keypoint, whose score is the brightness of the first pixel."""
 
+    in_flight = 2
+
     def __init__(self, *, native: bool = True, model: str = "m", fails: Callable[[Any], bool] = lambda _: False):
-        self.native, self.model, self.fails, self.calls = native, model, fails, 0
+        self.native, self.model, self.fails = native, model, fails
+        self._calls: list[int] = []
 
     def __call__(self, image: np.ndarray) -> Features:
-        self.calls += 1
+        self._calls.append(1)  # from several threads
         if self.fails(image):
             raise BackendError("the model fails")
         brightness = np.array([image.ravel()[0] / 255], np.float32)
         return Features(np.ones((1, 2), np.float32), brightness, np.ones((1, 4), np.float32), image.shape[1::-1])
+
+    @property
+    def calls(self) -> int:
+        return len(self._calls)
 
     def identity(self) -> dict[str, object]:
         return {"decode subpixel": "none", "model": self.model}
@@ -198,12 +207,39 @@ def test_a_size_that_the_model_fails_at_is_that_images_fault(tmp_path: Path, out
 
 
 def test_a_model_that_never_works_is_found_out_early(tmp_path: Path, out: Path) -> None:
-    for index in range(HOPELESS_AFTER + 5):
+    for index in range(HOPELESS_AFTER + 25):
         image(tmp_path / "set" / f"{index}.png", 10)
     broken = Fake(fails=lambda _: True)
     with pytest.raises(BackendError, match="the model fails"):
         extract(tmp_path / "set", out, broken)
-    assert broken.calls == HOPELESS_AFTER
+    ahead = (Fake.in_flight + 1) + 1
+    assert HOPELESS_AFTER <= broken.calls <= HOPELESS_AFTER + ahead
+
+
+def test_one_that_is_left_early_has_written_what_it_told_and_leaves_no_thread(tmp_path: Path, out: Path) -> None:
+    for index in range(30):
+        image(tmp_path / "set" / f"{index:02d}.png", index)
+    before = set(threading.enumerate())
+    extraction = extract_images(named_images(tmp_path / "set")[1], Fake(), out)  # type: ignore[arg-type]
+    with contextlib.closing(extraction) as results:
+        told = [next(results).name for _ in range(7)]
+    assert set(threading.enumerate()) <= before
+    assert stored_names(out) == told
+    assert set(outcomes(extract(tmp_path / "set", out)).values()) == {"there", "extracted"}
+
+
+def test_bad_images_among_good_ones_are_told_in_their_places(tmp_path: Path, out: Path) -> None:
+    for index in range(20):
+        place = image(tmp_path / "set" / f"{index:02d}.png", index)
+        if index % 3 == 1:
+            place.write_bytes(place.read_bytes()[:40])
+    found = extract(tmp_path / "set", out, Fake(fails=lambda pixels: pixels.flat[0] == 6))
+    assert list(found) == sorted(found)
+    bad = {f"{index:02d}.png" for index in range(20) if index % 3 == 1 or index == 6}
+    assert {name for name, result in found.items() if result.outcome == "failed"} == bad
+    assert {name: brightness(out, name) for name in stored_names(out)} == {
+        name: int(name[:2]) for name in found if name not in bad
+    }
 
 
 def test_an_image_without_memory_is_passed_over(tmp_path: Path, out: Path) -> None:

@@ -104,6 +104,7 @@ def extract_command(
         threshold=threshold,
         nms_radius_px=nms_radius,
         subpixel=subpixel,
+        in_flight=None,
     )
     notice = notice_for(model)
     results: list[Extracted] = []

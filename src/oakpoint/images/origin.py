@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,6 +33,7 @@ class ImageOrigin:
     folder: Path
     name: str
     _hashes: dict[tuple[object, ...], str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _hashing: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @property
     def path(self) -> Path:
@@ -86,9 +88,10 @@ class ImageOrigin:
     def _sha256(self, quick: Mapping[str, object]) -> str:
         """Hash of the content, read once for all frames of a video as long as the file is not written to."""
         key = tuple(quick.values())
-        if key not in self._hashes:
-            try:
-                self._hashes[key] = sha256_of_file(self.path)
-            except OSError as error:
-                raise ImageError(f"{self.path}: cannot be read ({error.strerror})") from error
-        return self._hashes[key]
+        with self._hashing:  # or two threads would both read it
+            if key not in self._hashes:
+                try:
+                    self._hashes[key] = sha256_of_file(self.path)
+                except OSError as error:
+                    raise ImageError(f"{self.path}: cannot be read ({error.strerror})") from error
+            return self._hashes[key]
