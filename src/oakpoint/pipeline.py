@@ -19,6 +19,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, final
 
+from oakpoint.files import interrupts_held
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -63,7 +65,8 @@ def overlapped(items: Iterable[Any], *stages: Stage) -> Generator[Any, None, Non
         while (result := line.results.take()) is not None:
             yield result.result()
     finally:
-        line.stop()
+        with interrupts_held():  # a second Ctrl-C would leave threads at work
+            line.stop()
 
 
 @final

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -58,7 +59,8 @@ from oakpoint.images.sources import Frame, Source, open_source
 from oakpoint.loading import load
 from oakpoint.models.base import ModelOptions
 from oakpoint.predictor import Predictor
-from oakpoint.run.frames import observed_frames
+from oakpoint.run.controls import ControlBoard
+from oakpoint.run.frames import observed_ahead, observed_frames
 from oakpoint.run.sinks.data import RunFacts
 from oakpoint.tasks.labels import read_labels
 from oakpoint.view.results.base import FollowOptions
@@ -227,24 +229,32 @@ def _end(outcome: Outcome) -> None:
         raise outcome.ended
 
 
-def _on_camera(model: str, options: OakOptions, changes: Mapping[str, Any]) -> Predictor[Any]:
-    """A camera's network, on frames of this machine."""
+def _on_camera(model: str, options: OakOptions, changes: Mapping[str, Any], *, in_flight: int | None) -> Predictor[Any]:
+    """A camera's network, on frames of this machine, one at a time."""
+    del in_flight
     from oakpoint.oak.extractor import camera_extractor
     from oakpoint.oak.model import open_device_model
 
     return camera_extractor(open_device_model(model, **changes), options)
 
 
-def _run_on_host(source: str, opened: Callable[[], Predictor[Any]], request: Request, *, upright: bool) -> Outcome:
+def _run_on_host(source: str, opened: Callable[..., Predictor[Any]], request: Request, *, upright: bool) -> Outcome:
     """Run a network on images of this machine; it is opened once they are there, and there is a place for the rest."""
     with contextlib.ExitStack() as stack:
         frames = stack.enter_context(open_source(source, upright=upright))
         still = frames.kind == "image"
         request.outputs.check_places(still=still, single=1 in (frames.length, request.max_frames))
-        predictor = stack.enter_context(opened())
+        many = not (still or frames.live)  # they are to be done soon as a whole, not each of them
+        predictor = stack.enter_context(opened(in_flight=None if many else 1))
         coming = Coming(fps=frames.fps or FOLDER_FPS, live=frames.live, length=frames.length, still=still)
-        usable = _warmed(frames, predictor) if still else _usable(frames, predictor)
-        outcome = follow_all(observed_frames(usable, predictor), predictor.task, request, coming)
+        board = ControlBoard(predictor.task)
+        if many:
+            wanted = itertools.islice(_usable(frames, predictor), request.max_frames)
+            observations = observed_ahead(wanted, predictor, lambda: board.read().task)
+        else:
+            usable = _warmed(frames, predictor) if still else _usable(frames, predictor)
+            observations = observed_frames(usable, predictor)
+        outcome = follow_all(observations, board, request, coming)
         if still:
             del outcome.facts["rate_fps"]
         unreadable = [f"{item.name}: {item.reason}" for item in frames.unreadable]

@@ -17,7 +17,6 @@ from oakpoint.run.frames import Observation
 from oakpoint.run.loop import follow
 from oakpoint.run.sinks.together import SinksTogether
 from oakpoint.run.tracking import FrameTracker
-from oakpoint.tasks.base import Task
 from oakpoint.view.results.base import FollowOptions
 from oakpoint.view.results.registry import Following
 
@@ -78,7 +77,7 @@ class Outcome:
 
 def follow_all(
     observations: Generator[Observation, None, None],
-    task: Task[Any],
+    board: ControlBoard,
     request: Request,
     coming: Coming,
     *,
@@ -88,7 +87,7 @@ def follow_all(
 
     Args:
         observations: closed at the end.
-        task: as the network was opened.
+        board: the run's controls.
         request: what to do with them.
         coming: what is known of them.
         status: gives what more is to be shown as frames come.
@@ -96,7 +95,6 @@ def follow_all(
     Raises:
         OakpointError, KeyboardInterrupt: before the first frame.
     """
-    board = ControlBoard(task)
     tracker = FrameTracker(board, None if coming.still else Following(request.following))
     total = min(filter(None, (coming.length, request.max_frames)), default=None)
     outputs = OpenOutputs(
@@ -107,7 +105,14 @@ def follow_all(
         sinks.append(ResultsSink(request.results))
     if not coming.still:
         sinks.append(ProgressSink(total, status))
-    followed = follow(observations, tracker, SinksTogether(sinks), max_frames=request.max_frames, heard=raise_if_heard)
+    followed = follow(
+        observations,
+        tracker,
+        SinksTogether(sinks),
+        max_frames=request.max_frames,
+        ahead=not (coming.live or coming.still) and request.page is None,
+        heard=raise_if_heard,
+    )
     endless = coming.live or followed.lingered or request.page is not None
     return Outcome(followed.facts | outputs.facts(), followed.ended, endless)
 

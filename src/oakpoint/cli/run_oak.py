@@ -18,6 +18,7 @@ from oakpoint.oak.live import LiveStatistics, ReconnectingFrames, Timing
 from oakpoint.oak.model import STAND_INS, open_device_model, open_stand_in
 from oakpoint.oak.options import OakOptions
 from oakpoint.oak.replay import open_replay
+from oakpoint.run.controls import ControlBoard
 from oakpoint.run.frames import observed_live_frames
 from oakpoint.tasks.base import Task
 from oakpoint.view.results.registry import words_of
@@ -101,7 +102,7 @@ def _follow(
 ) -> Outcome:
     with contextlib.closing(frames):  # gives the camera back, after the recording is finished
         observed = observed_live_frames(frames)
-        outcome = follow_all(observed, task, request, coming, status=lambda: _counts(statistics.counts()))
+        outcome = follow_all(observed, ControlBoard(task), request, coming, status=lambda: _counts(statistics.counts()))
     facts = outcome.facts | statistics.facts()
     del facts["milliseconds_median"]  # of the host's network, which there is none of here
     facts |= {"device": opened.facts, "backend": opened.description, "notes": list(opened.notes)}

@@ -167,7 +167,7 @@ def open_source(text: str, *, recursive: bool = False, upright: bool = False) ->
     """
     if not text:
         raise UsageError("source: expected an image, a folder, a video or the number of a webcam, got nothing")
-    if re.fullmatch("[0-9]+", text):
+    if is_webcam(text):
         if upright:
             raise UsageError("upright: counts for image files, not for a webcam")
         return open_webcam(int(text))
@@ -177,6 +177,11 @@ def open_source(text: str, *, recursive: bool = False, upright: bool = False) ->
     if not path.exists() and re.match("[A-Za-z][A-Za-z0-9+.-]*://", text):
         raise UsageError(f"source: {text} is an address; only files and cameras of this machine are opened")
     return open_image(path, upright=upright) if path.suffix.lower() in IMAGE_SUFFIXES else open_video(path)
+
+
+def is_webcam(text: str) -> bool:
+    """Whether what ``open_source`` is given names a webcam."""
+    return re.fullmatch("[0-9]+", text) is not None
 
 
 def open_image(path: Path, *, upright: bool = False) -> Source:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.images.sources import Frame
+from oakpoint.pipeline import Stage, overlapped
 from oakpoint.predictor import Predictor
 from oakpoint.run.controls import Controls
+from oakpoint.tasks.base import Task
 from oakpoint.tasks.reading import Reading
+from oakpoint.threads import one_opencv_thread
 from oakpoint.view.draw import bgr_from_image, draw_heat_map, with_status
 from oakpoint.view.results.colours import drawable_text
 from oakpoint.view.results.registry import view_of
 
 if TYPE_CHECKING:
     from oakpoint.oak.live import LiveFrame
+
+DECODERS = 4
+"""Frames that are decoded side by side, at most: decoding takes a fraction of what the network does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -144,16 +151,66 @@ def observed_frames(
     for frame in frames:
         came = clock()
         reading = predictor.reading(frame.image)
-        yield Observation(
-            image=frame.image,
-            reading=reading,
-            index=frame.index,
-            name=frame.name,
-            time_s=frame.time_s,
-            latency_s=None,
-            stages_s={"read": came - asked, "network": clock() - came},
-        )
+        yield _observation(frame, reading, {"read": came - asked, "network": clock() - came})
         asked = clock()
+
+
+def observed_ahead(
+    frames: Iterable[Frame],
+    predictor: Predictor[Any],
+    present: Callable[[], Task[Any]],
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[Observation, None, None]:
+    """The same of a file's frames, in their order: read, run and decoded beside each other, some ahead of their turn.
+
+    The tensors of a frame are kept, so that one whose controls are turned after it was decoded is decoded once more, by
+    what they are when its turn comes. Each stage's time is its own, from when it is begun to when it is done for this
+    frame, with others being worked on meanwhile: together they are more than 1 / the rate.
+
+    Args:
+        frames: of a file or folder; taken in a thread of their own. Of a camera, they would grow old meanwhile.
+        predictor: runs the network, ``in_flight`` frames at a time.
+        present: gives the task as the controls are now.
+        clock: seconds, monotonic.
+
+    Raises:
+        OakpointError: from the frames or the model, after all frames before.
+    """
+
+    def timed() -> Iterator[tuple[Frame, float]]:
+        asked = clock()
+        for frame in frames:
+            yield frame, clock() - asked
+            asked = clock()
+
+    def observed(given: tuple[Frame, float]) -> Observation:
+        frame, read_s = given
+        start = clock()
+        reading = predictor.reading(frame.image)
+        return _observation(frame, reading, {"read": read_s, "network": clock() - start})
+
+    def decoded(seen: Observation) -> Observation:
+        start = clock()
+        reading = seen.reading.read_by(present())
+        return replace(seen, reading=reading, stages_s=seen.stages_s | {"decode": clock() - start})
+
+    network = Stage(observed, predictor.in_flight, "network")
+    decoding = Stage(decoded, min(predictor.in_flight, DECODERS), "decode")
+    with one_opencv_thread(), contextlib.closing(overlapped(timed(), network, decoding)) as observations:
+        yield from observations
+
+
+def _observation(frame: Frame, reading: Reading[Any], stages_s: dict[str, float]) -> Observation:
+    return Observation(
+        image=frame.image,
+        reading=reading,
+        index=frame.index,
+        name=frame.name,
+        time_s=frame.time_s,
+        latency_s=None,
+        stages_s=stages_s,
+    )
 
 
 def observed_live_frames(frames: Iterable[LiveFrame]) -> Generator[Observation, None, None]:

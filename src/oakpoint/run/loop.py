@@ -11,14 +11,18 @@ from typing import Any
 
 from oakpoint.errors import OakpointError, OutputError, first_line
 from oakpoint.files import interrupts_held
+from oakpoint.pipeline import Stage, overlapped
 from oakpoint.run.controls import Controls
-from oakpoint.run.frames import Observation
+from oakpoint.run.frames import Observation, TrackedFrame
 from oakpoint.run.sinks.together import SinksTogether
 from oakpoint.run.summary import RunSummary
 from oakpoint.run.tracking import FrameTracker
 
 WAKE_S = 0.1
 """How long one wait lasts while a run is paused, so that Ctrl-C is heard in between."""
+
+DRAWERS = 2
+"""Frames that are drawn side by side."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,7 @@ def follow(
     sinks: SinksTogether,
     *,
     max_frames: int | None = None,
+    ahead: bool = False,
     heard: Callable[[], None] = lambda: None,
 ) -> Followed:
     """Take every frame. Whatever ends the run, the sinks are finished, and the figures are there.
@@ -53,6 +58,8 @@ def follow(
         tracker: reads and follows them.
         sinks: get every frame.
         max_frames: stop after as many; None goes on until the end or Ctrl-C.
+        ahead: follow and draw some frames ahead of the sinks, beside them; for frames of a file, with controls that
+            nobody turns.
         heard: raises what a library's callback may have swallowed of Ctrl-C.
 
     Raises:
@@ -61,8 +68,8 @@ def follow(
     summary, lingered = RunSummary(), False
     ended: OakpointError | KeyboardInterrupt | None = None
     try:
-        with contextlib.closing(observations):
-            frames = tracker.frames(observations)
+        tracked = _frames(tracker, observations, sinks, ahead=ahead)
+        with contextlib.closing(observations), contextlib.closing(tracked) as frames:
             for frame in itertools.islice(frames, max_frames):
                 heard()
                 with interrupts_held():  # a frame is everywhere and in the figures, or nowhere
@@ -88,6 +95,14 @@ def follow(
     except Exception as error:  # noqa: BLE001  # likewise
         ended = _unfinished(error, ended, summary.frames)
     return Followed(facts=summary.facts(), ended=ended, lingered=lingered)
+
+
+def _frames(
+    tracker: FrameTracker, observations: Generator[Observation, None, None], sinks: SinksTogether, *, ahead: bool
+) -> Generator[TrackedFrame, None, None]:
+    """Each observation as a frame; ``ahead``, in threads of their own."""
+    frames = tracker.frames(observations)
+    return overlapped(frames, Stage(sinks.prepare, DRAWERS, "draw")) if ahead else frames
 
 
 def _finish(sinks: SinksTogether) -> None:

@@ -72,7 +72,11 @@ class FrameTracker:
             tracks=tracks,
             controls=controls,
             moving=self._follower is not None,
-            stages_s={**seen.stages_s, "decode": read - start, "track": tracked - read},
+            stages_s={
+                **seen.stages_s,
+                "decode": seen.stages_s.get("decode", 0.0) + read - start,
+                "track": tracked - read,
+            },
             latency_s=seen.latency_s,
             time_s=seen.time_s,
             index=seen.index,

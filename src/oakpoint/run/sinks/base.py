@@ -19,6 +19,12 @@ class Sink(ABC):
 
     lingers: ClassVar[bool] = False
 
+    def prepare(self, frame: TrackedFrame) -> None:  # noqa: B027  # most take a frame as it is
+        """Do what can be done for a frame before its turn, with others being prepared meanwhile: draw it.
+
+        Called in any thread; the frame may never be added. What it raises comes to nothing: ``add`` raises it again.
+        """
+
     @abstractmethod
     def add(self, frame: TrackedFrame) -> None:
         """Take the next frame: its image, result, tracks, times, and the controls that it was read with.

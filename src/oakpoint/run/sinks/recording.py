@@ -76,6 +76,10 @@ class RecordingSink(Sink):
         """Seconds that pauses were shortened by."""
         return 0.0 if self._pace is None else self._pace.cut_s
 
+    def prepare(self, frame: TrackedFrame) -> None:
+        """See ``Sink.prepare``."""
+        _ = frame.canvas
+
     def add(self, frame: TrackedFrame) -> None:
         """See ``Sink.add``.
 

@@ -23,6 +23,13 @@ class SinksTogether:
         """Whether one of them goes on showing the last frame."""
         return any(sink.lingers for sink in self._sinks)
 
+    def prepare(self, frame: TrackedFrame) -> TrackedFrame:
+        """The frame, prepared for every sink; see ``Sink.prepare``. What cannot be done is left to ``add``."""
+        for sink in self._sinks:
+            with contextlib.suppress(Exception):
+                sink.prepare(frame)
+        return frame
+
     def add(self, frame: TrackedFrame) -> None:
         """Hand a frame to every sink, also after one of them has failed.
 
