@@ -249,9 +249,7 @@ def _draw_accepted(canvas: NDArray[np.uint8], ends: NDArray[np.float32], shares:
     lines, colours = list(_fixed_point(ends)), [_PALETTE[level] for level in _level(shares)]
     _shade_lines(canvas, lines, 0.25)
     _blend_lines(canvas, lines, colours, 0.8)
-    for line, colour in zip(lines, colours, strict=True):
-        for x, y in line.tolist():
-            _draw_dot(canvas, (x, y), colour, 2.0)
+    _draw_dots(canvas, ends.reshape(-1, 2), np.repeat(shares, 2), np.full(2 * len(ends), 2.0))
 
 
 def _draw_rejected(canvas: NDArray[np.uint8], ends: NDArray[np.float32]) -> None:
@@ -297,17 +295,12 @@ def _draw_dots(
     """Draw dots at points (N, 2), coloured by shares (N,) in [0, 1], the highest share on top."""
     order = np.argsort(shares, kind="stable")
     order = order[_drawable(points[order])]
-    levels = _level(shares[order]).tolist()
-    rows = zip(_fixed_point(points[order]).tolist(), levels, radii_px[order].tolist(), strict=True)
-    for (x, y), level, radius_px in rows:
-        _draw_dot(canvas, (x, y), _PALETTE[level], radius_px)
-
-
-def _draw_dot(canvas: NDArray[np.uint8], centre: tuple[int, int], colour: Colour, radius_px: float) -> None:
-    """Draw a dot at a fixed-point centre (x, y)."""
-    radius = round(radius_px * (1 << _SHIFT))
-    cv2.circle(canvas, centre, radius + (1 << _SHIFT), _RIM, cv2.FILLED, cv2.LINE_AA, _SHIFT)
-    cv2.circle(canvas, centre, radius, colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    colours = [_PALETTE[level] for level in _level(shares[order])]
+    radii = np.rint(radii_px[order] * (1 << _SHIFT)).astype(np.int64).tolist()
+    circle, rim_px, filled, smooth = cv2.circle, 1 << _SHIFT, cv2.FILLED, cv2.LINE_AA  # looked up once, not per dot
+    for centre, colour, radius in zip(_fixed_point(points[order]).tolist(), colours, radii, strict=True):
+        circle(canvas, centre, radius + rim_px, _RIM, filled, smooth, _SHIFT)
+        circle(canvas, centre, radius, colour, filled, smooth, _SHIFT)
 
 
 def _shade_lines(canvas: NDArray[np.uint8], lines: Sequence[NDArray[np.int32]], opacity: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 from readings import IDENTITY
 
-from oakpoint.errors import OakpointError, OutputError
+from oakpoint.errors import BackendError, OakpointError, OutputError
 from oakpoint.features.tracking import Tracker
 from oakpoint.features.types import DecodeOptions, HeatmapOutputs
+from oakpoint.images.sources import Frame
 from oakpoint.run.controls import ControlBoard, Controls
-from oakpoint.run.frames import Observation, TrackedFrame
+from oakpoint.run.frames import Observation, TrackedFrame, observed_ahead
 from oakpoint.run.loop import Followed, follow
 from oakpoint.run.sinks.base import Sink
 from oakpoint.run.sinks.together import SinksTogether
@@ -280,3 +282,117 @@ def test_a_signal_while_sinks_are_finished_loses_neither_sinks_nor_figures(
 def test_what_could_not_be_finished_is_told_also_where_a_signal_came_meanwhile(ctrl_c: Callable[[], None]) -> None:
     followed = run(Interrupted(ctrl_c), Recorder(finish_fails=OutputError("no room")))
     assert str(followed.ended) == "no room"
+
+
+def file_frames(count: int, end: BaseException | None = None) -> Iterator[Frame]:
+    for index in range(count):
+        yield Frame(np.full((48, 64), index, np.uint8), index, f"f{index}", index / 10)
+    if end is not None:
+        raise end
+
+
+class HeatPredictor:
+    """Gives the same heat map for every image, a few at a time."""
+
+    in_flight = 3
+    task = TASK
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self._fails_at = fails_at
+
+    def reading(self, image: np.ndarray) -> Reading[Any]:
+        index = int(image[0, 0])
+        if index == self._fails_at:
+            raise BackendError(f"at {index}")
+        return observation(index).reading
+
+
+def ahead(
+    *sinks: Sink,
+    frames: Iterator[Frame],
+    board: ControlBoard | None = None,
+    fails_at: int | None = None,
+    **options: Any,
+) -> Followed:
+    board = board or ControlBoard(TASK)
+    predictor: Any = HeatPredictor(fails_at)
+    tracker = FrameTracker(board, Tracker(max_length=5, max_distance=0.7))
+    before = set(threading.enumerate())
+    try:
+        seen = observed_ahead(frames, predictor, lambda: board.read().task)
+        return follow(seen, tracker, SinksTogether(sinks), **{"ahead": True} | options)
+    finally:
+        assert set(threading.enumerate()) <= before, "no thread is left"
+
+
+def test_ahead_of_its_sinks_a_run_gives_what_it_gives_step_by_step() -> None:
+    beside, step_by_step = Recorder(), Recorder()
+    followed = ahead(beside, frames=file_frames(20))
+    expected = run(step_by_step, frames=observations(20))
+    assert {name: followed.facts[name] for name in ("frames", "tracks", "keypoints_mean")} == {
+        name: expected.facts[name] for name in ("frames", "tracks", "keypoints_mean")
+    }
+    for got, want in zip(beside.frames, step_by_step.frames, strict=True):
+        assert (got.index, got.name, got.time_s) == (want.index, want.name, want.time_s)
+        assert got.tracks.ids.tolist() == want.tracks.ids.tolist()
+        assert set(got.stages_s) == {"read", "network", "decode", "track"}
+
+
+@pytest.mark.parametrize("end", [OakpointError("lost"), ValueError("bug"), MemoryError()])
+def test_ahead_an_error_comes_behind_the_frames_before_it(end: Exception) -> None:
+    sink = Recorder()
+    followed = ahead(sink, frames=file_frames(9, end))
+    assert (followed.facts["frames"], sink.closed) == (9, ["finish"])
+    assert followed.ended is end or str(followed.ended).startswith(f"after 9 frames: {type(end).__name__}")
+    sink = Recorder()
+    followed = ahead(sink, frames=file_frames(9), fails_at=6)
+    assert (followed.facts["frames"], str(followed.ended)) == (6, "at 6")
+    with pytest.raises(OakpointError):
+        ahead(Recorder(), frames=file_frames(0, end))
+
+
+def test_ahead_a_sink_that_fails_ends_it_and_takes_no_frame_from_another() -> None:
+    broken, other = Recorder(fails_at=4), Recorder()
+    followed = ahead(broken, other, frames=file_frames(50))
+    assert str(followed.ended) == "full"
+    assert [frame.index for frame in other.frames] == [0, 1, 2, 3, 4]
+
+
+def test_ahead_ctrl_c_keeps_what_the_sinks_have(ctrl_c: Callable[[], None]) -> None:
+    class Pressed(Recorder):
+        def add(self, frame: TrackedFrame) -> None:
+            super().add(frame)
+            if frame.index == 5:
+                ctrl_c()
+
+    pressed, other = Pressed(), Recorder()
+    followed = ahead(pressed, other, frames=file_frames(50))
+    assert isinstance(followed.ended, KeyboardInterrupt)
+    assert len(pressed.frames) == len(other.frames) == followed.facts["frames"] == 6
+    assert other.closed == ["finish"]
+
+
+def test_controls_that_are_turned_count_for_frames_that_were_decoded_ahead() -> None:
+    board, sink = ControlBoard(TASK), Recorder()
+
+    class Turning(Recorder):
+        def add(self, frame: TrackedFrame) -> None:
+            board.change({"threshold": 0.3 if frame.index % 2 == 0 else 0.8})
+
+    ahead(sink, Turning(), frames=file_frames(8), board=board, ahead=False)
+    assert [keypoints(frame) for frame in sink.frames] == [3, 2, 1, 2, 1, 2, 1, 2]
+
+
+def test_what_cannot_be_drawn_ahead_is_the_sink_s_error_in_its_turn() -> None:
+    class Drawing(Recorder):
+        prepared = 0
+
+        def prepare(self, frame: TrackedFrame) -> None:
+            if frame.index == 3:
+                raise OutputError("cannot be drawn")
+            Drawing.prepared += 1
+
+    sink = Drawing(fails_at=3)
+    followed = ahead(sink, frames=file_frames(9))
+    assert (str(followed.ended), len(sink.frames)) == ("full", 3)
+    assert Drawing.prepared >= 3

@@ -54,7 +54,9 @@ class Mp4Recording(Recording):
     def _add(self, frame: NDArray[np.uint8], at_s: float | None, name: str | None) -> bool:
         del name
         height, width = frame.shape[:2]
-        even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")  # 4:2:0 has one colour for 2×2 px
+        even = frame  # 4:2:0 has one colour for 2×2 px
+        if height % 2 or width % 2:
+            even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         due = self._due if at_s is None else at_s * TICKS_PER_S
         tick = max(round(due), self._last_tick + 1)
         with self._encoding():
