@@ -15,7 +15,7 @@ from oakpoint.backends.registry import RuntimeOptions
 from oakpoint.errors import UsageError
 from oakpoint.extractor import Extractor, predictor_for
 from oakpoint.images.sizes import size_or_native
-from oakpoint.models.base import ModelOptions, Runnable
+from oakpoint.models.base import Model, ModelOptions, Runnable
 from oakpoint.models.naming import model_of
 from oakpoint.predictor import ModelIdentity, Predictor
 from oakpoint.tasks.base import Task
@@ -87,7 +87,7 @@ def load(
 
 
 def load_extractor(
-    model: str | Path,
+    model: str | Path | Model,
     *,
     weights: str | Path | None = None,
     said: ModelOptions | None = None,
@@ -101,7 +101,7 @@ def load_extractor(
     in_flight: int | None = 1,
     **decode_changes: Any,
 ) -> Extractor:
-    """As ``load``, for a network with keypoints.
+    """As ``load``, for a network with keypoints; a model that was described already (``models.naming``) is taken, too.
 
     Raises:
         UsageError: it finds something else; ``oakpoint run`` shows that.
@@ -128,7 +128,7 @@ def load_extractor(
 
 
 def _load(
-    model: str | Path,
+    model: str | Path | Model,
     *,
     accepts: Callable[[Task[Any]], object],
     said: ModelOptions,
@@ -140,7 +140,7 @@ def _load(
 ) -> Predictor[Any]:
     asked = size_or_native(size)
     _require_one_of(asked, max_side)
-    found = model_of(model, said).runnable(runtime)
+    found = (model if isinstance(model, Model) else model_of(model, said)).runnable(runtime)
     accepts(found.task)
     task = found.task.with_changes(**changes)
     if found.interface.size is None:

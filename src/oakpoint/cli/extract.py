@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from oakpoint.cli.console import out, print_error, print_json, print_warning, progress_bar
+from oakpoint.cli.extract_parts import PartsOptions, extract_parts
 from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
@@ -27,7 +28,7 @@ from oakpoint.cli.options import (
     Weights,
     parse_size_or_native,
 )
-from oakpoint.errors import line_about
+from oakpoint.errors import UsageError, line_about
 from oakpoint.extraction.images import named_images
 from oakpoint.extraction.one_file import Extracted, Outcome, extract_images
 from oakpoint.features.hdf5 import check_features_file
@@ -35,6 +36,7 @@ from oakpoint.loading import load_extractor
 from oakpoint.models.base import ModelOptions
 
 EXIT_SOME_LEFT_OUT = 1
+_PARTS = "More images than one file should hold"
 _NAMED = 3
 """Names of refused images that are said; ``--json`` has all of them."""
 
@@ -48,9 +50,20 @@ def extract_command(
         ),
     ],
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="Image, folder (with its subfolders) or video.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Image, folder (with its subfolders) or video. With --engine ray no video, but also a list of paths "
+            "(.txt) or a URL that fsspec knows.",
+            show_default=False,
+        ),
     ],
-    out_file: Annotated[Path, typer.Option("--out", help="HDF5 file, in hloc's layout.", show_default=False)],
+    out_place: Annotated[
+        str,
+        typer.Option(
+            "--out", help="HDF5 file, in hloc's layout. With --engine ray a folder or URL.", show_default=False
+        ),
+    ],
     weights: Weights = None,
     size: Annotated[
         str | None,
@@ -78,6 +91,31 @@ def extract_command(
             "image its features are.",
         ),
     ] = False,
+    engine: Annotated[
+        str,
+        typer.Option(help="one: this process, into one file. ray: many processes, into parts.", rich_help_panel=_PARTS),
+    ] = "one",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes. Default: one for each core.", rich_help_panel=_PARTS),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a Ray cluster: auto, HOST:PORT or ray://…. Default: this machine.", rich_help_panel=_PARTS
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="parquet, or hdf5 in hloc's layout. Default: parquet.", rich_help_panel=_PARTS),
+    ] = None,
+    shard_size: Annotated[
+        int | None, typer.Option(help="Images of a part, at most. Default: 256.", rich_help_panel=_PARTS)
+    ] = None,
+    merge: Annotated[
+        Path | None,
+        typer.Option(help="Write all parts to one plain HDF5 file as well, in hloc's layout.", rich_help_panel=_PARTS),
+    ] = None,
     as_json: Json = False,
     *,
     said: ModelOptions,
@@ -88,24 +126,25 @@ def extract_command(
 
     An image that has changed since is replaced. One that has the name of another folder's image in the file is refused.
     """
-    listed, images = named_images(source, upright=upright)
+    loading: dict[str, Any] = {
+        "weights": weights, "size": parse_size_or_native(size), "max_side": max_side, "max_memory_gb": max_memory,
+        "backend": backend, "device": device, "precision": precision, "max_keypoints": max_keypoints,
+        "threshold": threshold, "nms_radius_px": nms_radius, "subpixel": subpixel,
+    }  # fmt: skip
+    options = PartsOptions(workers=workers, address=address, form=form, shard_size=shard_size, merge=merge)
+    if engine == "ray":
+        extract_parts(
+            model, source, out_place, options, said=said, loading=loading, upright=upright, replace=replace,
+            as_json=as_json,
+        )  # fmt: skip
+        return
+    if engine != "one":
+        raise UsageError(f"engine: expected one or ray, got {engine!r}")
+    options.require_none()
+    out_file = Path(out_place)
+    listed, images = named_images(Path(source), upright=upright)
     check_features_file(out_file)
-    extractor = load_extractor(
-        model,
-        weights=weights,
-        said=said,
-        size=parse_size_or_native(size),
-        max_side=max_side,
-        max_memory_gb=max_memory,
-        backend=backend,
-        device=device,
-        precision=precision,
-        max_keypoints=max_keypoints,
-        threshold=threshold,
-        nms_radius_px=nms_radius,
-        subpixel=subpixel,
-        in_flight=None,
-    )
+    extractor = load_extractor(model, said=said, in_flight=None, **loading)
     notice = notice_for(model)
     results: list[Extracted] = []
     with extractor, progress_bar() as progress:

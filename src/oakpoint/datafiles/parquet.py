@@ -25,8 +25,17 @@ METADATA = b"oakpoint"
 _MAX_METADATA_BYTES = 64 << 20
 
 
-def _import_pyarrow() -> Any:
-    with importing("pyarrow", extra="data", purpose=", which reads and writes Parquet,"):
+def import_pyarrow(extra: str = "data") -> Any:
+    """Import pyarrow with its Parquet, and return the module.
+
+    Args:
+        extra: the extra of oakpoint that is named where it is missing.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        BackendError: it cannot be imported.
+    """
+    with importing("pyarrow", extra=extra, purpose=", which reads and writes Parquet,"):
         import pyarrow
         import pyarrow.parquet
     return pyarrow
@@ -61,11 +70,11 @@ class ParquetWriter(BlockWriter):
     @classmethod
     def require(cls) -> None:
         """See ``DataWriter.require``."""
-        _import_pyarrow()
+        import_pyarrow()
 
     def __init__(self, path: Path, header: Header) -> None:
         super().__init__(path, header)
-        self._pa = _import_pyarrow()
+        self._pa = import_pyarrow()
         self._schema = _schema(self._pa, header)
         with writing(path):
             self._file = self._pa.OSFile(os.fsencode(path), "wb")  # by its bytes: a name need not be UTF-8
@@ -172,7 +181,19 @@ def _split(lists: Any, kind: ColumnType) -> list[Column]:
 @contextlib.contextmanager
 def open_data(path: Path) -> Iterator[OpenParquet]:
     """See ``base.DataFormat.open_data``."""
-    pa = _import_pyarrow()
+    with opened_parquet(path) as file:
+        yield OpenParquet(import_pyarrow(), file)
+
+
+@contextlib.contextmanager
+def opened_parquet(path: Path, *, extra: str = "data") -> Iterator[Any]:
+    """A ``pyarrow.parquet.ParquetFile`` of a file that nobody vouches for, with bounds on what its header may ask for.
+
+    Raises:
+        DataError: it is damaged, or no Parquet file; also for what pyarrow raises while it is open.
+        OSError: it cannot be opened.
+    """
+    pa = import_pyarrow(extra)
     limits = {
         "thrift_string_size_limit": _MAX_METADATA_BYTES,
         "thrift_container_size_limit": 1 << 20,
@@ -181,6 +202,6 @@ def open_data(path: Path) -> Iterator[OpenParquet]:
     with path.open("rb") as stream:
         try:
             with pa.parquet.ParquetFile(stream, **limits) as file:
-                yield OpenParquet(pa, file)
+                yield file
         except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, NotImplementedError) as error:
             raise DataError("damaged, or no Parquet file") from error

@@ -115,7 +115,7 @@ class FeaturesWriter:
         """
         if (reason := refusal_of(self.path, name)) is not None:
             raise FeaturesError(reason)
-        self._change(lambda file: _link_group(file, name, features, source))
+        self._change(lambda file: link_features(file, name, features, source))
 
     def _change(self, change: _Change) -> None:
         if not is_new(self.path) and not os.access(self.path, os.W_OK):
@@ -300,8 +300,11 @@ def read_features(path: Path, name: str) -> Features:
         raise FeaturesError(f"{path}: {name}: {error}") from error
 
 
-def _link_group(file: Any, name: str, features: Features, source: Facts | None) -> None:
-    """Write a group that has no name yet, so that no reader sees it, and give it its name last."""
+def link_features(file: Any, name: str, features: Features, source: Facts | None) -> None:
+    """Put features into an open HDF5 file; an image of that name is replaced.
+
+    The group has no name while it is written, so that no reader sees it, and is given its name last.
+    """
     group = h5py.Group(h5py.h5g.create(file.id, None))
     group["keypoints"] = features.keypoints
     group["scores"] = features.scores

@@ -14,9 +14,9 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
@@ -62,7 +62,22 @@ def read_image(path: Path | str, *, upright: bool = False) -> NDArray[np.uint8]:
             ``MAX_PIXELS`` pixels.
     """
     path = Path(path)
-    data = _content(path)
+    return decode_image(_content(path), path, upright=upright)
+
+
+def decode_image(data: NDArray[np.uint8], path: Path | str, *, upright: bool = False) -> NDArray[np.uint8]:
+    """The picture that the bytes of an image file hold; see ``read_image``.
+
+    Args:
+        data: uint8 (B,), the file's content.
+        path: what messages call it.
+        upright: see ``read_image``.
+
+    Raises:
+        ImageError: see ``read_image``.
+    """
+    if data.size == 0:
+        raise ImageError(f"{path}: the file is empty")
     _check_png(path, data)
     try:
         with quiet_opencv():
@@ -102,27 +117,40 @@ def find_images(folder: Path | str, *, recursive: bool = False) -> FoundImages:
     Raises:
         ImageError: no such folder, or it cannot be read.
     """
-    folder = Path(folder)
+    unreadable: dict[str, str] = {}
+    names = walk_images(Path(folder), unreadable.__setitem__, recursive=recursive)
+    return FoundImages(tuple(sorted(names, key=_natural_order)), unreadable)
+
+
+def walk_images(folder: Path, unreadable: Callable[[str, str], object], *, recursive: bool = False) -> Iterator[str]:
+    """The names that ``find_images`` finds, one folder after the other, so that no more than one is held in memory.
+
+    Args:
+        folder: an existing folder.
+        unreadable: hears the name of each subfolder that could not be read, and why.
+        recursive: whether to go into its subfolders.
+
+    Raises:
+        ImageError: no such folder, or it cannot be read.
+    """
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
-    names: list[str] = []
-    unreadable: dict[str, str] = {}
 
     def note(error: OSError) -> None:
         place, reason = Path(error.filename), f"this folder cannot be read ({error.strerror})"
         if place == folder:
             raise ImageError(f"{folder}: {reason}") from error
-        unreadable[place.relative_to(folder).as_posix()] = reason
+        unreadable(place.relative_to(folder).as_posix(), reason)
 
     for parent, subfolders, files in os.walk(folder, onerror=note):
-        subfolders[:] = [name for name in subfolders if recursive and not name.startswith(".")]
-        here = Path(parent)
-        names += [
-            (here / name).relative_to(folder).as_posix()
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
-        ]
-    return FoundImages(tuple(sorted(names, key=_natural_order)), unreadable)
+        subfolders[:] = sorted(name for name in subfolders if recursive and not name.startswith("."))
+        here = Path(parent).relative_to(folder)
+        yield from ((here / name).as_posix() for name in sorted(files, key=_natural_order) if is_image_name(name))
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is taken for an image: by its suffix, and not hidden."""
+    return not name.startswith(".") and PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def list_images(folder: Path | str, *, recursive: bool = False) -> tuple[str, ...]:
@@ -175,12 +203,10 @@ def _content(path: Path) -> NDArray[np.uint8]:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
-    if data.size == 0:
-        raise ImageError(f"{path}: the file is empty")
     return data
 
 
-def _check_png(path: Path, data: NDArray[np.uint8]) -> None:
+def _check_png(path: Path | str, data: NDArray[np.uint8]) -> None:
     """Refuse a PNG that is cut short, on which libpng itself writes to stderr, or that would unpack to gigabytes.
 
     Source: PNG specification (third edition), 5.2 signature, 11.2.2 IHDR, 11.2.5 IEND.
@@ -194,7 +220,7 @@ def _check_png(path: Path, data: NDArray[np.uint8]) -> None:
     _check_pixel_count(path, width, height)
 
 
-def _check_pixel_count(path: Path, width: int, height: int) -> None:
+def _check_pixel_count(path: Path | str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise ImageError(f"{path}: expected at most {MAX_PIXELS:,} pixels, got {width} × {height}; scale it down first")
 
@@ -207,7 +233,7 @@ def _decoded(data: NDArray[np.uint8], *, upright: bool) -> NDArray[np.generic] |
     return upright_avif(data.tobytes(), pixels) if avif and pixels is not None else pixels
 
 
-def _as_uint8(path: Path, pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _as_uint8(path: Path | str, pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
     if pixels.ndim == 3:
         pixels = pixels[:, :, 0] if pixels.shape[2] < 3 else pixels[:, :, :3]
     try:

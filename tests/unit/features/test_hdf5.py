@@ -250,6 +250,6 @@ def test_a_full_disk_is_an_output_error(path: Path, monkeypatch: pytest.MonkeyPa
     def full(*_: object) -> None:
         raise OSError("Unable to synchronously write data (error message = 'No space left on device')")
 
-    monkeypatch.setattr(hdf5, "_link_group", full)
+    monkeypatch.setattr(hdf5, "link_features", full)
     with pytest.raises(OutputError, match=r"cannot be written .*No space left"):
         write_features(path, "2.jpg", some_features())
