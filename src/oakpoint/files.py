@@ -381,6 +381,26 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """Give an empty folder with a short path among the system's temporary ones, gone when the block ends.
+
+    What killed programs left under the same prefix is removed first.
+
+    Raises:
+        OutputError: there is no place for it.
+    """
+    parent = Path("/tmp") if os.access("/tmp", os.W_OK) else Path(tempfile.gettempdir())  # noqa: S108 - sockets' paths
+    with writing(parent):
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        with _marked_as_used(os.open(folder, os.O_RDONLY)):
+            _sweep(parent, prefix, folder)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _put_in_place(temporary: Path, path: Path) -> None:
     """Move ``temporary`` to ``path``; what stood there is then at ``temporary``, for the caller to remove."""
     if not path.exists():

@@ -116,7 +116,7 @@ def _in_list(path: Path) -> Iterator[Listed]:
 def _of_line(folder: Path, line: str) -> Listed:
     if not is_url(line):
         return _of_file(folder, line) if not line.startswith("/") else _of_file(Path("/"), line.lstrip("/"))
-    name = shown_url(line).partition("://")[2]
+    name = shown_url(line).partition("://")[2].lstrip("/")
     if shown_url(line) != line:
         return Listed(name, error=f"{shown_url(line)}: a list is kept; leave passwords and queries to the driver")
     return Listed(name, line, _facts(line, {}))  # asking for more would cost as much as reading it

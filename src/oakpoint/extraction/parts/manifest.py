@@ -140,6 +140,7 @@ def remove_unfinished(storage: Storage, form: Format, parts: list[Part]) -> None
     """
     whole = {part.part for part in parts}
     for folder, suffix in ((MANIFEST, ".json"), (NAMES, ".parquet"), (FEATURES, SUFFIXES[form])):
+        storage.remove_temporary(folder)
         for name in storage.sizes(folder):
             if name.removesuffix(suffix) not in whole:
                 storage.remove_file(f"{folder}/{name}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 
@@ -28,15 +27,12 @@ def write_index(storage: Storage, settings: Mapping[str, object]) -> dict[str, s
         Why names cannot be in it: one that is a folder of others.
     """
     found = FeatureParts(storage.url)
-    left_out: dict[str, str] = {}
+    names, left_out = _without_clashes(found)
     with storage.writing(INDEX) as path, opened_hdf5(path, "w", Path(INDEX)) as file:
         note_facts(file, SETTINGS, settings)
-        for name in found:
+        for name in names:
             part, content = found.part_of(name)
-            try:
-                file[name] = h5py.ExternalLink(part, f"/{content}")
-            except (ValueError, RuntimeError, OSError, KeyError):
-                left_out[name] = f"{name}: is a folder of images as well, and no HDF5 file holds both"
+            file[name] = h5py.ExternalLink(part, f"/{content}")
     return left_out
 
 
@@ -54,20 +50,21 @@ def merge(parts: FeatureParts, path: Path) -> dict[str, str]:
         FeaturesError: a part is damaged.
         OutputError: the file cannot be written.
     """
-    left_out: dict[str, str] = {}
+    held, left_out = _without_clashes(parts)
     with replacing_file(path) as temporary, opened_hdf5(temporary, "w", path) as file:
         note_facts(file, SETTINGS, parts.settings)
         for names, features in parts.in_order():
-            for name in names:
-                if _clashes(file, name):
-                    left_out[name] = f"{name}: is a folder of images as well, and no HDF5 file holds both"
-                    continue
+            for name in filter(held.__contains__, names):
                 row = parts.rows[name]
                 link_features(file, name, features, {**json.loads(row.facts), "sha256": row.sha256})
     return left_out
 
 
-def _clashes(file: Any, name: str) -> bool:
-    """Whether a name stands in the file as a folder, or lies below an image."""
-    parents = ["/".join(name.split("/")[:depth]) for depth in range(1, name.count("/") + 1)]
-    return name in file or any(parent in file and "keypoints" in file[parent] for parent in parents)
+def _without_clashes(names: Iterable[str]) -> tuple[set[str], dict[str, str]]:
+    """The names that one HDF5 file can hold, and why it cannot hold the others: a name that is a folder of others."""
+    folders, held = set(), set(names)
+    for name in held:
+        parts = name.split("/")
+        folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+    both = held & folders
+    return held - both, {name: f"{name}: is a folder of images as well, no HDF5 file holds both" for name in both}

@@ -25,6 +25,7 @@ class Wanted:
         facts: see ``Listed``.
         content: see ``Standing``; empty for a new name.
         same_place: see ``Standing``.
+        failure: why it had no features in an earlier run; empty for a new name.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Wanted:
     facts: str
     content: str = ""
     same_place: bool = False
+    failure: str = ""
 
 
 @dataclass(slots=True)
@@ -102,7 +104,8 @@ def _wanted(images: Iterable[Listed], known: Known, plan: Plan) -> Iterator[Want
         if standing.content and standing.same_file:
             plan.there += 1
         else:
-            yield Wanted(image.name, image.path, image.facts, standing.content, standing.same_place)
+            failure = known.failures.get(image.name, "")
+            yield Wanted(image.name, image.path, image.facts, standing.content, standing.same_place, failure)
 
 
 def _file(number: int) -> str:

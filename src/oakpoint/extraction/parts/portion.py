@@ -163,7 +163,9 @@ class _Portion:
             while chunk := list(islice(reads, _CHUNK)):
                 self._compute(decoder, self._claimed(chunk))
                 self._names += [self._row(read) for read in chunk if read.wanted.name not in self._refused]
-        return report_of(self._written(), self._names)
+        formerly = {wanted.name: wanted.failure for wanted in images}
+        news = [row for row in self._names if not row.error or row.error != formerly[row.name]]
+        return report_of(self._written() if news else self._row_of_part(), self._names)
 
     def _read(self, wanted: Wanted) -> _Read:
         try:
@@ -236,18 +238,28 @@ class _Portion:
                     for content, (name, features) in kept.items():
                         add(content, name, features)
                 features_bytes = path.stat().st_size
-        row = Part(
-            part=self._part,
-            run=self._job.run,
-            images=len(self._names),
+        row = self._row_of_part(
             contents=len(kept),
             keypoints=sum(len(features) for _, features in kept.values()),
-            refused=tuple(self._refused),
             features_bytes=features_bytes,
             names_bytes=write_names(output, self._part, self._names),
         )
         write_row(output, row)
         return row
+
+    def _row_of_part(
+        self, *, contents: int = 0, keypoints: int = 0, features_bytes: int = 0, names_bytes: int = 0
+    ) -> Part:
+        return Part(
+            part=self._part,
+            run=self._job.run,
+            images=len(self._names),
+            contents=contents,
+            keypoints=keypoints,
+            refused=tuple(self._refused),
+            features_bytes=features_bytes,
+            names_bytes=names_bytes,
+        )
 
 
 def report_of(row: Part, names: Iterable[NameRow]) -> PortionReport:

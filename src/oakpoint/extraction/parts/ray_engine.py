@@ -6,10 +6,11 @@ import contextlib
 import json
 import logging
 import os
-import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from oakpoint.extraction.parts.manifest import whole_parts
 from oakpoint.extraction.parts.plan import Plan
 from oakpoint.extraction.parts.portion import Job, PortionReport, PortionWorker
 from oakpoint.extraction.parts.storage import EXTRA, shown_url
+from oakpoint.files import scratch_folder
 from oakpoint.runtimes import importing
 from oakpoint.threads import cores
 
@@ -72,6 +74,10 @@ class RayEngine:
                 raise BackendError(f"Ray gave up ({first_line(error)}); the same command goes on") from error
 
 
+_NOTE = b"RAY_BACKEND_LOG_LEVEL"
+"""What its C++ writes to stderr, once, since there is such a setting."""
+
+
 def _import_ray() -> Any:
     os.environ.update(ENVIRONMENT)
     with importing("ray", extra=EXTRA, purpose=", which extracts in several processes,"):
@@ -91,27 +97,53 @@ def _connected(address: str | None) -> Iterator[tuple[Any, int, int]]:
     if ray.is_initialized():
         yield ray, *_cores_of(ray)
         return
-    folder = None if address else tempfile.mkdtemp(prefix="oakpoint-ray-")
+    with contextlib.ExitStack() as stack:
+        folder = None if address else stack.enter_context(scratch_folder("oakpoint-ray-"))
+        stack.enter_context(_started(ray, address, folder))
+        yield ray, *_cores_of(ray)
+
+
+@contextlib.contextmanager
+def _started(ray: Any, address: str | None, folder: Path | None) -> Iterator[None]:
     own = {
         "num_cpus": cores(),
         "include_dashboard": False,
         "object_store_memory": OBJECT_STORE_BYTES,
-        "_temp_dir": folder,
+        "_temp_dir": str(folder),
         "_node_ip_address": "127.0.0.1",  # nothing of it listens to other machines
     }
     try:
         try:
-            ray.init(
-                address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else own)
-            )
+            with _without_the_note():
+                ray.init(
+                    address=address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **({} if address else own),
+                )
         except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError) as error:
             where = f"no cluster at {shown_url(address)}" if address else "Ray cannot be started"
             raise BackendError(f"ray: {where} ({first_line(error)})") from error
-        yield ray, *_cores_of(ray)
+        yield
     finally:
         ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _without_the_note() -> Iterator[None]:
+    """Keep what is written to stderr within the block until its end, and leave out ``_NOTE``."""
+    with tempfile.TemporaryFile() as caught:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            caught.seek(0)
+            os.write(2, b"".join(line for line in caught if _NOTE not in line))
 
 
 def _cores_of(ray: Any) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Protocol
 
 from oakpoint.errors import ImageError, UsageError
@@ -104,18 +105,17 @@ def extract_into_parts(
     """
     if shard_size < 1:
         raise UsageError(f"shard-size: expected 1 image or more, got {shard_size}")
-    output = job.output
+    output, images = job.output, listed_images(source)
+    if (first := next(images, None)) is None:
+        raise ImageError(f"{shown_url(source)}: no image; known are {' '.join(IMAGE_SUFFIXES)}")
     holding = holding_folder(output.local) if output.local is not None else contextlib.nullcontext()
     with holding:
-        images = listed_images(source)
         bind(output, job.form, job.settings)
         parts = whole_parts(output, job.form)
         remove_unfinished(output, job.form, parts)
         output.remove(PLAN)
         known = Known(output, parts)
-        plan = write_plan(images, known, output, shard_size)
-        if not plan.images and not plan.there and not plan.failures:
-            raise _nothing_in(source)
+        plan = write_plan(chain([first], images), known, output, shard_size)
         job = replace(
             job, run=1 + max((part.run for part in parts), default=0), source=source if is_url(source) else ""
         )
@@ -147,7 +147,3 @@ def _conclude(job: Job, plan: Plan, summary: Summary) -> None:
     if job.form == "hdf5":  # a run that was killed may have left the parts without it
         summary.failed |= write_index(job.output, job.settings)
     job.output.remove(PLAN)
-
-
-def _nothing_in(source: str) -> ImageError:
-    return ImageError(f"{shown_url(source)}: no image; known are {' '.join(IMAGE_SUFFIXES)}")

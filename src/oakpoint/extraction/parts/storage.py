@@ -216,6 +216,17 @@ class Storage:
             with contextlib.suppress(OSError):
                 (self.local / folder).rmdir()
 
+    def remove_temporary(self, folder: str) -> None:
+        """Remove what killed writers left of ``writing`` in a folder; no other one may be at work there.
+
+        Raises:
+            OutputError: it cannot be removed.
+        """
+        if self.local is not None:
+            with translated(self.url, OutputError, f"{folder} cannot be cleared"):
+                for left in (self.local / folder).glob(".*.oakpoint-*"):
+                    left.unlink(missing_ok=True)
+
     def remove_file(self, name: str) -> None:
         """Remove a file.
 
