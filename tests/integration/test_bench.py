@@ -29,8 +29,8 @@ pytest.importorskip("depthai")
 from depthai_stub import StubDepthai
 from readings import known_reading
 
-from oakpoint.bench.camera import compare_with_simulator, measure_camera, measure_host_frames
-from oakpoint.bench.subject import open_subject
+from oakpoint.bench.camera.measuring import compare_with_simulator, measure_camera, measure_host_frames
+from oakpoint.bench.camera.subject import open_subject
 from oakpoint.oak.host_frames import open_host_frames_stand_in
 from oakpoint.oak.live import LiveFrame, LiveStatistics
 from oakpoint.oak.model import DeviceModel, open_stand_in
@@ -192,7 +192,7 @@ def bench(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Bench:
     """``bench --device oak`` on two images: what it said, and its report."""
-    for place in ("oak.camera", "oak.host_frames", "bench.subject"):
+    for place in ("oak.camera", "oak.host_frames", "bench.camera.subject"):
         monkeypatch.setattr(f"oakpoint.{place}.import_depthai", lambda: stub)
 
     def run(*words: object) -> tuple[Any, dict[str, Any]]:
@@ -223,7 +223,7 @@ def test_a_camera_that_is_lost_leaves_what_was_measured_before(bench: Bench, mon
     def lost(*_: Any) -> Any:
         raise DeviceLostError("OAK camera: lost while it was running (X_LINK_ERROR)")
 
-    monkeypatch.setattr("oakpoint.bench.subject.open_camera", lost)
+    monkeypatch.setattr("oakpoint.bench.camera.subject.open_camera", lost)
     ran, facts = bench()
     assert (ran.code, ran.errors) == (1, ["error: OAK camera: lost while it was running (X_LINK_ERROR)"])
     assert facts["parity"]["verdict"] == "pass"
@@ -252,7 +252,7 @@ def test_a_comparison_that_fails_leaves_the_rates(bench: Bench, monkeypatch: pyt
     def lost(*_: Any) -> Any:
         raise DeviceLostError("OAK camera: lost")
 
-    monkeypatch.setattr("oakpoint.bench.phases.compare_with_simulator", lost)
+    monkeypatch.setattr("oakpoint.bench.camera.phases.compare_with_simulator", lost)
     ran, facts = bench()
     assert ran.code == 1
     assert facts["parity"] == {"error": "OAK camera: lost"}
@@ -268,7 +268,7 @@ def test_ctrl_c_leaves_what_there_is(bench: Bench, monkeypatch: pytest.MonkeyPat
         yield from islice(live_frames(*arguments), 3)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("oakpoint.bench.phases.live_frames", interrupted)
+    monkeypatch.setattr("oakpoint.bench.camera.phases.live_frames", interrupted)
     ran, facts = bench("--seconds", "60")
     assert (ran.code, ran.errors) == (130, ["error: interrupted"])
     assert (facts["parity"]["verdict"], facts["host_frames"]["frames"]) == ("pass", 3)
@@ -280,7 +280,7 @@ def test_ctrl_c_in_the_first_phase_ends_the_others(bench: Bench, monkeypatch: py
     def interrupted(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("oakpoint.bench.phases.compare_with_simulator", interrupted)
+    monkeypatch.setattr("oakpoint.bench.camera.phases.compare_with_simulator", interrupted)
     ran, facts = bench()
     assert (ran.code, ran.errors) == (130, ["error: interrupted"])
     assert (facts["parity"], facts["host_frames"], facts["camera"]) == ({"error": "interrupted"}, None, None)
@@ -292,7 +292,7 @@ def test_with_other_shaves_the_superblobs_blob_is_executed(
     executed: tuple[DeviceModel, Backend], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("bsdiff4")
-    monkeypatch.setattr("oakpoint.bench.subject.import_depthai", StubDepthai)
+    monkeypatch.setattr("oakpoint.bench.camera.subject.import_depthai", StubDepthai)
     model = with_superblob(executed[0], tmp_path / "bundle")
     for shaves, description in ((None, "myriad simulator, 6 shaves"), (4, "myriad simulator, 4 shaves")):
         with open_subject(model, OakOptions(shaves=shaves), {}) as subject, subject.open_simulator() as simulator:
@@ -314,7 +314,7 @@ def with_superblob(model: DeviceModel, folder: Path) -> DeviceModel:
 def test_a_camera_that_cannot_be_opened_is_one_line(
     command: Callable[..., Any], small_blob_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oakpoint.bench.subject.import_depthai", lambda: StubDepthai(platform="RVC4"))
+    monkeypatch.setattr("oakpoint.bench.camera.subject.import_depthai", lambda: StubDepthai(platform="RVC4"))
     ran = command("bench", small_blob_bundle, "--report", tmp_path / "r")
     assert (ran.code, ran.out, len(ran.errors)) == (1, "", 1)
     assert "expected an RVC2" in ran.errors[0]

@@ -12,11 +12,11 @@ import typer
 from rich.markup import escape
 from rich.progress import TaskID
 
-from oakpoint.bench.camera import CameraFigures, HostFramesSpeed
-from oakpoint.bench.phases import INTERRUPTED, Failed, Measured, Outcome, Phase, measure, reason_of
-from oakpoint.bench.report import report_facts
-from oakpoint.bench.subject import open_subject
-from oakpoint.bench.table import table
+from oakpoint.bench.camera.measuring import CameraFigures, HostFramesSpeed
+from oakpoint.bench.camera.phases import INTERRUPTED, Failed, Measured, Outcome, Phase, measure, reason_of
+from oakpoint.bench.camera.report import report_facts
+from oakpoint.bench.camera.subject import open_subject
+from oakpoint.bench.camera.table import table
 from oakpoint.bundle.records import Verdict
 from oakpoint.cli.console import (
     command_line,
@@ -36,7 +36,7 @@ from oakpoint.errors import UsageError
 from oakpoint.images.reading import no_image_in
 from oakpoint.oak.model import open_device_model
 from oakpoint.report.folders import CAMERA
-from oakpoint.report.pages.bench import bench_page, write_beside
+from oakpoint.report.pages.bench_camera import bench_page, write_beside
 from oakpoint.verify.photographs import load_photographs
 
 ROUTES: dict[str, Route] = {"oak": "camera", "replay": "replay"}

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from oakpoint.bench.camera import CameraFigures, HostFramesSpeed
-from oakpoint.bench.phases import Failed, Measured, measure
-from oakpoint.bench.subject import Subject
+from oakpoint.bench.camera.measuring import CameraFigures, HostFramesSpeed
+from oakpoint.bench.camera.phases import Failed, Measured, measure
+from oakpoint.bench.camera.subject import Subject
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.errors import DeviceLostError
 from oakpoint.oak.live import LiveStatistics
@@ -50,7 +50,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measure:
                     raise outcome
                 return outcome
 
-            monkeypatch.setattr(f"oakpoint.bench.phases.{name}", give)
+            monkeypatch.setattr(f"oakpoint.bench.camera.phases.{name}", give)
         heard = Heard()
         return measure(cast(Subject, None), heard, seconds=1, frames=3), heard
 

@@ -11,14 +11,14 @@ from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
-from oakpoint.bench.camera import (
+from oakpoint.bench.camera.measuring import (
     CameraFigures,
     HostFramesSpeed,
     compare_with_simulator,
     measure_camera,
     measure_host_frames,
 )
-from oakpoint.bench.subject import Subject
+from oakpoint.bench.camera.subject import Subject
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.errors import OakpointError
 from oakpoint.oak.live import LiveStatistics, live_frames

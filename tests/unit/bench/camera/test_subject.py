@@ -7,14 +7,14 @@ from typing import cast
 
 import pytest
 
-from oakpoint.bench.subject import unpacked
+from oakpoint.bench.camera.subject import unpacked
 from oakpoint.errors import BundleError, UsageError
 from oakpoint.myriad.superblob import superblob_from_blobs
 from oakpoint.oak.model import DeviceModel
 
 pytest.importorskip("bsdiff4")
 
-TINY = Path(__file__).parents[2] / "data" / "myriad" / "tiny.blob"
+TINY = Path(__file__).parents[3] / "data" / "myriad" / "tiny.blob"
 SHAVES_OFFSET = 52 + 4 * 12
 
 

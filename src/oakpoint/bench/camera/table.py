@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from oakpoint.bench.phases import INTERRUPTED
+from oakpoint.bench.camera.phases import INTERRUPTED
 
 NOT_MEASURED = "not measured"
 

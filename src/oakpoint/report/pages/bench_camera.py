@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from oakpoint.bench.phases import Measured
-from oakpoint.bench.table import rows, table
+from oakpoint.bench.camera.phases import Measured
+from oakpoint.bench.camera.table import rows, table
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.oak.live import LiveFrame
 from oakpoint.report.folders import write_text

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from oakpoint.bench.table import table
+from oakpoint.bench.camera.table import table
 
 FACTS: dict[str, Any] = {
     "oakpoint": "0.1.0",
@@ -83,5 +83,5 @@ def test_no_frame_at_all() -> None:
 
 
 def test_the_documentation_has_the_same_rows() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "oak.md").read_text()
+    text = (Path(__file__).parents[4] / "docs" / "oak.md").read_text()
     assert table({}) in text

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
-from oakpoint.bench.camera import compare_with_simulator
+from oakpoint.bench.camera.measuring import compare_with_simulator
 from oakpoint.bundle.interface import TensorSpec, image_interface
 from oakpoint.bundle.records import Verdict
 from oakpoint.features.types import DecodeOptions

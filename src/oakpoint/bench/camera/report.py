@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 import oakpoint
-from oakpoint.bench.camera import CameraFigures, HostFramesSpeed
-from oakpoint.bench.phases import Failed, Measured, Outcome, reason_of
-from oakpoint.bench.subject import Subject
+from oakpoint.bench.camera.measuring import CameraFigures, HostFramesSpeed
+from oakpoint.bench.camera.phases import Failed, Measured, Outcome, reason_of
+from oakpoint.bench.camera.subject import Subject
 from oakpoint.bundle.records import StageReport
 from oakpoint.files import sha256_of_file
 

@@ -1,0 +1,1 @@
+"""A camera measured: parity with the simulator, rate and latency."""
