@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -195,9 +196,17 @@ class Predictor(Generic[R]):
         Raises:
             ImageError: see ``__call__``.
         """
-        image = image_from(image)
-        with self._backends.lent(self._interface_for((image.shape[1], image.shape[0])).image.size):
+        with self.lent_for(image):
             pass
+
+    def lent_for(self, image: Given) -> AbstractContextManager[Backend]:
+        """The model for images of this size, for whoever runs it by itself; it stays open, and this predictor's.
+
+        Raises:
+            ImageError: see ``__call__``.
+        """
+        image = image_from(image)
+        return self._backends.lent(self._interface_for((image.shape[1], image.shape[0])).image.size)
 
     def description(self) -> str:
         """Runtime, version, device and precision of the model that ran last, or will run first."""

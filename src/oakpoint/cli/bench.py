@@ -2,60 +2,80 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from rich.markup import escape
-from rich.progress import TaskID
 
-from oakpoint.bench.camera.measuring import CameraFigures, HostFramesSpeed
-from oakpoint.bench.camera.phases import INTERRUPTED, Failed, Measured, Outcome, Phase, measure, reason_of
-from oakpoint.bench.camera.report import report_facts
-from oakpoint.bench.camera.subject import open_subject
-from oakpoint.bench.camera.table import table
-from oakpoint.bundle.records import Verdict
-from oakpoint.cli.console import (
-    command_line,
-    err,
-    out,
-    print_error,
-    print_json,
-    print_warning,
-    progress_bar,
-    step_line,
-    verdict_text,
-)
-from oakpoint.cli.notices import notice_for
-from oakpoint.cli.options import Images, Json
+from oakpoint.cli.bench_camera import CameraBench, bench_camera
+from oakpoint.cli.bench_host import HostBench, bench_host
+from oakpoint.cli.model_options import with_model_options
+from oakpoint.cli.options import Images, Json, Weights
 from oakpoint.cli.run_routes import Camera, CameraRequest, Fps, NnThreads, Preview, Route, Shaves, Socket, Usb2
 from oakpoint.errors import UsageError
-from oakpoint.images.reading import no_image_in
-from oakpoint.oak.model import open_device_model
-from oakpoint.report.folders import CAMERA
-from oakpoint.report.pages.bench_camera import bench_page, write_beside
-from oakpoint.verify.photographs import load_photographs
+from oakpoint.models.base import ModelOptions
 
-ROUTES: dict[str, Route] = {"oak": "camera", "replay": "replay"}
-WORDS: dict[Route, str] = {route: f"--device {device}" for device, route in ROUTES.items()}
-EXIT_FAILED, EXIT_NOTHING_COMPARED = 1, 2
+ROUTES: Final[dict[str, Route]] = {"host": "host", "oak": "camera", "replay": "replay"}
+WORDS: Final[dict[Route, str]] = {route: f"--device {device}" for device, route in ROUTES.items()}
+FRAMES: Final = 100
+
+_HOST, _CAMERA = "This machine", "OAK camera"
 
 
+def _option(text: str, panel: str = _HOST, metavar: str | None = None) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
+        help=text, show_default=False, rich_help_panel=panel, metavar=metavar
+    )
+    return option
+
+
+@with_model_options
 def bench_command(
-    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder of the bundle.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A bundle's folder, a .onnx file, acorn, superpoint, or package.module:Class; for a camera a bundle.",
+            show_default=False,
+        ),
+    ],
+    said: ModelOptions,
     device: Annotated[
-        str, typer.Option(help="oak: a camera; replay: its stand-in on this machine, to see what comes out.")
-    ] = "oak",
+        str,
+        typer.Option(help="host: this machine; oak: a camera; replay: its stand-in here, to see what comes out."),
+    ] = "host",
+    weights: Weights = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.html, its facts, and a picture.", show_default=False),
+        typer.Option(help="Folder for report.html, its facts, a table and a picture.", show_default=False),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="How long to run on the camera's own frames.")] = 20.0,
-    frames: Annotated[int, typer.Option(help="Frames of this machine to time.")] = 100,
+    seconds: Annotated[
+        float, typer.Option(help="How long to measure: one image at a time, or on the camera's own frames.")
+    ] = 20.0,
     images: Images = None,
+    size: Annotated[str | None, _option("WIDTHxHEIGHT of the network. Default: its own, or 640x480.")] = None,
+    backends: Annotated[str | None, _option("Runtimes, with commas. Default: torch,onnxruntime,openvino.")] = None,
+    precisions: Annotated[
+        str | None, _option("With commas. Default: f32,bf16,f16,int8, as far as they are there.")
+    ] = None,
+    threads: Annotated[str | None, _option("CPU threads, with commas. Default: 1 and all cores.")] = None,
+    rounds: Annotated[int | None, _option("Rounds to measure. Default: as many as fit into --seconds.")] = None,
+    streams: Annotated[
+        int | None,
+        _option("Models side by side, for images a second; 0: leave that out. Default: as cores allow, up to 4."),
+    ] = None,
+    against: Annotated[
+        str | None, _option("The way that ratios are to, as the table calls it. Default: tutorial.", metavar="WAY")
+    ] = None,
+    tutorial: Annotated[
+        str | None,
+        _option("What runs in the original tutorial's way; none: nothing does. Default: MODEL.", metavar="MODEL"),
+    ] = None,
+    tutorial_weights: Annotated[Path | None, _option("Weights file for --tutorial.")] = None,
+    save: Annotated[Path | None, _option("Write the picture to .png or .svg.")] = None,
+    seed: Annotated[int | None, _option("Of the order of turns, and of intervals. Default: 0.")] = None,
+    frames: Annotated[int | None, _option(f"Frames of this machine to time. Default: {FRAMES}.", _CAMERA)] = None,
     socket: Socket = None,
     fps: Fps = None,
     preview: Preview = None,
@@ -65,109 +85,57 @@ def bench_command(
     usb2: Usb2 = False,
     as_json: Json = False,
 ) -> None:
-    """Measure a camera: outputs against the simulator, rate, latency.
+    """Measure runtimes and precisions side by side on this machine, or a camera.
 
-    A part that fails is told, and the others are measured; Ctrl-C leaves what there is.
+    On this machine: time, images a second, stages, memory; ratios to the original tutorial's way. A way that cannot be
+    measured is left out, with its reason.
+
+    A camera: outputs against the simulator, rate, latency. A part that fails is told, and the others are measured.
     Exit 1: outputs differ, or a part failed; 2: nothing compared.
+
+    Ctrl-C leaves what there is.
     """
     if device not in ROUTES:
         raise UsageError(f"device: expected one of {', '.join(ROUTES)}, got {device!r}")
-    if frames < 1 or not seconds > 0:
+    if (frames is not None and frames < 1) or not seconds > 0:
         raise UsageError(f"expected 1 or more --frames and more than 0 --seconds, got {frames} and {seconds:g}")
-    CAMERA.check(report)
     asked = CameraRequest(
         socket=socket, fps=fps, preview=preview, nn_threads=nn_threads, shaves=shaves, camera=camera, usb2=usb2,
         reconnect=False, stand_in=None,
     )  # fmt: skip
     asked.check(ROUTES[device], WORDS)
-    notice_for(bundle)
-    photographs = load_photographs(images)
-    if not photographs:
-        raise UsageError(f"{no_image_in(images or Path())}, or leave out --images")
-    model = open_device_model(bundle)
-    options = asked.options() if device == "oak" else None
-    with contextlib.ExitStack() as stack:
-        with err.status("opening the camera …"):
-            subject = stack.enter_context(open_subject(model, options, photographs))
-        measured = measure(subject, _Printer(quiet=as_json), seconds=seconds, frames=frames)
-        facts = report_facts(subject, measured)
-    if as_json:
-        print_json(facts | {"report": str(report) if report else None})
-    else:
-        out.print(table(facts), end="", markup=False)
-    if report is not None:
-        last = measured.camera.last if isinstance(measured.camera, CameraFigures) else None
-        page = bench_page(facts, measured, last, line=command_line())
-        CAMERA.write(report, page, facts, partial(write_beside, facts, last))
-        if not as_json:
-            out.print(f"report in [bold]{report}[/]")
-    _end(measured)
+    if device == "host":
+        if frames is not None:
+            raise UsageError("--frames: counts with --device oak or --device replay only")
+        said = said if weights is None else replace(said, weights=weights)
+        bench_host(
+            HostBench(
+                model=model, said=said, size=size, backends=backends, precisions=precisions, threads=threads,
+                tutorial=tutorial, tutorial_weights=tutorial_weights, against=against, rounds=rounds, seconds=seconds,
+                streams=streams, seed=seed, images=images, report=report, save=save, as_json=as_json,
+            )
+        )  # fmt: skip
+        return
+    _check_no_host_options(
+        weights=weights, size=size, backends=backends, precisions=precisions, threads=threads, rounds=rounds,
+        streams=streams, against=against, tutorial=tutorial, tutorial_weights=tutorial_weights, save=save, seed=seed,
+    )  # fmt: skip
+    if said != ModelOptions():
+        raise UsageError("a camera runs a bundle, whose manifest tells of its network; leave out what is said of it")
+    bench_camera(
+        CameraBench(
+            bundle=model, options=asked.options() if device == "oak" else None, seconds=seconds,
+            frames=FRAMES if frames is None else frames, images=images, report=report, as_json=as_json,
+        )
+    )  # fmt: skip
 
 
-def _end(measured: Measured) -> None:
-    """Say what failed, and leave with the code for it."""
-    for reason in measured.failures:
-        print_error(reason)
-    if measured.interrupt is not None:
-        raise measured.interrupt
-    if measured.verdict is not Verdict.PASS:
-        raise typer.Exit(EXIT_FAILED if measured.verdict is Verdict.FAIL else EXIT_NOTHING_COMPARED)
+def _check_no_host_options(**given: object) -> None:
+    """Refuse options that a camera does not have.
 
-
-class _Printer:
-    """A bar for the running phase on a terminal, a line at its beginning elsewhere, and one for each finished one."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._progress = progress_bar()
-        self._task = TaskID(0)
-        self._started_s = 0.0
-
-    def started(self, phase: Phase, total: float | None) -> None:
-        """See ``Listener``."""
-        self._started_s = time.monotonic()
-        self._task = self._progress.add_task(phase, total=total)
-        self._progress.start()
-        if self._progress.disable and not self._quiet:
-            out.print(f"{_DOING[phase].format(total)} …")
-
-    def advanced(self, done: float) -> None:
-        """See ``Listener``."""
-        self._progress.update(self._task, completed=done)
-
-    def finished(self, phase: Phase, outcome: Outcome) -> None:
-        """See ``Listener``."""
-        self._progress.stop()
-        self._progress.remove_task(self._task)
-        if not self._quiet:
-            out.print(step_line(phase, time.monotonic() - self._started_s, _words(outcome)))
-
-    def noted(self, note: str) -> None:
-        """See ``Listener``."""
-        print_warning(note)
-
-
-_DOING: dict[Phase, str] = {
-    "parity": "comparing with the simulator",
-    "frames of host": "timing {:g} frames of this machine",
-    "camera": "running on the camera's own frames for {:g} s",
-}
-
-
-def _words(outcome: Outcome) -> str:
-    match outcome:
-        case Failed():
-            return _end_words(outcome.reason)
-        case HostFramesSpeed():
-            return f"{outcome.rate_fps:.1f} a second, {outcome.latency_ms_median:.1f} ms one at a time"
-        case CameraFigures():
-            text = f"{outcome.frames} frames"
-            if outcome.keypoints_mean is not None:
-                text += f", {outcome.keypoints_mean:.0f} keypoints a frame"
-            return text if outcome.ended is None else f"{text}; {_end_words(reason_of(outcome.ended))}"
-        case _:
-            return verdict_text(outcome)
-
-
-def _end_words(reason: str) -> str:
-    return reason if reason == INTERRUPTED else f"[bold red]FAILED[/]  {escape(reason)}"
+    Raises:
+        UsageError: one was given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"--{name.replace('_', '-')}: counts with {WORDS['host']} only")

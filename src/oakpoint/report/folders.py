@@ -66,6 +66,7 @@ CHECK: Final = ReportFolder("a check's report", "check.json")
 DEBUGGING: Final = ReportFolder("a debugging report", "debug.json")
 EVALUATION: Final = ReportFolder("an evaluation's report", "evaluation.json")
 CAMERA: Final = ReportFolder("a camera's report", "report.json")
+BENCHMARK: Final = ReportFolder("a benchmark's report", "benchmark.json")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -134,6 +134,61 @@ def bars(
     return Chart(figure)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A bar of several parts, one behind the other.
+
+    Attributes:
+        name: beside it.
+        parts: lengths, in the order of the chart's parts.
+        whole: what the whole comes to, and its spread, which is drawn over the bar's end.
+        text: behind it.
+        group: bars of one group stand together.
+    """
+
+    name: str
+    parts: Sequence[float]
+    whole: Range
+    text: str
+    group: str = ""
+
+
+def stacks(
+    bars: Sequence[Stack], parts: Sequence[str], *, value: Axis, title: str, width_in: float = USUAL_WIDTH_IN
+) -> Chart:
+    """Horizontal bars made of parts, the first one on top, with a gap between groups.
+
+    Args:
+        bars: what is drawn.
+        parts: what the parts are.
+        value: the horizontal axis.
+        title: above the chart.
+        width_in: of the chart, in inches; words keep their size.
+    """
+    groups = list(dict.fromkeys(bar.group for bar in bars))
+    places = [index + 0.6 * groups.index(bar.group) for index, bar in enumerate(bars)]
+    figure = new_figure(width_in, 1.4 + 0.32 * (len(bars) + 0.6 * len(groups)))
+    axes = figure.add_subplot()
+    for index, part in enumerate(parts):
+        starts = [sum(bar.parts[:index]) for bar in bars]
+        axes.barh(places, [bar.parts[index] for bar in bars], 0.76, starts, color=COLOURS[index], label=plain(part))
+    for place, bar in zip(places, bars, strict=True):
+        axes.errorbar(bar.whole.value, place, xerr=_arms(bar.whole), color="black", capsize=2.5, linewidth=1.0)
+        end = max(bar.whole.value, sum(bar.parts), 0.0 if math.isnan(bar.whole.high) else bar.whole.high)
+        axes.annotate(plain(bar.text), (end, place), (5, 0), textcoords="offset points", va="center", fontsize=8)
+    names = [f"{bar.name}\n{bar.group}" if bar.group and len(groups) > 1 else bar.name for bar in bars]
+    axes.set_yticks(places, [plain(name) for name in names], fontsize=8)
+    axes.set_ylim(max(places, default=0) + 0.6, -0.6)
+    longest = max((max(bar.whole.value, sum(bar.parts), bar.whole.high) for bar in bars), default=1.0)
+    axes.set_xlim(value.low, 1.3 * longest if value.high is None else value.high)
+    axes.set_xlabel(value.label)
+    axes.set_title(plain(title), fontsize=11)
+    axes.grid(axis="x", color=GRID)
+    axes.set_axisbelow(True)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(parts), frameon=False)
+    return Chart(figure)
+
+
 def lines(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, x: Axis, title: str) -> Chart:
     """Lines over one horizontal axis, a panel below the other.
 

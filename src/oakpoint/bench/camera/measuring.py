@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend
+from oakpoint.bench.statistics import percentile
 from oakpoint.bundle.records import StageReport
 from oakpoint.errors import OakpointError
 from oakpoint.features.types import Features
@@ -135,8 +136,8 @@ def measure_host_frames(
     return HostFramesSpeed(
         frames=frames,
         rate_fps=frames / (times_s[-1] - times_s[0]),
-        latency_ms_median=1e3 * float(np.median(latencies_s)),
-        latency_ms_p95=1e3 * float(np.percentile(latencies_s, 95)),
+        latency_ms_median=1e3 * percentile(latencies_s, 50),
+        latency_ms_p95=1e3 * percentile(latencies_s, 95),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from oakpoint.bench.camera.phases import INTERRUPTED
+from oakpoint.bench.markdown import markdown_table
 
 NOT_MEASURED = "not measured"
 
@@ -35,8 +36,7 @@ def rows(facts: Facts) -> list[tuple[str, str]]:
 
 def table(facts: Facts) -> str:
     """The table of a report, as Markdown; see ``rows``."""
-    lines = (f"| {name} | {_cell(text)} |" for name, text in rows(facts))
-    return "\n".join(["| what | figure |", "|---|---|", *lines]) + "\n"
+    return markdown_table(("what", "figure"), rows(facts))
 
 
 def _measured_on(facts: Facts) -> str:
@@ -74,7 +74,3 @@ def _text(facts: Facts, form: str) -> str:
         return form.format(**facts)
     except (KeyError, TypeError):  # a form such as «.1f» has no None
         return NOT_MEASURED
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
