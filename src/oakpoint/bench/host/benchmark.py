@@ -22,6 +22,7 @@ from oakpoint.bench.host.throughput import Flow, Flowing, flow_of
 from oakpoint.bench.statistics import spread_of, times_as_fast
 from oakpoint.errors import BackendError, OakpointError, UsageError
 from oakpoint.evaluate.intervals import Estimate
+from oakpoint.tasks.base import Result
 from oakpoint.threads import cores
 
 T = TypeVar("T")
@@ -152,9 +153,7 @@ class _Run:
                 self.left_out[label] = str(error)
             else:
                 self._opened[label] = opened
-                counted = isinstance(results[0], Sized) and self._subject.task.name in COUNTED
-                mean = float(np.mean([len(result) for result in results])) if counted else None
-                self._found[label] = mean, results[0].figure()
+                self._found[label] = self._count(results), results[0].figure()
             self._listener.advanced(number)
         left = f", {len(self.left_out)} left out" if self.left_out else ""
         self._listener.finished("opening", f"{len(self._opened)} of {len(self._contenders)}{left}")
@@ -166,6 +165,11 @@ class _Run:
         opened = self._measuring.open(self._subject.of(contender), contender, self._images[0])
         self._stack.callback(opened.close)
         return opened
+
+    def _count(self, results: Sequence[Result]) -> float | None:
+        if self._subject.task.name not in COUNTED:
+            return None
+        return float(np.mean([len(result) for result in results if isinstance(result, Sized)]))
 
     def _base(self) -> str:
         names = list(dict.fromkeys(self._contenders[label].way.name for label in self._opened))

@@ -80,7 +80,9 @@ class AsLoaded(Opened):
             times.append(clock())
             tensors = backend.run(given)
             times.append(clock())
-        reading = Reading(tensors=tensors, original_from_tensor=original_from_tensor, image_size=(width, height))
+        reading: Reading[Any] = Reading(
+            tensors=tensors, original_from_tensor=original_from_tensor, image_size=(width, height)
+        )
         reading.result(predictor.task)
         return _between([*times, clock()])
 

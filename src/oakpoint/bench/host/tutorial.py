@@ -64,7 +64,7 @@ def _heatmap(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     cells = probabilities[:-1].transpose(1, 2, 0)
     rows, columns = cells.shape[:2]
     spread = cells.reshape(rows, columns, CELL_PX, CELL_PX).transpose(0, 2, 1, 3)
-    return spread.reshape(rows * CELL_PX, columns * CELL_PX)
+    return np.asarray(spread.reshape(rows * CELL_PX, columns * CELL_PX), np.float32)
 
 
 def _suppressed(

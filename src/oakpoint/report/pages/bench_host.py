@@ -71,7 +71,7 @@ def benchmark_chart(found: Benchmark, *, width_in: float = USUAL_WIDTH_IN, title
     bars = [
         Stack(
             name=row.contender.way.name,
-            parts=[row.stages_ms[name].median for name in STAGES],
+            parts=_shares(row),
             whole=Range(row.latency_ms.median, row.latency_ms.low, row.latency_ms.high),
             text=_text(row),
             group=f"{row.contender.threads} thread{'s' if row.contender.threads > 1 else ''}",
@@ -127,6 +127,12 @@ def _origin(found: Benchmark) -> list[tuple[str, Cell]]:
         ("seed", str(found.seed)),
     ]
     return items if theirs is None else [*items, ("network of the tutorial's way", theirs.model)]
+
+
+def _shares(row: Row) -> list[float]:
+    """The row's time in the shares of its stages, which were timed in runs of their own."""
+    stages = [row.stages_ms[name].median for name in STAGES]
+    return [row.latency_ms.median * stage / (sum(stages) or 1.0) for stage in stages]
 
 
 def _text(row: Row) -> str:
