@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,14 @@ def import_openvino() -> Any:
     with importing("openvino"):
         import openvino
     return openvino
+
+
+def installed_version(package: str) -> str:
+    """The version of a package that is installed; empty where it is not. It is not imported."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _interrupted(error: BaseException) -> bool:

@@ -180,7 +180,7 @@ def stacks(
     axes.set_yticks(places, [plain(name) for name in names], fontsize=8)
     axes.set_ylim(max(places, default=0) + 0.6, -0.6)
     longest = max((max(bar.whole.value, sum(bar.parts), bar.whole.high) for bar in bars), default=1.0)
-    axes.set_xlim(value.low, 1.3 * longest if value.high is None else value.high)
+    axes.set_xlim(value.low, 1.45 * longest if value.high is None else value.high)
     axes.set_xlabel(value.label)
     axes.set_title(plain(title), fontsize=11)
     axes.grid(axis="x", color=GRID)

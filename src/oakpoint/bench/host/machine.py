@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
 from typing import Any, Final
 
 from oakpoint import __version__
+from oakpoint.runtimes import installed_version
 from oakpoint.threads import cores
 
 FEATURES: Final = (
@@ -29,6 +29,7 @@ def machine_facts(cpuinfo: Path = _CPUINFO) -> dict[str, Any]:
         cpuinfo: Linux's description of the processors; elsewhere there is none, and no features are told.
     """
     told = _cpuinfo(cpuinfo)
+    packages = {name: version for name in PACKAGES if (version := installed_version(name))}
     flags = set((told.get("flags") or told.get("Features") or "").split())
     return {
         "processor": told.get("model name") or platform.processor() or platform.machine(),
@@ -36,7 +37,7 @@ def machine_facts(cpuinfo: Path = _CPUINFO) -> dict[str, Any]:
         "features": [name for name in FEATURES if name in flags],
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
-        "versions": {"oakpoint": __version__, "python": platform.python_version(), **_versions()},
+        "versions": {"oakpoint": __version__, "python": platform.python_version(), **packages},
     }
 
 
@@ -48,13 +49,3 @@ def _cpuinfo(path: Path) -> dict[str, str]:
         return {}
     fields = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in fields}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # noqa: PERF203
-            continue
-    return found

@@ -23,7 +23,7 @@ from oakpoint.tasks.reading import Reading
 Clock = Callable[[], float]
 """Seconds, monotonic."""
 
-STAGES: Final = ("prepare", "network", "read")
+STAGES: Final = ("preprocess", "network", "decode")
 """The image to the network's tensors; the network alone; its outputs to the result."""
 
 

@@ -141,11 +141,14 @@ class Benchmark:
                 f"{NOISY:.0%} of the median (up to {widest:.0%}); something else ran on this machine, so take the "
                 "ratios, not the times"
             )
-        missing: dict[tuple[str, str], list[int]] = {}
+        return notes + [f"left out: {name}: {reason}" for name, reason in self.why_left_out()]
+
+    def why_left_out(self) -> dict[tuple[str, str], list[int]]:
+        """Numbers of threads, by way and reason."""
+        found: dict[tuple[str, str], list[int]] = {}
         for item in self.left_out:
-            missing.setdefault((item.contender.way.name, item.reason), []).append(item.contender.threads)
-        notes += [f"left out: {name}: {reason}" for name, reason in missing]
-        return notes
+            found.setdefault((item.contender.way.name, item.reason), []).append(item.contender.threads)
+        return found
 
     def facts(self) -> dict[str, Any]:
         """The same for machines."""

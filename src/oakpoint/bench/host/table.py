@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from oakpoint.bench.host.contenders import TUTORIAL
 from oakpoint.bench.host.costs import Cost
 from oakpoint.bench.host.opening import STAGES
 from oakpoint.bench.host.results import Benchmark, Row
@@ -34,9 +35,9 @@ class Grid:
 def speed_grid(found: Benchmark) -> Grid:
     """How fast each contender is, and how many times as fast as the base."""
     return Grid(
-        caption=f"Speed; × is to «{found.base}» at the same number of threads, round by round",
+        caption=f"Speed; × is to «{found.base}»{_of(found)} at the same number of threads, round by round",
         headings=("way", "threads", "ms an image [quartiles]", "× base [95 %]", "images/s", "× base"),
-        rows=tuple(_speed(row) for row in found.rows),
+        rows=tuple(_speed(row, found.base) for row in found.rows),
     )
 
 
@@ -67,12 +68,18 @@ def head_line(found: Benchmark) -> str:
     )
 
 
-def _speed(row: Row) -> tuple[str, ...]:
+def _of(found: Benchmark) -> str:
+    """Which network the base runs, where it is another."""
+    theirs, ours = found.subject.theirs, found.subject.ours
+    return f" of {theirs.model}" if found.base == TUTORIAL and theirs and theirs.model != ours.model else ""
+
+
+def _speed(row: Row, base: str) -> tuple[str, ...]:
     flow = row.throughput
     return (
         *_name(row),
         _spread(row.latency_ms),
-        _estimate(row.times),
+        "base" if row.contender.way.name == base else _estimate(row.times),
         NOTHING if flow is None else _digits(flow.rate.median),
         NOTHING if flow is None or flow.times is None else f"{flow.times.value:.2f}",
     )

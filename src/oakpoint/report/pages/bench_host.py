@@ -112,8 +112,11 @@ def _costs() -> Words:
 def _left_out(found: Benchmark) -> list[Section]:
     if not found.left_out:
         return []
-    rows: list[list[Cell]] = [[item.contender.label, item.reason] for item in found.left_out]
-    table = Table(caption="What was not measured", columns=[Column("way"), Column("why")], rows=rows)
+    rows: list[list[Cell]] = [
+        [name, ", ".join(map(str, threads)), reason] for (name, reason), threads in found.why_left_out().items()
+    ]
+    columns = [Column("way"), Column("threads"), Column("why")]
+    table = Table(caption="What was not measured", columns=columns, rows=rows)
     return [Section(key="left-out", title="Left out", blocks=[table])]
 
 

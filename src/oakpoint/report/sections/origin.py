@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from oakpoint import __version__
 from oakpoint.bundle.manifest import Manifest
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.report.parts.blocks import Block, Cell, Code, Column, Entries, Lines, Section, Table, Words
+from oakpoint.runtimes import installed_version
 
 PACKAGES: Final = ("openvino", "onnx", "onnxruntime", "torch", "numpy", "depthai")
 """Whose versions are told."""
@@ -22,14 +22,7 @@ MADE_BY: Final = f"Written by oakpoint {__version__}"
 def versions() -> dict[str, str]:
     """Versions of oakpoint, Python and the packages that compute, as far as they are installed."""
     found = {"oakpoint": __version__, "python": platform.python_version()}
-    return found | {name: version for name in PACKAGES if (version := _installed(name))}
-
-
-def _installed(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    return found | {name: version for name in PACKAGES if (version := installed_version(name))}
 
 
 def versions_text() -> str:
