@@ -197,7 +197,7 @@ def bench(
 
     def run(*words: object) -> tuple[Any, dict[str, Any]]:
         arguments = ("--seconds", "0.2", "--frames", "3", "--images", image_folder, "--report", tmp_path / "r", *words)
-        ran = command("bench", small_blob_bundle, *arguments)
+        ran = command("bench", small_blob_bundle, "--device", "oak", *arguments)
         assert all(device.closed == 1 for device in stub.opened)
         facts = json.loads((tmp_path / "r" / "report.json").read_text(), parse_constant=pytest.fail)
         return ran, facts | {"table": (tmp_path / "r" / "report.md").read_text()}
@@ -315,7 +315,7 @@ def test_a_camera_that_cannot_be_opened_is_one_line(
     command: Callable[..., Any], small_blob_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oakpoint.bench.camera.subject.import_depthai", lambda: StubDepthai(platform="RVC4"))
-    ran = command("bench", small_blob_bundle, "--report", tmp_path / "r")
+    ran = command("bench", small_blob_bundle, "--device", "oak", "--report", tmp_path / "r")
     assert (ran.code, ran.out, len(ran.errors)) == (1, "", 1)
     assert "expected an RVC2" in ran.errors[0]
     assert list(tmp_path.iterdir()) == []
@@ -324,14 +324,17 @@ def test_a_camera_that_cannot_be_opened_is_one_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--device", "tpu"), "device: expected one of oak, replay, got 'tpu'"),
+        (("--device", "tpu"), "device: expected one of host, oak, replay, got 'tpu'"),
+        (("--device", "oak", "--threads", "1"), "--threads: counts with --device host only"),
+        (("--device", "oak", "--tutorial-weights", "w.pth"), "--tutorial-weights: counts with --device host only"),
+        (("--device", "replay", "--color", "rgb"), "a camera runs a bundle, whose manifest tells of its network"),
         (("--device", "replay", "--fps", "10"), "--fps: counts with --device oak only"),
         (("--device", "replay", "--shaves", "4"), "--shaves: counts with --device oak only"),
-        (("--shaves", "3"), "for other numbers make one with"),
-        (("--frames", "0"), "expected 1 or more --frames"),
-        (("--seconds", "nan"), "more than 0 --seconds"),
+        (("--device", "oak", "--shaves", "3"), "for other numbers make one with"),
+        (("--frames", "0"), "--frames: expected 1 or more, got 0"),
+        (("--seconds", "nan"), "--seconds: expected more than 0, got nan"),
         (
-            ("--report", "PLACE"),
+            ("--device", "oak", "--report", "PLACE"),
             "holds mine.txt, and is not a camera's report that oakpoint made; choose another --report",
         ),
     ],

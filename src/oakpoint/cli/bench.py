@@ -97,8 +97,10 @@ def bench_command(
     """
     if device not in ROUTES:
         raise UsageError(f"device: expected one of {', '.join(ROUTES)}, got {device!r}")
-    if (frames is not None and frames < 1) or not seconds > 0:
-        raise UsageError(f"expected 1 or more --frames and more than 0 --seconds, got {frames} and {seconds:g}")
+    if frames is not None and frames < 1:
+        raise UsageError(f"--frames: expected 1 or more, got {frames}")
+    if not seconds > 0:
+        raise UsageError(f"--seconds: expected more than 0, got {seconds:g}")
     asked = CameraRequest(
         socket=socket, fps=fps, preview=preview, nn_threads=nn_threads, shaves=shaves, camera=camera, usb2=usb2,
         reconnect=False, stand_in=None,

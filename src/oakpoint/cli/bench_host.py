@@ -82,8 +82,10 @@ def bench_host(asked: HostBench) -> None:
     BENCHMARK.check(asked.report)
     if asked.save is not None and asked.save.suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(f"--save {asked.save}: expected a name that ends in {' or '.join(PICTURE_SUFFIXES)}")
-    if (asked.rounds or 1) < 1 or (asked.streams or 0) < 0 or not asked.seconds > 0:
-        raise UsageError("expected 1 or more --rounds, 0 or more --streams, and more than 0 --seconds")
+    if asked.rounds is not None and asked.rounds < 1:
+        raise UsageError(f"--rounds: expected 1 or more, got {asked.rounds}")
+    if asked.streams is not None and asked.streams < 0:
+        raise UsageError(f"--streams: expected 0 or more, got {asked.streams}")
     chosen = contenders(
         _words(asked.backends) or BACKENDS,
         _words(asked.precisions) or PRECISIONS,

@@ -107,4 +107,4 @@ def in_rounds(
 
 def repeats_for(one_s: float, turn_s: float, most: int) -> int:
     """How often something that takes so long is done in a turn that is to take about ``turn_s``; at least once."""
-    return most if one_s <= 0 else min(max(math.ceil(turn_s / one_s), 1), most)
+    return most if one_s * most <= turn_s else max(math.ceil(turn_s / one_s), 1)
