@@ -65,6 +65,14 @@ def bench_command(
         int | None,
         _option("Models side by side, for images a second; 0: leave that out. Default: as cores allow, up to 4."),
     ] = None,
+    no_memory: Annotated[
+        bool,
+        typer.Option(
+            "--no-memory",
+            help="Leave out memory, loading and first result, which take a process for each way.",
+            rich_help_panel=_HOST,
+        ),
+    ] = False,
     against: Annotated[
         str | None, _option("The way that ratios are to, as the table calls it. Default: tutorial.", metavar="WAY")
     ] = None,
@@ -114,13 +122,15 @@ def bench_command(
             HostBench(
                 model=model, said=said, size=size, backends=backends, precisions=precisions, threads=threads,
                 tutorial=tutorial, tutorial_weights=tutorial_weights, against=against, rounds=rounds, seconds=seconds,
-                streams=streams, seed=seed, images=images, report=report, save=save, as_json=as_json,
+                streams=streams, memory=not no_memory, seed=seed, images=images, report=report, save=save,
+                as_json=as_json,
             )
         )  # fmt: skip
         return
     _check_no_host_options(
         weights=weights, size=size, backends=backends, precisions=precisions, threads=threads, rounds=rounds,
         streams=streams, against=against, tutorial=tutorial, tutorial_weights=tutorial_weights, save=save, seed=seed,
+        no_memory=no_memory or None,
     )  # fmt: skip
     if said != ModelOptions():
         raise UsageError("a camera runs a bundle, whose manifest tells of its network; leave out what is said of it")

@@ -46,6 +46,7 @@ class HostBench:
         rounds: how many.
         seconds: how long, without ``rounds``.
         streams: models of each way for throughput.
+        memory: whether each way is run in a process of its own as well.
         seed: of orders and bootstrap.
         images: folder of images.
         report: folder for the report.
@@ -65,6 +66,7 @@ class HostBench:
     rounds: int | None
     seconds: float
     streams: int | None
+    memory: bool
     seed: int | None
     images: Path | None
     report: Path | None
@@ -97,6 +99,7 @@ def bench_host(asked: HostBench) -> None:
         against=asked.against,
         seed=asked.seed or 0,
         streams=asked.streams,
+        costs=asked.memory,
     )
     notice = notice_for(asked.model)
     subject = subject_of(

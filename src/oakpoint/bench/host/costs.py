@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import resource
 import signal
@@ -71,7 +72,8 @@ def cost_of(named: Named, contender: Contender, image: Image) -> Cost | str:
 
 def _measure(sending: Connection, named: Named, contender: Contender, image: Image) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's, which ends this process
-    sending.send(measured(named, contender, image))
+    with contextlib.suppress(BrokenPipeError):  # the command was killed, and nobody is there to be told
+        sending.send(measured(named, contender, image))
 
 
 def measured(named: Named, contender: Contender, image: Image) -> Cost | str:
