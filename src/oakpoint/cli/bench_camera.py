@@ -69,7 +69,8 @@ def bench_camera(asked: CameraBench) -> None:
     """
     CAMERA.check(asked.report)
     notice_for(asked.bundle)
-    model, photographs = open_device_model(asked.bundle), photographs_of(asked.images)
+    photographs = photographs_of(asked.images)
+    model = open_device_model(asked.bundle)
     with contextlib.ExitStack() as stack:
         with err.status("opening the camera …"):
             subject = stack.enter_context(open_subject(model, asked.options, photographs))

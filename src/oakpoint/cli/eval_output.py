@@ -23,13 +23,13 @@ def print_tables(summary: Summary) -> None:
     for protocol in summary.protocols:
         rows = summary.evaluation.rows_of(protocol.key)
         out.print(f"\n[bold]{escape(protocol.title)}[/]  ({protocol.reading} reading, {counted(summary, protocol)})")
-        _print_wide(_figures_table(summary, protocol))
+        print_wide(_figures_table(summary, protocol))
         for row in rows:
             out.print(f"  [dim]{escape(row.label)}: {escape(', '.join(row.runtimes) or 'nothing extracted')}[/]")
             if row.times:
                 out.print(f"  [dim]    {escape('; '.join(time_texts(row)))}[/]")
         if len(rows) > 1:
-            _print_wide(_differences_table(summary, protocol))
+            print_wide(_differences_table(summary, protocol))
     out.print(
         "\n[dim]value [95 % bootstrap interval over sequences: pairs of one are drawn together]; "
         "a difference is paired, * where its interval excludes 0\n"
@@ -93,7 +93,7 @@ def _difference_cell(found: Estimate, figure: Figure) -> str:
     return f"[{style}]{text} *[/]"
 
 
-def _print_wide(table: Table) -> None:
+def print_wide(table: Table) -> None:
     """Print at the table's own width where no terminal sets one: a figure broken over lines is no use to a program."""
     if out.is_terminal:
         out.print(table)

@@ -22,6 +22,9 @@ Backend = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="OpenVINO's device: CPU, GPU, NPU or AUTO.")]
 Precision = Annotated[str, typer.Option(help="OpenVINO's arithmetic: f32, bf16 or f16.")]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads of the network. Default: the runtime's choice.", show_default=False)
+]
 MaxKeypoints = Annotated[
     int | None, typer.Option(help="Keep the N keypoints of highest score. Default: the network's preset.")
 ]

@@ -28,6 +28,7 @@ from oakpoint.cli.options import (
     NmsRadius,
     Precision,
     Subpixel,
+    Threads,
     Threshold,
     Top,
     Upright,
@@ -99,6 +100,7 @@ def run_command(
     ] = None,
     device: Device = "CPU",
     precision: Precision = "f32",
+    threads: Threads = None,
     weights: Weights = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT or native. Default: the bundle's.")] = None,
     max_side: MaxSide = None,
@@ -161,6 +163,7 @@ def run_command(
             max_memory=max_memory,
             device=device,
             precision=precision,
+            threads=threads,
         )
     if route == "camera" and upright:
         raise UsageError(f"--upright: counts for image files, not for the source {OAK_SOURCE}")
@@ -208,6 +211,7 @@ def run_command(
                     backend=backend or "openvino",
                     device=device,
                     precision=precision,
+                    threads=threads,
                     **changes,
                 )
             outcome = _run_on_host(source, opened, request, upright=upright)

@@ -145,6 +145,7 @@ def check_host_options(
     max_memory: float | None,
     device: str,
     precision: str,
+    threads: int | None,
 ) -> None:
     """Refuse options of the runtimes of this machine, for a network that runs as it was compiled.
 
@@ -159,6 +160,7 @@ def check_host_options(
         "max-memory": max_memory is not None,
         "device": device != "CPU",
         "precision": precision != "f32",
+        "threads": threads is not None,
     }
     for name, was_given in given.items():
         if was_given:

@@ -56,7 +56,7 @@ class ReportFolder:
             OutputError: see ``check``; or it cannot be written.
         """
         with replacing_result(folder, self.kind) as place:
-            write_text(place / self.facts_file, json.dumps(facts, indent=2, allow_nan=False, default=str) + "\n")
+            write_facts(place / self.facts_file, facts)
             beside(place)
             write_text(place / PAGE_FILE, html)
 
@@ -65,6 +65,7 @@ VERIFICATION: Final = ReportFolder("a verification's report", "verification.json
 CHECK: Final = ReportFolder("a check's report", "check.json")
 DEBUGGING: Final = ReportFolder("a debugging report", "debug.json")
 EVALUATION: Final = ReportFolder("an evaluation's report", "evaluation.json")
+TUNING: Final = ReportFolder("a search's report", "tune.json")
 CAMERA: Final = ReportFolder("a camera's report", "report.json")
 BENCHMARK: Final = ReportFolder("a benchmark's report", "benchmark.json")
 
@@ -73,3 +74,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with replacing_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # paths may hold other bytes
+
+
+def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write facts as JSON, whole or not at all."""
+    write_text(path, json.dumps(facts, indent=2, allow_nan=False, default=str) + "\n")

@@ -69,8 +69,8 @@ def scatter(points: Sequence[ScatterPoint], *, x: Axis, y: Axis, title: str, wid
         axes.errorbar(
             point.x.value,
             point.y.value,
-            xerr=_arms(point.x),
-            yerr=_arms(point.y),
+            xerr=arms(point.x),
+            yerr=arms(point.y),
             marker=MARKERS[index % len(MARKERS)],
             markersize=8,
             capsize=3,
@@ -80,7 +80,7 @@ def scatter(points: Sequence[ScatterPoint], *, x: Axis, y: Axis, title: str, wid
     timed = [point.x for point in points if not math.isnan(point.x.value)]
     if timed:
         axes.set_xscale("log")
-        _set_log_ticks(axes, timed)
+        set_log_ticks(axes, timed)
     axes.set_xlabel(x.label)
     axes.set_ylabel(y.label)
     axes.set_ylim(y.low, y.high)
@@ -273,14 +273,14 @@ def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
-def _arms(value: Range) -> list[list[float]] | None:
+def arms(value: Range) -> list[list[float]] | None:
     """Lengths of an error bar's arms; the value may lie outside its interval by a hair."""
     if math.isnan(value.low) or math.isnan(value.high):
         return None
     return [[max(value.value - value.low, 0.0)], [max(value.high - value.value, 0.0)]]
 
 
-def _set_log_ticks(axes: Any, values: Sequence[Range]) -> None:
+def set_log_ticks(axes: Any, values: Sequence[Range]) -> None:
     """Ticks at 1, 2, 5 times powers of ten, as plain numbers; a decade of one label says little."""
     lows = [value.value if math.isnan(value.low) else value.low for value in values]
     highs = [value.value if math.isnan(value.high) else value.high for value in values]

@@ -158,6 +158,10 @@ class ClassesTask(Task[Classes]):
             extra_part=extra,
         )
 
+    def agreement(self, expected: Classes, got: Classes) -> float:
+        """See ``Task.agreement``: whether the most probable class is the same."""
+        return float(expected.indices[0] == got.indices[0])
+
     def comparison(
         self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None
     ) -> ClassesAgreement:

@@ -145,6 +145,18 @@ class MaskTask(Task[Mask]):
             extra_part=replace(got, classes=np.where(other, got.classes, np.int16(NOT_SEEN))),
         )
 
+    def agreement(self, expected: Mask, got: Mask) -> float:
+        """See ``Task.agreement``: the mean intersection over union of the classes that either mask has.
+
+        Pixels where either network did not look are left out. Source: the PASCAL VOC segmentation challenge.
+        """
+        seen = (expected.classes != NOT_SEEN) & (got.classes != NOT_SEEN)
+        a, b = expected.classes[seen], got.classes[seen]
+        classes = np.union1d(a, b)
+        if not classes.size:
+            return 1.0
+        return float(np.mean([((a == c) & (b == c)).sum() / ((a == c) | (b == c)).sum() for c in classes]))
+
     def comparison(self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None) -> MaskAgreement:
         """See ``Task.comparison``."""
         del device, onnx
