@@ -130,7 +130,7 @@ def _table(outcome: Outcome) -> Table:
         table.add_column(SHORT.get(parameter.name, parameter.name))
     table.add_column("not told apart from")
     chosen, like = outcome.found.choice.point, outcome.alike()
-    for point in outcome.front:
+    for point in outcome.shown:
         cells = [str(point.number), share_text(point.accuracy), rate_text(point.rate_fps), rate_text(point.time_ms)]
         cells += [str(point.configuration[p.name]) for p in parameters]
         cells += [alike_text(like[point.number])]

@@ -15,8 +15,8 @@ from oakpoint.tune.space import Target
 from oakpoint.tune.trial import Configuration, Failed, Interval, Point, Trial, reasons_of
 from oakpoint.tune.tuning import Found, TuneOptions
 
-SHORT = {"max_keypoints": "budget", "nms_radius_px": "NMS radius / px"}
-"""Headings of parameters where their names are long."""
+SHORT = {"max_keypoints": "budget", "nms_radius_px": "NMS px"}
+"""What parameters are called for people where their names are long."""
 
 ALIKE_SHOWN = 6
 
@@ -54,11 +54,15 @@ class Outcome:
             self.target, point.configuration, model=tuned.model, model_words=self.model_words, images=tuned.images
         )
 
+    @property
+    def shown(self) -> tuple[Point, ...]:
+        """The frontier, and the chosen point where it is not on it, the slowest first."""
+        points = {point.number: point for point in (*self.front, self.found.choice.point) if point is not None}
+        return tuple(sorted(points.values(), key=lambda point: point.rate_fps.value))
+
     def alike(self) -> dict[int, tuple[int, ...]]:
         """For each point of the frontier and the chosen one, which others of them it cannot be told from."""
-        chosen = self.found.choice.point
-        shown = {point.number: point for point in (*self.front, *([chosen] if chosen else []))}
-        return alike(tuple(shown.values()))
+        return alike(self.shown)
 
     def wish_words(self) -> str:
         """What was asked for; empty where no point was."""
@@ -98,6 +102,12 @@ def point_words(point: Point) -> str:
 def configuration_words(configuration: Configuration) -> str:
     """A configuration in a line."""
     return ", ".join(f"{SHORT.get(name, name)} {value}" for name, value in configuration.items())
+
+
+def searched(outcome: Outcome, point: Point) -> Configuration:
+    """Of a point's configuration what was not the same for all."""
+    parameters = outcome.found.setup.space.parameters
+    return {p.name: point.configuration[p.name] for p in parameters if len(p.values) > 1}
 
 
 def share_text(interval: Interval) -> str:

@@ -262,6 +262,7 @@ def profiles(panels: Mapping[str, Profile], *, value: str, title: str) -> Chart:
 
 
 _MOST_NAMES, _LONGEST_NAME = 60, 28
+_LEAST_TICKS = 3
 
 
 def _columns(width_in: float) -> int:
@@ -281,13 +282,16 @@ def arms(value: Range) -> list[list[float]] | None:
 
 
 def set_log_ticks(axes: Any, values: Sequence[Range]) -> None:
-    """Ticks at 1, 2, 5 times powers of ten, as plain numbers; a decade of one label says little."""
+    """Ticks at 1, 2, 5 times powers of ten, as plain numbers, and at more where that leaves fewer than three."""
     lows = [value.value if math.isnan(value.low) else value.low for value in values]
     highs = [value.value if math.isnan(value.high) else value.high for value in values]
     least, most = max(min(lows), 1e-9) / 1.5, max(highs) * 1.5
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
-    ticks = [factor * 10.0**decade for decade in decades for factor in (1, 2, 5)]
-    shown = [tick for tick in ticks if least <= tick <= most]
+    shown: list[float] = []
+    for factors in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        if len(shown) < _LEAST_TICKS:
+            ticks = [factor * 10.0**decade for decade in decades for factor in factors]
+            shown = [tick for tick in ticks if least <= tick <= most]
     axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
     axes.set_xticks([], minor=True)
     axes.set_xlim(least, most)

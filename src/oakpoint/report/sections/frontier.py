@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from oakpoint.report.parts.blocks import Badge, Block, Cell, Column, Drawn, Section, Table, Words
-from oakpoint.tune.outcome import SHORT, Outcome, alike_text, rate_text, share_text, time_basis
+from oakpoint.tune.outcome import Outcome, alike_text, configuration_words, rate_text, searched, share_text, time_basis
 from oakpoint.tune.trial import Interval, Point
 from oakpoint.view.chart import Chart
 from oakpoint.view.charts import NARROW_WIDTH_IN, USUAL_WIDTH_IN, Axis, Range
@@ -54,7 +54,7 @@ def frontier_section(outcome: Outcome) -> Section:
         blocks.append(Drawn(svg=svg, label=label, caption=label, wide=False))
     basis = outcome.found.setup.judge.basis
     blocks.append(Words(parts=[f"Accuracy: {outcome.found.setup.judge.name}, {basis}. {time_basis(outcome)}"]))
-    blocks.append(_table(outcome, outcome.front, caption="The frontier, the slowest point first", alike=True))
+    blocks.append(_table(outcome, outcome.shown, caption="The frontier, the slowest point first", alike=True))
     return Section(key="frontier", title="Frontier", blocks=blocks)
 
 
@@ -66,23 +66,27 @@ def tried_section(outcome: Outcome) -> Section:
 
 
 def _table(outcome: Outcome, points: Sequence[Point], *, caption: str, alike: bool) -> Table:
-    names = [p.name for p in outcome.found.setup.space.parameters]
     chosen, like = outcome.found.choice.point, outcome.alike()
+    with_memory = any(point.memory_mb is not None for point in points)
     rows: list[list[Cell]] = []
     for point in points:
         number: Cell = str(point.number)
         if chosen is not None and point.number == chosen.number:
             number = Badge("pass", f"{point.number}, chosen")
         row: list[Cell] = [number, share_text(point.accuracy), rate_text(point.rate_fps), rate_text(point.time_ms)]
-        row += ["–" if point.memory_mb is None else f"{point.memory_mb:.1f}"]
-        row += [str(point.configuration[name]) for name in names]
+        row.append(configuration_words(searched(outcome, point)))
+        row += [_memory(point)] if with_memory else []
         row += [alike_text(like.get(point.number, ()))] if alike else []
         rows.append(row)
-    figures = ["accuracy", "frames/s", "ms", "memory / MB"]
-    columns = [Column("point"), *(Column(name, number=True) for name in figures)]
-    columns += [Column(SHORT.get(name, name)) for name in names]
+    columns = [Column("point"), *(Column(name, number=True) for name in ("accuracy", "frames/s", "ms"))]
+    columns.append(Column("settings"))
+    columns += [Column("memory / MB", number=True)] if with_memory else []
     columns += [Column("not told apart from")] if alike else []
     return Table(caption=caption, columns=columns, rows=rows)
+
+
+def _memory(point: Point) -> str:
+    return "–" if point.memory_mb is None else f"{point.memory_mb:.1f}"
 
 
 def _range(interval: Interval) -> Range:
