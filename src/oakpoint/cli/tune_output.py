@@ -115,6 +115,8 @@ def print_outcome(outcome: Outcome) -> None:
         return
     text = outcome.verdict()
     out.print(f"[bold]{escape(text[:1].upper() + text[1:])}[/]")
+    if fresh := outcome.fresh_words():
+        out.print(f"accuracy {escape(fresh)}")
     if beside := outcome.alike().get(point.number):
         out.print(f"[dim]neither accuracy nor speed tells it from {alike_text(beside)}[/]")
     for line in outcome.commands_of(point):

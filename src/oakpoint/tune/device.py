@@ -81,16 +81,19 @@ class OakSubject(Subject):
         self._scratch = tempfile.TemporaryDirectory(prefix="oakpoint-tune-")
 
     def _measured(self, configuration: Configuration) -> Measured:
-        made = self._graph(configuration)
         shaves = int(configuration["shaves"])
-        time, memory_mb = self._estimated(made.graph, shaves)
-        made.predictor.task = made.predictor.task.with_changes(**decoding_of(configuration))
+        time, memory_mb = self._estimated(self._graph(configuration).graph, shaves)
         return Measured(
-            accuracy=self._accuracy(configuration, made.predictor),
+            accuracy=self._accuracy(configuration),
             time=time,
             frames_at_once=inference_threads(shaves),
             memory_mb=memory_mb,
         )
+
+    def _predictor(self, configuration: Configuration) -> Predictor[Any]:
+        predictor = self._graph(configuration).predictor
+        predictor.task = predictor.task.with_changes(**decoding_of(configuration))
+        return predictor
 
     def _graph(self, configuration: Configuration) -> Made:
         key = configuration["size"], configuration["heads"]

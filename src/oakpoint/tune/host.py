@@ -69,7 +69,7 @@ class HostSubject(Subject):
 
     def _measured(self, configuration: Configuration) -> Measured:
         candidate = self._run(configuration)
-        accuracy = self._accuracy(configuration, self._predictor(configuration))
+        accuracy = self._accuracy(configuration)
         speed = measured_against(self._run(self._reference), candidate, self._images)
         return Measured(
             accuracy=accuracy,

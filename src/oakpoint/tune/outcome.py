@@ -71,6 +71,16 @@ class Outcome:
         asked += [] if wish.min_fps is None else [f"{wish.min_fps:g} frames/s or more"]
         return "the frontier's knee" if wish.knee else " and ".join(asked)
 
+    def fresh_words(self) -> str:
+        """What the chosen point came to on pairs that nothing was chosen by; empty where that was not measured."""
+        fresh, wish = self.found.fresh, self.options.wish
+        if fresh is None:
+            return ""
+        short = wish.min_accuracy is not None and fresh.value < wish.min_accuracy
+        return f"{share_text(fresh)} on other views of the same images" + (
+            ", less than was asked for: choose with a margin, or with more images" if short else ""
+        )
+
     def verdict(self) -> str:
         """What the wish came to, in a sentence without its full stop."""
         choice, asked = self.found.choice, self.wish_words()
@@ -80,7 +90,7 @@ class Outcome:
                 if self.options.wish.knee
                 else (f"point {choice.point.number} has {asked}: {point_words(choice.point)}")
             )
-            unsure = "" if choice.sure else "; its figures do, its intervals reach below: it may be that it has not"
+            unsure = "" if choice.sure else "; not for certain, as its intervals reach below that"
             return first + unsure
         if choice.nearest is None:
             return f"nothing that was tried could be measured, so no point has {asked}"
@@ -177,6 +187,7 @@ def facts(outcome: Outcome) -> dict[str, Any]:
         "alike": {str(number): list(others) for number, others in outcome.alike().items()},
         "knee": None if best is None else best.number,
         "chosen": None if chosen is None else chosen.number,
+        "fresh_accuracy": None if found.fresh is None else found.fresh.facts(),
         "sure": found.choice.sure if chosen is not None else None,
         "nearest": None if near is None else near.number,
         "commands": list(outcome.commands_of(chosen)) if chosen is not None else [],

@@ -70,6 +70,10 @@ class Space:
             chosen[parameter.name] = parameter.values[index]
         return {parameter.name: chosen[parameter.name] for parameter in self.parameters}
 
+    def values_of(self, name: str) -> tuple[Value, ...]:
+        """The values of a parameter that is there."""
+        return next(parameter.values for parameter in self.parameters if parameter.name == name)
+
     def __contains__(self, configuration: Configuration) -> bool:
         return {p.name for p in self.parameters} == set(configuration) and all(
             configuration[p.name] in p.values for p in self.parameters

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, final
 
-from oakpoint.errors import DataError, OutputError
-from oakpoint.files import holding_folder, shown_name, writing
+from oakpoint.errors import DataError, OutputError, first_line
+from oakpoint.files import holding_folder, interrupts_held, shown_name, writing
 from oakpoint.result_folders import Files, FolderKind, check_place
 from oakpoint.tune.search import distributions_of, import_optuna, objectives_of, parameters_of
 from oakpoint.tune.space import Space
@@ -56,7 +56,7 @@ class StoredStudy:
         optuna = import_optuna()
         outcome = trial.outcome
         measured = isinstance(outcome, Measured)
-        with writing(Path(JOURNAL_FILE)):
+        with interrupts_held(), writing(Path(JOURNAL_FILE)):
             self._study.add_trial(
                 optuna.trial.create_trial(
                     params=parameters_of(self._space, trial.configuration),
@@ -70,7 +70,7 @@ class StoredStudy:
                     },
                 )
             )
-        self.trials = (*self.trials, trial)
+            self.trials = (*self.trials, trial)
 
 
 @contextlib.contextmanager
@@ -106,8 +106,8 @@ def open_study(folder: Path, space: Space, of: Mapping[str, object]) -> Iterator
             trials = tuple(_trial(number, kept) for number, kept in enumerate(study.get_trials(), start=1))
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-        except (ValueError, KeyError, TypeError, AttributeError, DataError) as error:
-            raise OutputError(f"{path}: is damaged ({error}); choose another --out, or remove {folder}") from error
+        except (ValueError, LookupError, TypeError, AttributeError, AssertionError, DataError) as error:
+            raise OutputError(f"{path}: is damaged ({first_line(error)}); choose another --out, or remove {folder}") from error
         yield StoredStudy(study, space, trials)
 
 

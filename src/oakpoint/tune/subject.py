@@ -62,6 +62,21 @@ class Subject(ABC):
         except OakpointError as error:
             return Failed(" ".join(str(error).split()))
 
+    def judged(self, configuration: Configuration, judge: Judge) -> Interval | None:
+        """Another judge's figure of a configuration; None where it cannot be had."""
+        try:
+            return judge.accuracy(self._predictor(configuration))
+        except OakpointError:
+            return None
+
+    @abstractmethod
+    def _predictor(self, configuration: Configuration) -> Predictor[Any]:
+        """What finds in an image what the configuration finds.
+
+        Raises:
+            OakpointError: it cannot be had.
+        """
+
     @abstractmethod
     def _measured(self, configuration: Configuration) -> Measured:
         """See ``measure``.
@@ -70,11 +85,11 @@ class Subject(ABC):
             OakpointError: it cannot be had.
         """
 
-    def _accuracy(self, configuration: Configuration, predictor: Predictor[Any]) -> Interval:
+    def _accuracy(self, configuration: Configuration) -> Interval:
         """The judge's figure, measured once for all configurations that it is the same for."""
         key = self._accuracy_key(configuration)
         if key not in self._accuracies:
-            self._accuracies[key] = self._judge.accuracy(predictor)
+            self._accuracies[key] = self._judge.accuracy(self._predictor(configuration))
         return self._accuracies[key]
 
     def _accuracy_key(self, configuration: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,6 +16,7 @@ import numpy as np
 
 from oakpoint import __version__
 from oakpoint.errors import BackendError, UsageError
+from oakpoint.images.sizes import size_from
 from oakpoint.loading import load
 from oakpoint.myriad.compiler import DEFAULT_SHAVES
 from oakpoint.myriad.toolchain import ensure_toolchain
@@ -39,12 +40,15 @@ from oakpoint.tune.space import (
     sizes_between,
     space_for,
 )
-from oakpoint.tune.study import open_study
+from oakpoint.tune.study import StoredStudy, open_study
 from oakpoint.tune.subject import Subject, Tuned
-from oakpoint.tune.trial import Configuration, Point, Trial, Value, points_of
+from oakpoint.tune.trial import Configuration, Interval, Point, Trial, Value, points_of
 from oakpoint.verify.photographs import load_photographs
 
 TRIALS: Final = 40
+FRESH_SEED: Final = 1_000_000
+"""Added to the seed for pairs that nothing is chosen by."""
+
 TARGETS: Final[tuple[Target, ...]] = ("cpu", "oak")
 
 
@@ -135,6 +139,7 @@ class Found:
         trials: all of the study, in order.
         points: those that gave something.
         choice: what the wish came to.
+        fresh: accuracy of the chosen point on pairs that nothing was chosen by; None for none.
         interrupt: what ended it early; None where nothing did.
     """
 
@@ -142,6 +147,7 @@ class Found:
     trials: tuple[Trial, ...]
     points: tuple[Point, ...]
     choice: Choice
+    fresh: Interval | None = None
     interrupt: KeyboardInterrupt | None = None
 
 
@@ -182,30 +188,59 @@ def tune(options: TuneOptions, listener: Listener) -> Found:
     with open_study(options.folder, space, of) as study:
         setup = Setup(space=space, judge=judge, first=first, photographs=photographs, former=study.trials, notes=notes)
         listener.started(setup)
-        interrupt: KeyboardInterrupt | None = None
+        fresh, interrupt = _searched(options, setup, study, listener)
+        return Found(
+            setup=setup,
+            trials=study.trials,
+            points=points_of(study.trials),
+            choice=_choice(study.trials, options.wish),
+            fresh=fresh,
+            interrupt=interrupt,
+        )
 
-        def answered(trial: Trial) -> None:
-            study.add(trial)
-            listener.answered(trial)
 
-        try:
-            with _subject(options, setup) as subject:
-                subject.remember(study.trials)
-                search(
-                    space,
-                    subject.measure,
-                    tried=study.trials,
-                    answered=answered,
-                    seed=options.seed,
-                    trials=options.trials,
-                    first=first,
-                    minutes=options.minutes,
-                )
-        except KeyboardInterrupt as error:
-            interrupt = error
-        points = points_of(study.trials)
-        choice = choose(points, options.wish) if options.wish.selects else Choice()
-        return Found(setup=setup, trials=study.trials, points=points, choice=choice, interrupt=interrupt)
+def _searched(
+    options: TuneOptions, setup: Setup, study: StoredStudy, listener: Listener
+) -> tuple[Interval | None, KeyboardInterrupt | None]:
+    """Search, and measure what was chosen on other pairs; what ended it early, if anything did."""
+
+    def answered(trial: Trial) -> None:
+        study.add(trial)
+        listener.answered(trial)
+
+    try:
+        with _subject(options, setup) as subject:
+            subject.remember(study.trials)
+            search(
+                setup.space,
+                subject.measure,
+                tried=study.trials,
+                answered=answered,
+                seed=options.seed,
+                trials=options.trials,
+                first=setup.first,
+                minutes=options.minutes,
+            )
+            point = _choice(study.trials, options.wish).point
+            if point is None or not isinstance(setup.judge, KeypointJudge):
+                return None, None
+            listener.preparing("measuring the chosen point on other pairs")
+            return subject.judged(point.configuration, _fresh_judge(options, setup.photographs)), None
+    except KeyboardInterrupt as error:
+        return None, error
+
+
+def _choice(trials: Sequence[Trial], wish: Wish) -> Choice:
+    return choose(points_of(trials), wish) if wish.selects else Choice()
+
+
+def _fresh_judge(options: TuneOptions, photographs: Photographs) -> KeypointJudge:
+    """The same figure on other views of the images.
+
+    The best of many figures on the same pairs is partly luck; on these it was not selected by anything.
+    """
+    pairs = pairs_of(photographs, views=options.views, seed=options.seed + FRESH_SEED)
+    return KeypointJudge(pairs, options.figure or FIGURE, seed=options.seed)
 
 
 @contextlib.contextmanager
@@ -226,14 +261,17 @@ def _space(options: TuneOptions, probe: Predictor[Any], photographs: Photographs
         notes = (*notes, f"{len(photographs)} of {photographs.found} images are used (--max-images, or unreadable)")
     precisions = offered_precisions(options.tuned.model) if options.target == "cpu" else ()
     space = space_for(options.target, probe.task, sizes, precisions=precisions, cores=cores())
-    return space.limited(options.fixed), notes
+    space = space.limited(options.fixed)
+    for text in space.values_of("size"):
+        probe.task.require_size(size_from(text))
+    return space, notes
 
 
 def _sizes(
     options: TuneOptions, probe: Predictor[Any], photographs: Photographs
 ) -> tuple[tuple[Size, ...], tuple[str, ...]]:
     if options.sizes:
-        return tuple(probe.task.require_size(size) for size in options.sizes), ()
+        return options.sizes, ()
     own = None if probe.native else probe.preprocess.size
     if isinstance(probe.task, Keypoints):
         ratio, step = photographs.ratio, math.lcm(probe.task.size_step_px, 8)

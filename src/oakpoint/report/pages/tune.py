@@ -83,6 +83,7 @@ def _chosen(outcome: Outcome) -> list[Section]:
     convert, run = outcome.commands_of(point)
     items: list[tuple[str, Cell]] = [
         ("figures", point_words(point)),
+        *([("accuracy again", fresh)] if (fresh := outcome.fresh_words()) else []),
         ("configuration", configuration_words(point.configuration)),
         ("build it", Code(convert, long=True)),
         ("run it", Code(run, long=True)),
