@@ -140,7 +140,8 @@ def _load(
 ) -> Predictor[Any]:
     asked = size_or_native(size)
     _require_one_of(asked, max_side)
-    found = (model if isinstance(model, Model) else model_of(model, said)).runnable(runtime)
+    described = model if isinstance(model, Model) else model_of(model, said)
+    found = described.runnable(runtime)
     accepts(found.task)
     task = found.task.with_changes(**changes)
     if found.interface.size is None:
@@ -165,7 +166,7 @@ def _load(
         runtime=f"{runtime.backend} {runtime.device} {runtime.precision}",
         identify=lambda: _with_outputs(found.identify(), said.outputs),
         in_flight=runtime.in_flight,
-        open_alone_at=_alone(model, said, runtime),
+        open_alone_at=_alone(described, runtime),
     )
 
 
@@ -178,13 +179,11 @@ def images_in_flight(threads: int | None = None) -> int:
     return min(threads or cores(), MOST_IN_FLIGHT)
 
 
-def _alone(
-    model: str | Path, said: ModelOptions, runtime: RuntimeOptions
-) -> Callable[[tuple[int, int]], Backend] | None:
+def _alone(model: Model, runtime: RuntimeOptions) -> Callable[[tuple[int, int]], Backend] | None:
     """Opens the model for one run at a time; None where it is opened so anyway."""
     if runtime.in_flight == 1:
         return None
-    return lambda size: model_of(model, said).runnable(replace(runtime, in_flight=1)).open_at(size)
+    return lambda size: model.runnable(replace(runtime, in_flight=1)).open_at(size)
 
 
 def _with_weights(said: ModelOptions | None, weights: str | Path | None) -> ModelOptions:

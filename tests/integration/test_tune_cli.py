@@ -114,8 +114,6 @@ def test_a_wish_that_no_point_meets(command, acorn_onnx, two_photographs, tmp_pa
     assert "2 of them kept" in again.err
 
 
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

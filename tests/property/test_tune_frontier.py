@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from hypothesis import given
@@ -35,7 +36,7 @@ def test_nothing_dominates_the_frontier_and_everything_else_is_dominated_or_ther
 @given(PAIRS)
 def test_it_is_in_order_and_has_nothing_twice(values):
     front = [values[place] for place in non_dominated(values)]
-    assert all(a[0] < b[0] and a[1] > b[1] for a, b in zip(front, front[1:], strict=False))
+    assert all(a[0] < b[0] and a[1] > b[1] for a, b in itertools.pairwise(front))
 
 
 @given(PAIRS, st.randoms(use_true_random=False))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oakpoint.evaluate.intervals import Estimate, Figure, estimate
+from oakpoint.evaluate.figures import Figure
+from oakpoint.evaluate.intervals import Estimate, estimate
 
 _TIMES = Figure(key="times", label="times", unit="", value="times", statistic="median", better="higher")
 
@@ -66,8 +67,8 @@ def times_as_fast(base: Sequence[float], other: Sequence[float], *, seed: int) -
         other: times of the other in the same rounds.
         seed: of the draws.
     """
-    pairs = zip(base, other, strict=True)
-    return estimate(_TIMES, np.array([mine / theirs for mine, theirs in pairs], np.float64), seed=seed)
+    quotients = np.array([mine / theirs for mine, theirs in zip(base, other, strict=True)], np.float64)
+    return estimate(_TIMES, quotients, [str(number) for number in range(len(quotients))], seed=seed)
 
 
 def facts_of(found: Estimate) -> dict[str, float | int | None]:

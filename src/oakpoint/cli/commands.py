@@ -69,6 +69,10 @@ COMMANDS = {
         "oakpoint.cli.inspect:inspect_command",
         "Show what is inside a compiled blob: layers or stages, memory, traffic, estimated time.",
     ),
+    "tune": CommandEntry(
+        "oakpoint.cli.tune:tune_command",
+        "Search size, threshold, budget, heads and more for the best accuracy at a speed; on your own images.",
+    ),
     "distill": CommandEntry(
         "oakpoint.cli.training:distill_command",
         "Train a keypoint network on your own images, from what a teacher finds in them. Goes on where it was stopped.",
@@ -80,7 +84,7 @@ COMMANDS = {
     ),
     "bench": CommandEntry(
         "oakpoint.cli.bench:bench_command",
-        "Measure a camera: outputs against the simulator, rate, latency.",
+        "Measure runtimes and precisions side by side on this machine, or a camera.",
     ),
     "demo": CommandEntry(
         "oakpoint.cli.demo:demo_command",

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from oakpoint.errors import UsageError
 from oakpoint.evaluate.candidates import MAX_KEYPOINTS, Candidate
 from oakpoint.evaluate.evaluation import evaluate
-from oakpoint.evaluate.intervals import Estimate, Figure, estimate
+from oakpoint.evaluate.figures import Figure
+from oakpoint.evaluate.intervals import Estimate, estimate
 from oakpoint.evaluate.pairs import Dataset
 from oakpoint.evaluate.protocol import Prepared, Protocol
 from oakpoint.evaluate.protocols import PROTOCOLS, protocols_by_name
@@ -89,7 +90,7 @@ class KeypointJudge(Judge):
 
     def accuracy(self, predictor: Predictor[Any]) -> Interval:
         """See ``Judge.accuracy``."""
-        evaluation = evaluate(self._dataset, [_Tuned(predictor)], [self._protocol], lambda _: None)
+        evaluation = evaluate(self._dataset, [_Tuned(predictor)], [self._protocol], lambda _, __: None)
         found = summarise(evaluation, seed=self._seed).estimate(self._protocol.key, _Tuned.label, self._figure.key)
         return _interval(found)
 
@@ -148,7 +149,8 @@ class AgreementJudge(Judge):
         """See ``Judge.accuracy``."""
         found = [predictor(image) for image in self._images()]
         values = [self._task.agreement(expected, got) for expected, got in zip(self._full, found, strict=True)]
-        return _interval(estimate(AGREEMENT, np.array(values, np.float64), seed=self._seed))
+        images = [str(number) for number in range(len(values))]
+        return _interval(estimate(AGREEMENT, np.array(values, np.float64), images, seed=self._seed))
 
 
 def _interval(found: Estimate) -> Interval:

@@ -107,7 +107,9 @@ def open_study(folder: Path, space: Space, of: Mapping[str, object]) -> Iterator
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
         except (ValueError, LookupError, TypeError, AttributeError, AssertionError, DataError) as error:
-            raise OutputError(f"{path}: is damaged ({first_line(error)}); choose another --out, or remove {folder}") from error
+            raise OutputError(
+                f"{path}: is damaged ({first_line(error)}); choose another --out, or remove {folder}"
+            ) from error
         yield StoredStudy(study, space, trials)
 
 

@@ -173,7 +173,7 @@ def stacks(
         starts = [sum(bar.parts[:index]) for bar in bars]
         axes.barh(places, [bar.parts[index] for bar in bars], 0.76, starts, color=COLOURS[index], label=plain(part))
     for place, bar in zip(places, bars, strict=True):
-        axes.errorbar(bar.whole.value, place, xerr=_arms(bar.whole), color="black", capsize=2.5, linewidth=1.0)
+        axes.errorbar(bar.whole.value, place, xerr=arms(bar.whole), color="black", capsize=2.5, linewidth=1.0)
         end = max(bar.whole.value, sum(bar.parts), 0.0 if math.isnan(bar.whole.high) else bar.whole.high)
         axes.annotate(plain(bar.text), (end, place), (5, 0), textcoords="offset points", va="center", fontsize=8)
     names = [f"{bar.name}\n{bar.group}" if bar.group and len(groups) > 1 else bar.name for bar in bars]

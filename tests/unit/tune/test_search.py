@@ -71,7 +71,9 @@ def test_what_comes_first_is_tried_first():
 
 
 def test_a_search_among_failures_goes_on():
-    space = Space((Parameter("size", ("40x40",)), Parameter("threads", (1, 2, 4, 8)), Parameter("shaves", tuple(range(9)))))
+    space = Space(
+        (Parameter("size", ("40x40",)), Parameter("threads", (1, 2, 4, 8)), Parameter("shaves", tuple(range(9))))
+    )
     trials = run(space, 20)
     assert len(set(asked(trials))) == 20
     assert all(isinstance(trial.outcome, Failed) for trial in trials)

@@ -56,8 +56,9 @@ def test_a_journal_is_one_that_optuna_reads(tmp_path):
 def test_a_study_of_something_else_is_refused(tmp_path, changed, named):
     with open_study(tmp_path / "s", SPACE, OF) as study:
         study.add(trial(1))
-    with pytest.raises(OutputError, match=f"holds a study with another {named} ") as error, open_study(
-        tmp_path / "s", SPACE, OF | changed
+    with (
+        pytest.raises(OutputError, match=f"holds a study with another {named} ") as error,
+        open_study(tmp_path / "s", SPACE, OF | changed),
     ):
         pass
     assert "\n" not in str(error.value)
