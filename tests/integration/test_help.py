@@ -52,7 +52,8 @@ ARGUMENTS = {
     "check": ["MODEL"], "debug": ["BUNDLE"],
     "convert": ["MODEL"], "verify": ["BUNDLE"], "run": ["MODEL", "SOURCE"], "extract": ["MODEL", "SOURCE"],
     "match": ["A", "B"],
-    "eval": ["MODEL…"], "inspect": ["BLOB"], "bench": ["MODEL"], "demo": ["MODEL"], "distill": [], "train": [],
+    "eval": ["MODEL…"], "inspect": ["BLOB"], "tune": ["MODEL"], "bench": ["MODEL"], "demo": ["MODEL"],
+    "distill": [], "train": [],
     "doctor": [],
 }  # fmt: skip
 

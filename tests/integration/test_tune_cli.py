@@ -221,14 +221,14 @@ def test_a_search_for_the_camera_and_the_command_that_it_prints(
     command, acorn_onnx, two_photographs, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    options = ("--target", "oak", *SIZES, "--views", "1", "--fix", "heads=dense,packed", "--fix", "shaves=4,6")
+    options = ("--target", "oak", *SIZES, "--views", "1", "--fix", "heads=packed", "--fix", "shaves=4")
     options += ("--fix", "max_keypoints=128", "--fix", "subpixel=none", "--fix", "threshold=0.02,0.04")
     options += ("--fix", "nms_radius_px=4", "--min-fps", "10")
-    ran, facts = tuned(command, acorn_onnx, two_photographs, "s", *options, "--trials", "16")
+    ran, facts = tuned(command, acorn_onnx, two_photographs, "s", *options, "--trials", "4")
     assert ran.code == 0, ran.err
-    assert len(facts["trials"]) == 16
+    assert len(facts["trials"]) == 4
     assert not facts["failures"]
-    assert len(list((tmp_path / "s" / "blobs").glob("*.blob"))) == 8  # thresholds are the host's
+    assert len(list((tmp_path / "s" / "blobs").glob("*.blob"))) == 2  # thresholds are the host's
     for trial in facts["trials"]:
         assert trial["time_ms"]["low"] == pytest.approx(0.7 * trial["time_ms"]["value"])
         assert figure(trial, "rate_fps") == pytest.approx(2e3 / figure(trial, "time_ms"))
@@ -245,10 +245,9 @@ def test_a_search_for_the_camera_and_the_command_that_it_prints(
     assert inspected["estimate"]["total_ms"] == pytest.approx(figure(chosen, "time_ms"))
     assert inspected["shaves"] == chosen["configuration"]["shaves"]
     assert run[:4] == ["oakpoint", "run", "tuned", "oak"]
-    replayed = command(
-        "run", "tuned", two_photographs, "--backend", "depthai-replay", "--max-keypoints", "128", "--threshold", "0.02"
-    )
-    assert replayed.code in (0, 1)  # DepthAI's runtime may not be here
+    shown = command("run", "tuned", two_photographs, "--backend", "myriad_simulator", *run[4:-2], "--json")
+    assert shown.code == 0, shown.err
+    assert all(0 < len(one["keypoints"]) <= 128 for one in json.loads(shown.out)["results"])
 
 
 def test_the_device_graph_finds_what_the_network_finds(acorn_onnx, two_photographs, tmp_path):

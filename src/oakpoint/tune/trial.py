@@ -70,7 +70,7 @@ class Measured:
 
     @property
     def relative_rate(self) -> float:
-        """Images over time, in whatever unit: what the search makes large."""
+        """Images over time, in whatever unit."""
         return self.frames_at_once / self.time.value
 
 

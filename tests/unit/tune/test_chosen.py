@@ -61,8 +61,7 @@ def test_the_knee():
 
 @pytest.mark.parametrize(
     "wish", [{"min_accuracy": 0.0}, {"min_accuracy": 1.2}, {"min_fps": 0.0}, {"min_fps": -3.0},
-             {"min_fps": float("inf")},
-             {"min_fps": 3.0, "knee": True}]
+             {"min_fps": float("inf")}, {"min_fps": 3.0, "knee": True}]
 )  # fmt: skip
 def test_wishes_that_cannot_be_meant(wish):
     with pytest.raises(UsageError):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 
@@ -101,15 +102,15 @@ def trial_of(configuration) -> Trial:
 
 
 def covered(trials) -> float:
-    """The area below the frontier; of rates over four orders of magnitude the fourth root counts."""
+    """The area below the frontier, over the logarithm of the rate."""
+    slowest = math.log(96**2)
     values = [
-        (trial.outcome.relative_rate, trial.outcome.accuracy.value)
+        (math.log(trial.outcome.relative_rate) + slowest, trial.outcome.accuracy.value)
         for trial in trials
         if isinstance(trial.outcome, Measured)
     ]
-    front = [values[place] for place in non_dominated(values)]
     area, before = 0.0, 0.0
-    for rate, accuracy in front:
-        area += (rate**0.25 - before) * accuracy
-        before = rate**0.25
+    for rate, accuracy in (values[place] for place in non_dominated(values)):
+        area += (rate - before) * accuracy
+        before = rate
     return area
