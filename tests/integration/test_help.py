@@ -54,7 +54,6 @@ ARGUMENTS = {
     "match": ["A", "B"],
     "eval": ["MODEL…"], "inspect": ["BLOB"], "tune": ["MODEL"], "bench": ["MODEL"], "demo": ["MODEL"],
     "distill": [], "train": [],
-    "doctor": [],
 }  # fmt: skip
 
 
