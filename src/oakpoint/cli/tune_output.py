@@ -17,6 +17,7 @@ from oakpoint.tune.outcome import (
     alike_text,
     configuration_words,
     rate_text,
+    searched,
     share_text,
     time_basis,
 )
@@ -24,6 +25,8 @@ from oakpoint.tune.trial import Failed, Trial, reasons_of
 from oakpoint.tune.tuning import Setup, TuneOptions
 
 REASONS_SHOWN = 3
+WIDE_FROM = 150
+"""Columns of a terminal from which on each parameter has one of the table."""
 
 
 class TuneProgress:
@@ -124,17 +127,22 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def _table(outcome: Outcome) -> Table:
+    """The frontier; on a narrow terminal what was tried stands in one cell, where figures would be cut."""
+    narrow = out.is_terminal and out.width < WIDE_FROM
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in ("point", "accuracy", "frames/s", "ms"):
-        table.add_column(heading, justify="right")
-    parameters = [p for p in outcome.found.setup.space.parameters if len(p.values) > 1]
-    for parameter in parameters:
-        table.add_column(SHORT.get(parameter.name, parameter.name))
-    table.add_column("not told apart from")
+    for heading in ("point", "accuracy", "frames/s", *(() if narrow else ("ms",))):
+        table.add_column(heading, justify="right", no_wrap=True)
+    names = [p.name for p in outcome.found.setup.space.parameters if len(p.values) > 1]
+    for heading in ("settings",) if narrow else (*(SHORT.get(name, name) for name in names), "not told apart from"):
+        table.add_column(heading)
     chosen, like = outcome.found.choice.point, outcome.alike()
     for point in outcome.shown:
-        cells = [str(point.number), share_text(point.accuracy), rate_text(point.rate_fps), rate_text(point.time_ms)]
-        cells += [str(point.configuration[p.name]) for p in parameters]
-        cells += [alike_text(like[point.number])]
+        cells = [str(point.number), share_text(point.accuracy), rate_text(point.rate_fps)]
+        if narrow:
+            beside = f"; not told apart from {alike_text(like[point.number])}" if like[point.number] else ""
+            cells.append(configuration_words(searched(outcome, point)) + beside)
+        else:
+            cells.append(rate_text(point.time_ms))
+            cells += [*(str(point.configuration[name]) for name in names), alike_text(like[point.number])]
         table.add_row(*map(escape, cells), style="bold" if chosen is not None and chosen.number == point.number else "")
     return table
