@@ -53,7 +53,7 @@ ARGUMENTS = {
     "convert": ["MODEL"], "verify": ["BUNDLE"], "run": ["MODEL", "SOURCE"], "extract": ["MODEL", "SOURCE"],
     "match": ["A", "B"],
     "eval": ["MODEL…"], "inspect": ["BLOB"], "tune": ["MODEL"], "bench": ["MODEL"], "demo": ["MODEL"],
-    "distill": [], "train": [],
+    "distill": [], "train": [], "doctor": [],
 }  # fmt: skip
 
 

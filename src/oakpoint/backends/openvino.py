@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
+from oakpoint.backends.compiled_models import compiled_model
 from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import BackendError, UsageError, last_line
 from oakpoint.runtimes import import_openvino
@@ -65,7 +66,8 @@ class OpenVinoBackend(Backend):
         try:
             model = core.read_model(path)
             model.reshape({port: _shape(port, shapes or {}) for port in model.inputs})
-            compiled = core.compile_model(model, device, configuration(device, precision, threads, in_flight))
+            settings = configuration(device, precision, threads, in_flight)
+            compiled = compiled_model(core, model, path, device, settings)
             side_by_side = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) if in_flight > 1 else 1
         except RuntimeError as error:
             raise BackendError(

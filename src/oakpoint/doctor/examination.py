@@ -11,6 +11,7 @@ from oakpoint.doctor.display import examine_display
 from oakpoint.doctor.findings import Finding
 from oakpoint.doctor.inference import examine_inference
 from oakpoint.doctor.limited import end_running
+from oakpoint.doctor.model_cache import examine_model_cache
 from oakpoint.doctor.packages import examine_packages
 
 
@@ -26,6 +27,7 @@ def examine(*, connect: bool = False, depthai: DepthAi | None = None) -> tuple[F
         examine_packages,
         examine_compiler,
         examine_inference,
+        examine_model_cache,
         lambda: examine_cameras(seam, connect=connect),
         examine_display,
     )
