@@ -213,6 +213,7 @@ class Storage:
         for name in self.sizes(folder):
             self.remove_file(f"{folder}/{name}")
         if self.local is not None:
+            self.remove_temporary(folder)
             with contextlib.suppress(OSError):
                 (self.local / folder).rmdir()
 
