@@ -13,6 +13,7 @@ that its cost does not hang on how many pairs a sequence has. All figures of all
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -95,19 +96,34 @@ def _area(figure: Figure, values: Array, sequence_of_pair: NDArray[np.int64], se
 
 
 def _median(figure: Figure, values: Array, sequence_of_pair: NDArray[np.int64], sequences: int) -> Resampled:
-    del figure, sequences
+    """The values in order, in √n blocks: a matrix product says in which block the middle lies, a look into it where."""
+    del figure
     order = np.argsort(values, kind="stable")
     ordered, of_sequence = values[order], sequence_of_pair[order]
+    length = max(1, math.isqrt(len(ordered)))
+    blocks = -(-len(ordered) // length)
+    in_block = np.zeros((sequences, blocks))
+    np.add.at(in_block, (of_sequence, np.arange(len(ordered)) // length), 1.0)
+    padded = np.pad(of_sequence, (0, blocks * length - len(ordered))).reshape(blocks, length)
+
+    def at(places: NDArray[np.int64], drawn: Array, up_to_block: Array) -> Array:
+        """The values at places (B,), from 0, of each draw written out in order."""
+        rows = np.arange(len(drawn))
+        block = (up_to_block > places[:, np.newaxis]).argmax(axis=1)
+        before = np.where(block > 0, up_to_block[rows, block - 1], 0.0)
+        up_to = drawn[rows[:, np.newaxis], padded[block]].cumsum(axis=1)
+        within = (up_to > (places - before)[:, np.newaxis]).argmax(axis=1)
+        found: Array = ordered[block * length + within]
+        return found
 
     def of(drawn: Array) -> Array:
         figures = np.full(len(drawn), np.nan)
-        if not len(ordered):
-            return figures
-        up_to = drawn.astype(np.int32)[:, of_sequence].cumsum(axis=1)
-        total = up_to[:, -1]
-        some = total > 0
-        lower, upper = ((up_to[some] > place[:, np.newaxis]).argmax(axis=1) for place in _middle(total[some]))
-        figures[some] = (ordered[lower] + ordered[upper]) / 2
+        up_to_block = (drawn @ in_block).cumsum(axis=1)
+        some = up_to_block[:, -1] > 0 if blocks else np.zeros(len(drawn), np.bool_)
+        drawn, up_to_block = drawn[some], up_to_block[some]
+        if len(drawn):
+            lower, upper = (at(places, drawn, up_to_block) for places in _middle(up_to_block[:, -1].astype(np.int64)))
+            figures[some] = (lower + upper) / 2
         return figures
 
     return of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,9 @@ from oakpoint.view.chart import Chart
 from oakpoint.view.charts import NARROW_WIDTH_IN, USUAL_WIDTH_IN, Axis, Range, ScatterPoint, bars, scatter
 from oakpoint.view.draw import draw_matches, with_status
 from oakpoint.view.picture import write_image
+
+MOST_SEQUENCES: Final = 40
+"""Sequences that have bars; of more the hardest. pairs.csv has all of them."""
 
 MAX_LINES: Final = 200
 """Matches that are drawn of one pair, evenly chosen: with more, the images can no longer be seen."""
@@ -138,7 +142,8 @@ def _protocol(summary: Summary, protocol: Protocol) -> Section:
         blocks.append(_differences(summary, protocol))
     if any(row.times for row in summary.evaluation.rows_of(protocol.key)):
         blocks.append(_times(summary, protocol))
-    label = f"{protocol.title}: the mean of each sequence, for each extractor"
+    _, which = _shown_sequences([_means(row) for row in summary.evaluation.rows_of(protocol.key)])
+    label = f"{protocol.title}: the mean of {which}, for each extractor"
     svg = _bars(summary, protocol, width_in=NARROW_WIDTH_IN, titled=False).svg()
     blocks.append(Drawn(svg=svg, label=label, caption=label, wide=False))
     return Section(key=protocol.key, title=protocol.title, blocks=blocks)
@@ -254,22 +259,35 @@ def _range(found: Estimate) -> Range:
 
 
 def _bars(summary: Summary, protocol: Protocol, *, width_in: float = USUAL_WIDTH_IN, titled: bool = True) -> Chart:
-    rows = summary.evaluation.rows_of(protocol.key)
-    sequences = list(dict.fromkeys(pair.sequence for pair in rows[0].pairs))
+    means = {row.label: _means(row) for row in summary.evaluation.rows_of(protocol.key)}
+    sequences, which = _shown_sequences(list(means.values()))
     return bars(
         sequences,
-        {row.label: [_mean_of(row, sequence) for sequence in sequences] for row in rows},
+        {label: [of_sequence[sequence] for sequence in sequences] for label, of_sequence in means.items()},
         value=Axis(MAIN_LABEL[protocol.key], 0.0, 1.08),
         group="sequence",
-        title=f"{protocol.title}\n{protocol.reading} reading, mean over the pairs of each sequence" if titled else "",
+        title=f"{protocol.title}\n{protocol.reading} reading, mean over the pairs of {which}" if titled else "",
         width_in=width_in,
     )
 
 
-def _mean_of(row: Row, sequence: str) -> float:
-    values = [p.measured.values[MAIN_FIGURE[row.protocol.key]] for p in row.pairs if p.sequence == sequence]
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
+def _shown_sequences(means: Sequence[Mapping[str, float]]) -> tuple[list[str], str]:
+    """The sequences that have bars, and which these are; of many those that are hardest for all extractors together."""
+    sequences = list(means[0])
+    if len(sequences) <= MOST_SEQUENCES:
+        return sequences, "each sequence"
+    together = {sequence: sum(np.nan_to_num(one[sequence]) for one in means) for sequence in sequences}
+    hardest = sorted(sequences, key=lambda sequence: together[sequence])[:MOST_SEQUENCES]
+    return hardest, f"the {MOST_SEQUENCES} hardest of {len(sequences)} sequences"
+
+
+def _means(row: Row) -> dict[str, float]:
+    """The main figure's mean over the pairs of each sequence; NaN where none has one."""
+    values: dict[str, list[float]] = {}
+    for pair in row.pairs:
+        value = pair.measured.values[MAIN_FIGURE[row.protocol.key]]
+        values.setdefault(pair.sequence, []).extend([] if math.isnan(value) else [value])
+    return {sequence: float(np.mean(known)) if known else math.nan for sequence, known in values.items()}
 
 
 def _worst(summary: Summary) -> list[tuple[Row, list[PairResult]]]:
