@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, Literal, NoReturn
 
 from oakpoint.bundle.interface import Interface
+from oakpoint.finite import finite_or_none
 
 ArtifactKind = Literal[
     "onnx", "ir", "blob", "oak_json", "stage_map", "archive", "superblob", "onnx_archive", "device_part", "host_tail"
@@ -239,11 +239,8 @@ class StageReport:
             "images": self.images,
             "claim": self.claim,
             "checks": [
-                asdict(check) | {"value": _finite(check.value), "limit": _finite(check.limit)} for check in self.checks
+                asdict(check) | {"value": finite_or_none(check.value), "limit": finite_or_none(check.limit)}
+                for check in self.checks
             ],
-            "figures": {name: _finite(value) for name, value in (self.figures or {}).items()},
+            "figures": {name: finite_or_none(value) for name, value in (self.figures or {}).items()},
         }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

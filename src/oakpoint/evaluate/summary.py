@@ -13,6 +13,7 @@ from oakpoint.evaluate.intervals import CONFIDENCE, FEW_SEQUENCES, RESAMPLES, Es
 from oakpoint.evaluate.protocol import Protocol
 from oakpoint.evaluate.results import Evaluation, Row
 from oakpoint.evaluate.timing import SizeTime
+from oakpoint.finite import finite_or_none
 
 MAIN_FIGURE = {"p1": "repeatability", "p2": "correct_3px", "p3": "mma_3px"}
 """The one figure of each protocol that a picture shows."""
@@ -221,8 +222,3 @@ def _estimate_facts(found: Estimate) -> dict[str, float | int | None]:
         "pairs": found.pairs,
         "sequences": found.sequences,
     }
-
-
-def finite_or_none(value: float) -> float | None:
-    """The number, or None for one that JSON and CSV do not have."""
-    return value if math.isfinite(value) else None

@@ -9,7 +9,8 @@ from oakpoint.evaluate.figures import Figure
 from oakpoint.evaluate.intervals import FEW_SEQUENCES, Estimate
 from oakpoint.evaluate.protocol import Protocol
 from oakpoint.evaluate.results import Row
-from oakpoint.evaluate.summary import Summary, finite_or_none
+from oakpoint.evaluate.summary import Summary
+from oakpoint.finite import finite_or_none
 
 SUMMARY_HEADER = (
     "protocol", "reading", "extractor", "less", "figure", "unit", "value", "low", "high", "pairs", "sequences",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oakpoint.view.chart import GRID, Chart, new_figure, plain
+from oakpoint.view.names import without_beginning
 
 COLOURS = ("#3b6ea5", "#c8782d", "#5f8f4e", "#a0476b", "#6b5b95", "#8a7a3a", "#3a8a8a", "#777777")
 USUAL_WIDTH_IN = 7.5
@@ -250,7 +251,11 @@ def profiles(panels: Mapping[str, Profile], *, value: str, title: str) -> Chart:
         step = max(1, math.ceil(len(profile.places) / _MOST_NAMES))
         named = [n for n in numbers if n % step == 0 or n in profile.marked]
         axes.set_xticks(
-            named, [plain(_shortened(profile.places[n])) for n in named], rotation=60, ha="right", fontsize=6
+            named,
+            [plain(without_beginning(profile.places[n], _LONGEST_NAME)) for n in named],
+            rotation=60,
+            ha="right",
+            fontsize=6,
         )
         axes.set_xlim(-0.5, max(len(profile.places) - 0.5, 0.5))
         axes.set_title(plain(about), fontsize=9, loc="left")
@@ -268,10 +273,6 @@ _LEAST_TICKS = 3
 def _columns(width_in: float) -> int:
     """How many names of a legend have room beside each other."""
     return max(1, int(width_in / 2.5))
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
 def arms(value: Range) -> list[list[float]] | None:

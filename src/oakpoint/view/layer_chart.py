@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from oakpoint.view.drawing import FONT_PX, Drawing, Rectangle, Text, save_drawing, ticks
+from oakpoint.view.names import without_beginning
 
 COLOURS: Final = {"engine": "#3b6ea5", "SHAVEs, at least": "#c8782d", "DDR": "#5f8f4e", "each stage": "#9a9a9a"}
 """Colour of each part of a layer's time, in the order in which they stand side by side."""
@@ -22,7 +23,7 @@ TOP_PX: Final = 86
 ROW_PX: Final = 22
 BAR_PX: Final = 16
 BOTTOM_PX: Final = 58
-NAME_CHARACTERS: Final = 44
+NAME_CHARACTERS: Final = 44  # with three full stops: OpenCV's font has no ellipsis
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def _draw(bars: Sequence[LayerBar], title: str) -> Drawing:
     for row, bar in enumerate(rows):
         top = TOP_PX + ROW_PX * row
         base = top + BAR_PX - 3
-        texts.append(Text(LEFT_PX - 10, base, _shortened(bar.name), "end"))
+        texts.append(Text(LEFT_PX - 10, base, without_beginning(bar.name, NAME_CHARACTERS, mark="..."), "end"))
         x: float = LEFT_PX
         tooltip = f"{bar.name}: {bar.total_ms:.3f} ms"
         for colour, part in zip(COLOURS.values(), bar.parts_ms, strict=True):
@@ -97,11 +98,6 @@ def _rows(bars: Sequence[LayerBar]) -> tuple[list[LayerBar], list[LayerBar]]:
     shown = set(sorted(range(len(bars)), key=lambda place: -bars[place].total_ms)[: MOST_ROWS - 1])
     rows = [bar for place, bar in enumerate(bars) if place in shown]
     return rows, [bar for place, bar in enumerate(bars) if place not in shown]
-
-
-def _shortened(name: str) -> str:
-    """A long name without its beginning: what tells layers apart stands at the end of a path."""
-    return name if len(name) <= NAME_CHARACTERS else f"...{name[3 - NAME_CHARACTERS :]}"
 
 
 def _legend_bars() -> list[Rectangle]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from oakpoint.finite import finite_or_none
 from oakpoint.run.frames import TrackedFrame
 from oakpoint.run.page.protocol import frame_message
 from oakpoint.view.draw import with_status
@@ -66,19 +66,15 @@ def _facts(frame: TrackedFrame, stages_s: Mapping[str, float]) -> dict[str, Any]
     return {
         "index": frame.index,
         "name": frame.name,
-        "time_s": _finite(frame.time_s),
+        "time_s": finite_or_none(frame.time_s),
         "figures": figures,
         "counts": counts_of(figures),
-        "rate_fps": _finite(frame.rate_fps),
-        "latency_ms": None if frame.latency_s is None else _finite(1e3 * frame.latency_s),
+        "rate_fps": finite_or_none(frame.rate_fps),
+        "latency_ms": None if frame.latency_s is None else finite_or_none(1e3 * frame.latency_s),
         "stages_ms": {stage: round(1e3 * stages_s[stage], 3) for stage in told},
         "knobs": {knob.name: knob.value for knob in controls.task.knobs()},
         "drawn": {name: getattr(controls.drawn, name) for name in ("found", "tracks", "heat_map")},
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _fitting(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
