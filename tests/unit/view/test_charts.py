@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
-from oakpoint.view.charts import Axis, Range, ScatterPoint, bars, scatter
+from oakpoint.view.charts import Axis, Range, ScatterPoint, Stack, bars, scatter, stacks
 
 NAN = float("nan")
 POINTS = [
@@ -58,3 +59,16 @@ def test_names_are_shown_as_they_are():
     assert "$x_1$ &lt;b&gt; &amp; _y" in svg
     assert "_hidden" in svg
     assert "5 $ and 6 $ 漢字" in svg
+
+
+def test_bars_of_parts_are_as_long_as_their_parts_and_stand_in_groups() -> None:
+    whole = Range(3.0, 2.5, 3.5)
+    found = [Stack(name=name, parts=[1.0, 2.0], whole=whole, text=f"{name}!", group=g) for name in "ab" for g in "xy"]
+    chart = stacks(found, ["first", "second"], value=Axis("ms", 0.0), title="$t$")
+    (axes,) = chart.figure.axes
+    first, second = (container.patches for container in axes.containers if hasattr(container, "patches"))
+    assert [bar.get_width() for bar in first] == [1.0] * 4
+    assert [bar.get_x() for bar in second] == [1.0] * 4
+    assert axes.get_xlim() == (0.0, pytest.approx(1.45 * 3.5))
+    svg = chart.svg()
+    assert all(word in svg for word in ("a!", "b!", "first", "second"))

@@ -35,7 +35,7 @@ class Grid:
 def speed_grid(found: Benchmark) -> Grid:
     """How fast each contender is, and how many times as fast as the base."""
     return Grid(
-        caption=f"Speed; × is to «{found.base}»{_of(found)} at the same number of threads, round by round",
+        caption=f"Speed; × is to {base_words(found)} at the same number of threads, round by round",
         headings=("way", "threads", "ms an image [quartiles]", "× base [95 %]", "images/s", "× base"),
         rows=tuple(_speed(row, found.base) for row in found.rows),
     )
@@ -68,10 +68,11 @@ def head_line(found: Benchmark) -> str:
     )
 
 
-def _of(found: Benchmark) -> str:
-    """Which network the base runs, where it is another."""
+def base_words(found: Benchmark) -> str:
+    """The way that ratios are to, and which network it runs, where that is another."""
     theirs, ours = found.subject.theirs, found.subject.ours
-    return f" of {theirs.model}" if found.base == TUTORIAL and theirs and theirs.model != ours.model else ""
+    other = found.base == TUTORIAL and theirs is not None and theirs.model != ours.model
+    return f"«{found.base}» of {theirs.model}" if other and theirs else f"«{found.base}»"
 
 
 def _speed(row: Row, base: str) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ from typing import Final
 
 from oakpoint.bench.host.opening import STAGES
 from oakpoint.bench.host.results import Benchmark, Row
-from oakpoint.bench.host.table import Grid, head_line, markdown, speed_grid, work_grid
+from oakpoint.bench.host.table import Grid, base_words, head_line, markdown, speed_grid, work_grid
 from oakpoint.report.folders import write_text
 from oakpoint.report.parts.blocks import Badge, Cell, Column, Drawn, Page, Section, Table, Words
 from oakpoint.report.parts.page import html_of
 from oakpoint.report.sections.origin import MADE_BY, made_section
-from oakpoint.view.chart import Chart
+from oakpoint.view.chart import Chart, plain
 from oakpoint.view.charts import NARROW_WIDTH_IN, USUAL_WIDTH_IN, Axis, Range, Stack, stacks
 
 TABLE_FILE: Final = "benchmark.md"
@@ -81,14 +81,16 @@ def benchmark_chart(found: Benchmark, *, width_in: float = USUAL_WIDTH_IN, title
     return stacks(
         bars,
         STAGES,
-        value=Axis("median time of one image (ms), with quartiles", 0.0),
+        value=Axis(plain(f"median time of one image (ms), with quartiles; × to {base_words(found)}"), 0.0),
         title=head_line(found).replace("; ", "\n") if titled else "",
         width_in=width_in,
     )
 
 
 def _speed(found: Benchmark) -> Section:
-    label = f"The time of one image with each way, in its stages; × is how many times as fast as «{found.base}» it is."
+    label = (
+        f"The time of one image with each way, in its stages; × is how many times as fast as {base_words(found)} it is."
+    )
     svg = benchmark_chart(found, width_in=NARROW_WIDTH_IN, titled=False).svg()
     how = (
         "Every way has its turn in each round, in an order drawn anew, on the same image. Times are medians over "
