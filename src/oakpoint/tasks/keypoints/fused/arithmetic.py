@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,7 +32,7 @@ class Arithmetic:
         """An int64 constant."""
         return self.edit.constant(values, np.int64)
 
-    def op(self, operator: str, *inputs: str, **attributes: object) -> str:
+    def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Any operator with one output."""
         return self.edit.op(operator, *inputs, **attributes)
 
