@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, final
 
@@ -11,10 +11,12 @@ from oakpoint.backends.limit import MemoryLimit
 from oakpoint.bundle.interface import Interface, image_interface
 from oakpoint.features.types import DecodeOptions, Features, Outputs
 from oakpoint.geometry import PixelMap
-from oakpoint.images.inputs import Given
+from oakpoint.images.inputs import Given, image_from
 from oakpoint.images.preprocess import Preprocess
+from oakpoint.pipeline import Stage
 from oakpoint.predictor import ModelIdentity, Predictor
 from oakpoint.tasks.base import Task
+from oakpoint.tasks.keypoints.fused.running import WholeModels, levels_of
 from oakpoint.tasks.keypoints.task import INPUT, Keypoints
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Extractor(Predictor[Features]):
         identify: Callable[[], ModelIdentity] | None = None,
         in_flight: int = 1,
         open_alone_at: Callable[[tuple[int, int]], Backend] | None = None,
+        open_whole: Callable[[Interface, Keypoints], Backend] | None = None,
     ) -> None:
         """Put an extractor together; no model is opened before the first image.
 
@@ -61,6 +64,9 @@ class Extractor(Predictor[Features]):
             identify: see ``Predictor``.
             in_flight: see ``Predictor``.
             open_alone_at: see ``Predictor``.
+            open_whole: opens the model with decoding in its graph, for what it takes (at the size of an image) and for
+                how it is decoded; None: what is decoded is decoded in NumPy. Dense outputs and readings are those of
+                ``open_at`` all the same.
         """
         super().__init__(
             open_at,
@@ -74,6 +80,43 @@ class Extractor(Predictor[Features]):
             in_flight=in_flight,
             open_alone_at=open_alone_at,
         )
+        self._whole = None if open_whole is None else WholeModels(open_whole, self._make_room)
+
+    def __call__(self, image: Given) -> Features:
+        """See ``Predictor``."""
+        if self._whole is None:
+            return super().__call__(image)
+        image = image_from(image)
+        height, width = image.shape[:2]
+        interface = self._interface_for((width, height))
+        given, original_from_tensor = self._inputs(levels_of(interface), image)
+        found = self._whole.run(interface, self.task, given)
+        return self.task.in_frame(found, original_from_tensor, (width, height))
+
+    def map(self, images: Iterable[Given]) -> Generator[Features, None, None]:
+        """See ``Predictor``."""
+        if self._whole is None:
+            return super().map(images)
+        return self._overlapped(images, Stage(self, workers=self.in_flight, name="network"))
+
+    def open_for(self, image: Given) -> None:
+        """See ``Predictor``."""
+        if self._whole is None:
+            super().open_for(image)
+        else:
+            height, width = image_from(image).shape[:2]
+            self._whole.open(self._interface_for((width, height)), self.task)
+
+    def description(self) -> str:
+        """See ``Predictor``."""
+        known = None if self._whole is None else self._whole.description()
+        return known or super().description()
+
+    def close(self) -> None:
+        """See ``Predictor``."""
+        super().close()
+        if self._whole is not None:
+            self._whole.close()
 
     @property
     def decode(self) -> DecodeOptions:

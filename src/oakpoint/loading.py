@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +16,18 @@ from oakpoint.backends.registry import RuntimeOptions
 from oakpoint.errors import UsageError
 from oakpoint.extractor import Extractor, predictor_for
 from oakpoint.images.sizes import size_or_native
-from oakpoint.models.base import Model, ModelOptions, Runnable
+from oakpoint.models.base import Model, ModelOptions, Runnable, identity_of_file
 from oakpoint.models.naming import model_of
 from oakpoint.predictor import ModelIdentity, Predictor
 from oakpoint.tasks.base import Task
+from oakpoint.tasks.keypoints.fused.choice import (
+    Decoding,
+    checked_decoding,
+    mistaken,
+    open_whole,
+    require_whole,
+    with_dense_part,
+)
 from oakpoint.tasks.keypoints.task import require_keypoints
 from oakpoint.threads import cores
 
@@ -41,6 +50,7 @@ def load(
     precision: str = "f32",
     threads: int | None = None,
     in_flight: int | None = 1,
+    decoding: str = "auto",
     **changes: Any,
 ) -> Predictor[Any]:
     """Make a predictor from a bundle, an ONNX file or a network's name; an extractor where it has keypoints.
@@ -62,6 +72,9 @@ def load(
         threads: CPU threads; None lets the runtime choose.
         in_flight: images that the network works on at a time, for ``Predictor.map`` and for calls from several threads.
             1: each as soon as possible. More: all of them sooner, each later. None: as many as suit the cores.
+        decoding: how outputs become keypoints, see ``tasks.keypoints.fused.choice``: ``numpy``, ``graph`` for all of it
+            inside the network's graph, or ``auto`` for what is fastest. What is found is the same, to float32's
+            rounding. Networks for something else are read in NumPy.
         **changes: parameters of the task that differ from the bundle's or the network's preset: fields of
             ``DecodeOptions`` for keypoints, ``Task.changeable`` for others.
 
@@ -82,6 +95,7 @@ def load(
             threads=threads,
             in_flight=images_in_flight(threads) if in_flight is None else in_flight,
         ),
+        decoding=checked_decoding(decoding),
         changes=changes,
     )
 
@@ -99,6 +113,7 @@ def load_extractor(
     precision: str = "f32",
     threads: int | None = None,
     in_flight: int | None = 1,
+    decoding: str = "auto",
     **decode_changes: Any,
 ) -> Extractor:
     """As ``load``, for a network with keypoints; a model that was described already (``models.naming``) is taken, too.
@@ -121,6 +136,7 @@ def load_extractor(
             threads=threads,
             in_flight=images_in_flight(threads) if in_flight is None else in_flight,
         ),
+        decoding=checked_decoding(decoding),
         changes=decode_changes,
     )
     assert isinstance(predictor, Extractor)
@@ -136,12 +152,16 @@ def _load(
     max_side: int | None,
     max_memory_gb: float | None,
     runtime: RuntimeOptions,
+    decoding: Decoding,
     changes: Mapping[str, Any],
 ) -> Predictor[Any]:
     asked = size_or_native(size)
     _require_one_of(asked, max_side)
     described = model if isinstance(model, Model) else model_of(model, said)
-    found = described.runnable(runtime)
+    opened_with = with_dense_part(runtime) if decoding == "auto" else runtime
+    found = described.runnable(opened_with)
+    if decoding == "auto" and mistaken(found.task, found.interface):
+        opened_with, found = runtime, described.runnable(runtime)
     accepts(found.task)
     task = found.task.with_changes(**changes)
     if found.interface.size is None:
@@ -156,6 +176,13 @@ def _load(
     interface = found.interface if chosen == "native" else found.interface.at(found.task.require_size(chosen))
     memory = MemoryLimit(lambda at: memory_bytes(found.source(), runtime, interface, at), max_memory_gb)
     found.prepare(None if chosen == "native" else chosen)
+    in_graph: dict[str, Any] = {}
+    identify = found.identify
+    if decoding == "graph":
+        require_whole(task, runtime, source := found.source())
+        in_graph = {"open_whole": lambda given, read: open_whole(found.source(), runtime, given, read)}
+        if source.ir is not None and source.onnx is not None:  # it is made from the ONNX, also where the IR would run
+            identify = partial(identity_of_file, source.onnx)
     return predictor_for(
         found.open_at,
         interface=interface,
@@ -164,9 +191,10 @@ def _load(
         max_side=max_side,
         memory=memory,
         runtime=f"{runtime.backend} {runtime.device} {runtime.precision}",
-        identify=lambda: _with_outputs(found.identify(), said.outputs),
+        identify=lambda: _with_outputs(identify(), said.outputs),
         in_flight=runtime.in_flight,
-        open_alone_at=_alone(described, runtime),
+        open_alone_at=_alone(described, opened_with),
+        **in_graph,
     )
 
 

@@ -144,15 +144,17 @@ class Predictor(Generic[R]):
             images: see ``__call__`` for each.
         """
         read = Stage(lambda reading: reading.result(self.task), workers=self.in_flight, name="decode")
-        yield from self._overlapped(images, read)
+        yield from self._overlapped(images, self._network(), read)
 
     def readings(self, images: Iterable[Given]) -> Generator[Reading[R], None, None]:
         """What the network gave for each of many images, in their order; see ``map`` and ``reading``."""
-        yield from self._overlapped(images)
+        yield from self._overlapped(images, self._network())
+
+    def _network(self) -> Stage:
+        return Stage(self.reading, workers=self.in_flight, name="network")
 
     def _overlapped(self, images: Iterable[Given], *stages: Stage) -> Generator[Any, None, None]:
-        network = Stage(self.reading, workers=self.in_flight, name="network")
-        with one_opencv_thread(), contextlib.closing(overlapped(images, network, *stages)) as results:
+        with one_opencv_thread(), contextlib.closing(overlapped(images, *stages)) as results:
             yield from results
 
     def reading(self, image: Given) -> Reading[R]:
@@ -265,13 +267,16 @@ class Predictor(Generic[R]):
         return self.interface.with_preprocess(replace(self.preprocess, size=size, resize="cut"))
 
     def _open(self, size: tuple[int, int]) -> Backend:
-        """Open the model for a size, and close those of other sizes, the one unused longest first, for its memory."""
         with self._opening:  # or two that are opened at a time would both count on the same memory
-            while self._memory is not None and (reason := self._memory.refusal(size, native=self.native)) is not None:
-                if self._memory.stated_gb is not None or not self._backends.close_one_unused():
-                    raise ImageError(f"image: {reason}") if self.native else UsageError(f"size: {reason}")
+            self._make_room(size)
             if self._open_alone_at is None or self._memory is None or self._memory.allows(size, self.in_flight):
                 self._large.discard(size)
                 return self._open_at(size)
             self._large.add(size)
             return self._open_alone_at(size)
+
+    def _make_room(self, size: tuple[int, int]) -> None:
+        """Close models of other sizes, the one unused longest first, until there is memory for one of this size."""
+        while self._memory is not None and (reason := self._memory.refusal(size, native=self.native)) is not None:
+            if self._memory.stated_gb is not None or not self._backends.close_one_unused():
+                raise ImageError(f"image: {reason}") if self.native else UsageError(f"size: {reason}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -38,6 +38,7 @@ class OpenVinoBackend(Backend):
         shapes: Mapping[str, tuple[int | str, ...]] | None = None,
         threads: int | None = None,
         in_flight: int = 1,
+        edit: Callable[[Any], Any] | None = None,
     ) -> None:
         """Compile the model.
 
@@ -50,6 +51,7 @@ class OpenVinoBackend(Backend):
             threads: CPU threads; None lets the runtime choose.
             in_flight: runs that go side by side, at most, on threads that are shared out to them: OpenVINO's
                 ``THROUGHPUT``. 1: each on all threads, as soon as possible.
+            edit: gives the ``openvino.Model`` to compile in the place of the file's, at its sizes; None: that one.
 
         Raises:
             UsageError: an unknown device or precision.
@@ -67,7 +69,10 @@ class OpenVinoBackend(Backend):
             model = core.read_model(path)
             model.reshape({port: _shape(port, shapes or {}) for port in model.inputs})
             settings = configuration(device, precision, threads, in_flight)
-            compiled = compiled_model(core, model, path, device, settings)
+            if edit is None:
+                compiled = compiled_model(core, model, path, device, settings)
+            else:
+                compiled = core.compile_model(edit(model), device, settings)
             side_by_side = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) if in_flight > 1 else 1
         except RuntimeError as error:
             raise BackendError(

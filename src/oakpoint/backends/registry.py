@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.batched import BatchedBackend
@@ -51,6 +51,7 @@ class RuntimeOptions:
         threads: CPU threads; None lets the runtime choose.
         in_flight: runs that are to go side by side, where the backend can have them so (OpenVINO): each takes longer,
             and all of them together less. 1: each as soon as possible.
+        edit: of OpenVINO alone: gives the ``openvino.Model`` to compile in the place of the one that was read.
 
     Raises:
         UsageError: an unknown backend, a device or precision that it does not have, or fewer than one thread or run.
@@ -61,6 +62,7 @@ class RuntimeOptions:
     precision: str = "f32"
     threads: int | None = None
     in_flight: int = 1
+    edit: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
@@ -141,6 +143,7 @@ def _open(source: ModelSource, options: RuntimeOptions, inputs: Sequence[TensorS
             shapes=shapes,
             threads=options.threads,
             in_flight=options.in_flight,
+            edit=options.edit,
         )
     if options.backend == "myriad_simulator" and path is not None:
         from oakpoint.backends.myriad_simulator import MyriadSimulatorBackend

@@ -15,6 +15,7 @@ from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Backend,
+    Decoding,
     Device,
     Json,
     MaxKeypoints,
@@ -83,6 +84,7 @@ def extract_command(
     backend: Backend = "openvino",
     device: Device = "CPU",
     precision: Precision = "f32",
+    decoding: Decoding = "auto",
     replace: Annotated[
         bool,
         typer.Option(
@@ -128,8 +130,8 @@ def extract_command(
     """
     loading: dict[str, Any] = {
         "weights": weights, "size": parse_size_or_native(size), "max_side": max_side, "max_memory_gb": max_memory,
-        "backend": backend, "device": device, "precision": precision, "max_keypoints": max_keypoints,
-        "threshold": threshold, "nms_radius_px": nms_radius, "subpixel": subpixel,
+        "backend": backend, "device": device, "precision": precision, "decoding": decoding,
+        "max_keypoints": max_keypoints, "threshold": threshold, "nms_radius_px": nms_radius, "subpixel": subpixel,
     }  # fmt: skip
     options = PartsOptions(workers=workers, address=address, form=form, shard_size=shard_size, merge=merge)
     if engine == "ray":

@@ -13,6 +13,7 @@ from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
     Backend,
+    Decoding,
     Device,
     Json,
     MaxKeypoints,
@@ -130,6 +131,7 @@ def match_command(
     backend: Backend = "openvino",
     device: Device = "CPU",
     precision: Precision = "f32",
+    decoding: Decoding = "auto",
     as_json: Json = False,
     *,
     said: ModelOptions,
@@ -155,6 +157,7 @@ def match_command(
         backend=backend,
         device=device,
         precision=precision,
+        decoding=decoding,
         max_keypoints=max_keypoints,
         threshold=threshold,
         nms_radius_px=nms_radius,

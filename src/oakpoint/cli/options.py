@@ -25,6 +25,13 @@ Precision = Annotated[str, typer.Option(help="OpenVINO's arithmetic: f32, bf16 o
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads of the network. Default: the runtime's choice.", show_default=False)
 ]
+Decoding = Annotated[
+    str,
+    typer.Option(
+        help="Where outputs become keypoints: numpy; graph, all of it inside the network's graph (openvino, "
+        "onnxruntime); or auto, what is fastest. What is found is the same."
+    ),
+]
 MaxKeypoints = Annotated[
     int | None, typer.Option(help="Keep the N keypoints of highest score. Default: the network's preset.")
 ]

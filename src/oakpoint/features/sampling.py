@@ -88,11 +88,14 @@ def sample_descriptors(
         return np.zeros((0, channels), np.float32)
     cells = cells_from_pixels((columns, rows), sampling, stride_px)(keypoints)
     index, weight = _bilinear(cells, rows, columns)
-    by_channel = descriptors.reshape(channels, -1)
-    if index.size < TRANSPOSED_FROM * rows * columns:
-        return _between(by_channel.T[index], weight)
     shape = (rows * columns, channels)
-    of_cell = cv2.transpose(by_channel, dst=WORKSPACE.array("of_cell", shape, np.float32)).reshape(shape)
+    if (by_cell := descriptors.transpose(1, 2, 0)).flags.c_contiguous:
+        of_cell = by_cell.reshape(shape)
+    elif index.size < TRANSPOSED_FROM * rows * columns:
+        return _between(descriptors.reshape(channels, -1).T[index], weight)
+    else:
+        kept = WORKSPACE.array("of_cell", shape, np.float32)
+        of_cell = cv2.transpose(descriptors.reshape(channels, -1), dst=kept).reshape(shape)
     found = np.empty((len(keypoints), channels), np.float32)
     step = max(CHUNK_VALUES // (4 * channels), 1)
     buffer = WORKSPACE.array("corners", (4 * step * channels,), np.float32)

@@ -76,4 +76,7 @@ def open_taken(source: ModelSource, options: RuntimeOptions, taken: Taken, size:
         return opened
     inputs = {spec.name: taken.names.get(spec.name, spec.name) for spec in opened.inputs}
     outputs = {back.get(spec.name, spec.name): spec.name for spec in taken.interface.outputs}
+    given = {spec.name for spec in opened.outputs}
+    if options.edit is not None and not given >= outputs.keys():  # the model was edited, and gives something else
+        outputs = {name: name for name in given}
     return RenamedBackend(opened, inputs=inputs, outputs=outputs)

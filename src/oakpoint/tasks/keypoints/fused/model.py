@@ -19,6 +19,7 @@ from oakpoint.tasks.keypoints.families.reliability import CellsReliability
 from oakpoint.tasks.keypoints.families.score_map import ScoreMap
 from oakpoint.tasks.keypoints.fused.arithmetic import Arithmetic
 from oakpoint.tasks.keypoints.fused.decoding import OUTPUTS, append_decoding, heatmap_of_cells
+from oakpoint.tasks.keypoints.fused.running import levels_of
 from oakpoint.tasks.keypoints.task import Keypoints
 
 OLDEST_OPSET = 13
@@ -37,15 +38,12 @@ def fused_interface(interface: Interface) -> Interface:
     """
     if len(interface.inputs) != 1:
         raise UsageError("decoding graph: expected a network with one input, an image; use decoding numpy")
-    own = interface.inputs[0]
-    preprocess = replace(interface.image, baked=True)
-    tensor = replace(own.tensor, dtype="uint8", shape=preprocess.tensor_shape)
     outputs = (
         TensorSpec(OUTPUTS[0], "float32", ("keypoints", 2)),
         TensorSpec(OUTPUTS[1], "float32", ("keypoints",)),
         TensorSpec(OUTPUTS[2], "float32", ("keypoints", "values")),
     )
-    return Interface(inputs=(replace(own, tensor=tensor, preprocess=preprocess),), outputs=outputs)
+    return replace(levels_of(interface), outputs=outputs)
 
 
 def fused_model(network: onnx.ModelProto, interface: Interface, task: Keypoints) -> onnx.ModelProto:
@@ -67,25 +65,59 @@ def fused_model(network: onnx.ModelProto, interface: Interface, task: Keypoints)
     taken = fused_interface(interface).inputs[0]
     graph = model.graph
     name = taken.tensor.name
-    source = next(value for value in graph.input if value.name == name)
-    fixed = helper.make_tensor_value_info(name, source.type.tensor_type.elem_type, list(taken.tensor.shape))
-    source.CopyFrom(fixed)
+    source = _image_of(graph)
+    if source.name != name:
+        rename_tensor(graph, name, f"{PREFIX}_{name}_of_network")
+    kind, own_name = source.type.tensor_type.elem_type, source.name
+    source.CopyFrom(helper.make_tensor_value_info(own_name, kind, list(taken.tensor.shape)))
     del graph.value_info[:]
     for value in graph.output:
         value.type.tensor_type.ClearField("shape")
-    known = inferred_values(model)
-    shapes = {value.name: numbers_of(known[value.name]) for value in graph.output}
-    if missing := [output for output, shape in shapes.items() if shape is None]:
-        raise UsageError(f"decoding graph: the size of {', '.join(missing)} is not known before a run; use numpy")
-    rename_tensor(graph, name, f"{PREFIX}_scaled")
+    rename_outputs(graph, _known_sizes(model), task, interface.image.size)
+    rename_tensor(graph, own_name, f"{PREFIX}_scaled")
     source.CopyFrom(helper.make_tensor_value_info(name, TensorProto.UINT8, list(taken.tensor.shape)))
     own = list(graph.node)
     del graph.node[:]
     assert taken.preprocess is not None
     _append_scaling(Arithmetic(GraphEditor(graph, f"{PREFIX}_image")), name, taken.preprocess)
     graph.node.extend(own)
-    append_features(graph, {key: shape for key, shape in shapes.items() if shape is not None}, task)
+    append_features(graph, {value.name: numbers_of(value) or () for value in graph.output}, task)
     return model
+
+
+def rename_outputs(graph: onnx.GraphProto, sizes: Shapes, task: Keypoints, image_size: tuple[int, int]) -> None:
+    """Give a network's outputs the chain's names, and their sizes, whatever it calls them; leave out all others.
+
+    Raises:
+        UsageError: outputs that are not those of the task's family.
+    """
+    specs = tuple(TensorSpec(name, "float32", tuple(size)) for name, size in sizes.items())
+    told = task.form.told_apart(specs, image_size)
+    if told is None:
+        raise UsageError(f"decoding graph: the outputs {', '.join(sizes)} are not those of the family {task.family}")
+    names = dict(zip((spec.name for spec in told), task.form.tensors, strict=True))
+    for own in names:
+        rename_tensor(graph, own, f"{PREFIX}_{own}_of_network")
+    for own, new in names.items():
+        rename_tensor(graph, f"{PREFIX}_{own}_of_network", new)
+    del graph.output[:]
+    graph.output.extend(helper.make_tensor_value_info(names[s.name], TensorProto.FLOAT, list(s.shape)) for s in told)
+
+
+def _image_of(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        raise UsageError(f"decoding graph: expected a network with one input, got {len(inputs)}; use decoding numpy")
+    return inputs[0]
+
+
+def _known_sizes(model: onnx.ModelProto) -> Shapes:
+    known = inferred_values(model)
+    sizes = {value.name: numbers_of(known[value.name]) for value in model.graph.output}
+    if missing := [name for name, size in sizes.items() if size is None]:
+        raise UsageError(f"decoding graph: the size of {', '.join(missing)} is not known before a run; use numpy")
+    return {name: size for name, size in sizes.items() if size is not None}
 
 
 def append_features(graph: onnx.GraphProto, shapes: Shapes, task: Keypoints) -> None:

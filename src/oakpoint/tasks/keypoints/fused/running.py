@@ -1,0 +1,98 @@
+"""Models with decoding in their graph, for images of several sizes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, final
+
+from numpy.typing import NDArray
+
+from oakpoint.backends.base import Backend
+from oakpoint.backends.cache import BackendCache, Size
+from oakpoint.bundle.interface import Interface
+from oakpoint.features.types import Features
+from oakpoint.tasks.keypoints.task import Keypoints
+
+MAX_CACHED_SIZES = 8
+"""See ``predictor``."""
+
+
+def levels_of(interface: Interface) -> Interface:
+    """The interface of a network whose image is given as its levels, uint8: the graph scales them."""
+    preprocess = replace(interface.image, baked=True)
+    given = replace(interface.inputs[0], preprocess=preprocess)
+    tensor = replace(given.tensor, dtype="uint8", shape=preprocess.tensor_shape)
+    return replace(interface, inputs=(replace(given, tensor=tensor),))
+
+
+@final
+class WholeModels:
+    """Opens a model for each size, and new ones when its options of decoding have changed, which are part of a graph.
+
+    Args:
+        open_whole: opens the model for what it takes at a size, and for how it is decoded.
+        make_room: sees to the memory for a model of a size.
+    """
+
+    def __init__(
+        self, open_whole: Callable[[Interface, Keypoints], Backend], make_room: Callable[[Size], None]
+    ) -> None:
+        self._open_whole, self._make_room = open_whole, make_room
+        self._lock = threading.Lock()
+        self._current: tuple[Keypoints, BackendCache] | None = None
+
+    def run(self, interface: Interface, task: Keypoints, given: Mapping[str, NDArray[Any]]) -> Features:
+        """What is found in an image, in pixels of the tensor.
+
+        Args:
+            interface: of the network, at the image's size.
+            task: how it is decoded.
+            given: the image's levels, see ``levels_of``.
+
+        Raises:
+            UsageError: the graph cannot decode so.
+            BackendError: the model fails.
+        """
+        with self._models(interface, task).lent(interface.image.size) as backend:
+            found = backend.run(given)
+        return Features(found["keypoints"], found["scores"], found["descriptors"], interface.image.size)
+
+    def open(self, interface: Interface, task: Keypoints) -> None:
+        """Open the model of a size now."""
+        with self._models(interface, task).lent(interface.image.size):
+            pass
+
+    def description(self) -> str | None:
+        """Of the model that ran last; None where none has been opened."""
+        with self._lock:
+            models = self._current[1] if self._current is not None else None
+        size = None if models is None else models.last_used()
+        if models is None or size is None:
+            return None
+        with models.lent(size) as backend:
+            return f"{backend.description}, decoding in the graph"
+
+    def close(self) -> None:
+        """Free the models."""
+        with self._lock:
+            current, self._current = self._current, None
+        if current is not None:
+            current[1].close()
+
+    def _models(self, interface: Interface, task: Keypoints) -> BackendCache:
+        with self._lock:
+            former = self._current
+            if former is not None and former[0] == task:
+                return former[1]
+
+            def opened(size: Size) -> Backend:
+                self._make_room(size)
+                return self._open_whole(interface.with_preprocess(replace(interface.image, size=size)), task)
+
+            models = BackendCache(opened, kept=MAX_CACHED_SIZES)
+            self._current = task, models
+        if former is not None:
+            former[1].close()
+        return models
