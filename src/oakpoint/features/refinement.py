@@ -64,9 +64,10 @@ def refined_keypoints(heatmap: NDArray[np.float32], maxima: NDArray[np.int64], m
 
 def _soft_argmax_shift(windows: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, 2), the mean of a window's pixels (N, k, k) weighted by their values, from its centre; 0 where all are 0."""
-    radius = windows.shape[1] // 2
-    steps = np.arange(-radius, radius + 1)
-    moments = np.stack([windows.sum(axis=1) @ steps, windows.sum(axis=2) @ steps], axis=1)
+    side = windows.shape[1]
+    steps = np.arange(-(side // 2), side // 2 + 1)
+    of_pixel = np.ascontiguousarray(windows.reshape(-1, side * side).T).reshape(side, side, -1)  # sums run over windows
+    moments = np.stack([of_pixel.sum(axis=0).T @ steps, of_pixel.sum(axis=1).T @ steps], axis=1)
     total = windows.sum(axis=(1, 2))[:, None]
     return np.asarray(np.divide(moments, total, out=np.zeros_like(moments), where=total > 0))
 
