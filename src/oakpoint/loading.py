@@ -68,7 +68,7 @@ def load(
             opened for a size. What would take more (``backends.activations`` has how that is estimated) is refused.
         backend: ``openvino``, ``onnxruntime``, ``torch``, or ``myriad_simulator`` for what the camera computes.
         device: OpenVINO's device.
-        precision: OpenVINO's arithmetic.
+        precision: OpenVINO's arithmetic: ``f32``, ``bf16``, ``f16``, or ``int8`` of a bundle that has it.
         threads: CPU threads; None lets the runtime choose.
         in_flight: images that the network works on at a time, for ``Predictor.map`` and for calls from several threads.
             1: each as soon as possible. More: all of them sooner, each later. None: as many as suit the cores.

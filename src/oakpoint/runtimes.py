@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,33 @@ def import_openvino() -> Any:
     with importing("openvino"):
         import openvino
     return openvino
+
+
+def import_nncf() -> Any:
+    """Import NNCF without its usage statistics, its log and its class of loggers, and return the module.
+
+    NNCF reports what it is used for through ``openvino_telemetry``, as OpenVINO does: with that name closed, it takes
+    its own stub. On import it also gives its logger a handler that writes to standard output, and makes its class of
+    loggers that of the whole program; both are taken back. A program that imported NNCF before is left as it is.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        BackendError: it cannot be imported.
+    """
+    if "nncf" in sys.modules:
+        return sys.modules["nncf"]
+    import_openvino()
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # see import_openvino
+    loggers = logging.getLoggerClass()
+    try:
+        with importing("nncf", extra="int8", purpose=", which makes INT8 of a network,"):
+            import nncf
+    finally:
+        logging.setLoggerClass(loggers)
+    log = logging.getLogger("nncf")
+    log.handlers = [logging.NullHandler()]
+    log.setLevel(logging.ERROR)
+    return nncf
 
 
 def installed_version(package: str) -> str:

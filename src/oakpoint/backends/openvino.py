@@ -21,7 +21,7 @@ _WHERE = ("Exception from", "Check '")
 """How lines of OpenVINO begin that say where it was; the reason comes after them."""
 
 Device = Literal["CPU", "GPU", "NPU", "AUTO"]
-Precision = Literal["f32", "bf16", "f16"]
+Precision = Literal["f32", "bf16", "f16", "int8"]
 
 
 class OpenVinoBackend(Backend):
@@ -46,7 +46,8 @@ class OpenVinoBackend(Backend):
             path: ``.xml`` (with its ``.bin`` beside it) or ``.onnx``.
             device: ``CPU``, ``GPU``, ``NPU`` or ``AUTO`` (OpenVINO's own choice).
             precision: of the arithmetic: ``f32``, ``bf16`` or ``f16``. Parity needs ``f32``: left alone, OpenVINO takes
-                bf16 on CPUs that have it.
+                bf16 on CPUs that have it. ``int8`` runs the quantised layers of a file that has some in INT8, and the
+                others in f32, or in f16 on a device without it.
             shapes: those of the inputs by name, to run at; None keeps the file's, with an open batch taken as 1.
             threads: CPU threads; None lets the runtime choose.
             in_flight: runs that go side by side, at most, on threads that are shared out to them: OpenVINO's
@@ -65,10 +66,11 @@ class OpenVinoBackend(Backend):
 
         core = openvino.Core()
         _check_device(core, device, precision)
+        hint = _of_float(core, device) if precision == "int8" else precision
         try:
             model = core.read_model(path)
             model.reshape({port: _shape(port, shapes or {}) for port in model.inputs})
-            settings = configuration(device, precision, threads, in_flight)
+            settings = configuration(device, hint, threads, in_flight)
             if edit is None:
                 compiled = compiled_model(core, model, path, device, settings)
             else:
@@ -136,12 +138,19 @@ def _check_device(core: Any, device: str, precision: str) -> None:
             f"OpenVINO finds no {device} here, only {', '.join(sorted(available))}; choose one with --device"
         )
     capabilities = set(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
-    wanted = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}[precision]
+    wanted = {"f32": "FP32", "bf16": "BF16", "f16": "FP16", "int8": "INT8"}[precision]
     if wanted not in capabilities:
         raise BackendError(
             f"OpenVINO's {device} here does not offer {precision}; it offers "
-            f"{', '.join(sorted(c for c in capabilities if c in ('FP32', 'BF16', 'FP16')))}; choose with --precision"
+            f"{', '.join(sorted(capabilities & {'FP32', 'BF16', 'FP16', 'INT8'}))}; choose with --precision"
         )
+
+
+def _of_float(core: Any, device: str) -> str:
+    """The arithmetic of what an INT8 model leaves in float: f32 wherever the device has it."""
+    if device == "AUTO" or "FP32" in core.get_property(device, "OPTIMIZATION_CAPABILITIES"):
+        return "f32"
+    return "f16"
 
 
 def _shape(port: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> list[int]:

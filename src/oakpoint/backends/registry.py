@@ -16,6 +16,9 @@ from oakpoint.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
+INT8 = "int8"
+"""The precision of which a model has a form of its own."""
+
 BACKENDS = ("torch", "onnxruntime", "openvino", "myriad_simulator")
 
 
@@ -47,7 +50,8 @@ class RuntimeOptions:
     Attributes:
         backend: one of ``BACKENDS``.
         device: of OpenVINO: ``CPU``, ``GPU``, ``NPU`` or ``AUTO``; the others run on the CPU only.
-        precision: of OpenVINO's arithmetic: ``f32``, ``bf16`` or ``f16``; the others run as they are.
+        precision: of OpenVINO's arithmetic: ``f32``, ``bf16``, ``f16``, or ``int8`` for a bundle's INT8 model; the
+            others run as they are.
         threads: CPU threads; None lets the runtime choose.
         in_flight: runs that are to go side by side, where the backend can have them so (OpenVINO): each takes longer,
             and all of them together less. 1: each as soon as possible.

@@ -15,6 +15,7 @@ from oakpoint.bundle.records import (
     Artifact,
     ArtifactKind,
     DeviceRecord,
+    Int8Record,
     SplitRecord,
     StageReport,
     TaskRecord,
@@ -33,6 +34,7 @@ PAGE_FILE = "report.html"
 
 _OPTIONS: dict[ArtifactKind, str] = {
     "superblob": "--superblob",
+    "ir_int8": "--int8",
     "oak_json": "--to blob",
     "stage_map": "--to blob",
     "onnx_archive": "--to onnx-archive",
@@ -62,6 +64,7 @@ class Manifest:
         arguments: what the class of a torch network was given.
         outputs: name of an output → the torch network's own name for it; empty where it gives them in this order.
         split: where the network is cut, of which the blob is the first part; None where the blob is all of it.
+        int8: how the INT8 model came about; None where there is none.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
@@ -81,6 +84,7 @@ class Manifest:
     arguments: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     split: SplitRecord | None = None
+    int8: Int8Record | None = None
 
     @property
     def torch_outputs(self) -> dict[str, str] | tuple[str, ...]:
@@ -131,7 +135,8 @@ def _report_schema() -> TypeAdapter[tuple[StageReport, ...]]:
 
 def manifest_json(manifest: Manifest) -> str:
     """The manifest as indented JSON, ending in a newline."""
-    left_out = {"split"} if manifest.split is None else None  # earlier programs read the bundles that have none
+    optional = {"split": manifest.split, "int8": manifest.int8}
+    left_out = {name for name, record in optional.items() if record is None}  # earlier programs read what has none
     return _manifest_schema().dump_json(manifest, indent=2, exclude=left_out).decode() + "\n"
 
 

@@ -10,7 +10,17 @@ from oakpoint.bundle.interface import Interface
 from oakpoint.finite import finite_or_none
 
 ArtifactKind = Literal[
-    "onnx", "ir", "blob", "oak_json", "stage_map", "archive", "superblob", "onnx_archive", "device_part", "host_tail"
+    "onnx",
+    "ir",
+    "ir_int8",
+    "blob",
+    "oak_json",
+    "stage_map",
+    "archive",
+    "superblob",
+    "onnx_archive",
+    "device_part",
+    "host_tail",
 ]
 
 
@@ -154,6 +164,38 @@ class SplitRecord:
         device = "" if self.device_ms is None else f"device about {self.device_ms:.1f} ms (estimated), "
         host = "" if self.host_ms is None else f", host {ms_text(self.host_ms)} (measured here, {self.runtime})"
         return f"{device}{self.usb_bytes:,} bytes a frame over USB{host}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Int8Record:
+    """How the INT8 model came about.
+
+    Attributes:
+        calibration: names of the images that calibrated it → sha256 of their pixels.
+        held_out: names of the images on which it was judged, none of which calibrated it.
+        figure: what of the task's was not to be lost.
+        bound: how much of it may be lost.
+        first_loss: how much was lost with every layer in INT8, on the images that calibrated it.
+        loss: how much is lost as it is, on the same.
+        layers: how many layers can be computed in INT8.
+        in_float: layers that are kept in float → how much was lost when this one alone was.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    calibration: dict[str, str]
+    held_out: tuple[str, ...] = ()
+    figure: str
+    bound: float
+    first_loss: float
+    loss: float
+    layers: int
+    in_float: dict[str, float] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """What is in INT8 and what is not, in one line."""
+        kept = f", {len(self.in_float)} kept in float" if self.in_float else ""
+        return f"{self.layers - len(self.in_float)} of {self.layers} layers in INT8{kept}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

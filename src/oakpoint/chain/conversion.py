@@ -12,6 +12,7 @@ from oakpoint.bundle.interface import OPEN_BATCH
 from oakpoint.bundle.manifest import Manifest
 from oakpoint.bundle.records import StageReport, Verdict
 from oakpoint.chain.evidence import Evidence
+from oakpoint.chain.int8_images import int8_images
 from oakpoint.chain.kept import left_out, may_replace, something_verified
 from oakpoint.chain.listener import Listener
 from oakpoint.chain.make_split import check_split_names, way_out
@@ -32,6 +33,7 @@ from oakpoint.images.reading import no_image_in
 from oakpoint.models.naming import model_of
 from oakpoint.myriad.superblob import require_bsdiff4
 from oakpoint.myriad.toolchain import ensure_toolchain, supported_platform
+from oakpoint.runtimes import import_nncf
 from oakpoint.verify.photographs import load_photographs
 from oakpoint.verify.tolerances import ONNX_STAGE
 
@@ -158,6 +160,8 @@ def _prepare(making: Making) -> None:
     options = making.options
     if options.superblob:
         require_bsdiff4()
+    if options.int8:
+        _prepare_int8(making)
     images = load_photographs(options.images)
     if not images:
         raise ImageError(f"{no_image_in(options.images or Path())}, or leave out --images")
@@ -171,6 +175,14 @@ def _prepare(making: Making) -> None:
         reason = "the Myriad compiler is not available on this platform: it is a Linux x86-64 program"
         halves = ("device_part", "host_tail") if options.split else ()
         making.not_made = dict.fromkeys((*halves, "blob", "oak_json", "stage_map", "archive"), reason)
+
+
+def _prepare_int8(making: Making) -> None:
+    options, size = making.options, making.size
+    if size is None:
+        raise UsageError(f"int8: is calibrated on images, and {options.model} takes none; leave out --int8")
+    import_nncf()
+    making.int8_images = int8_images(options.calibration, options.images, size)
 
 
 def _made(making: Making) -> tuple[str, OakpointError] | None:

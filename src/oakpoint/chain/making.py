@@ -13,8 +13,9 @@ from oakpoint.backends.chained import HostTail
 from oakpoint.bundle.folder import Bundle
 from oakpoint.bundle.interface import Interface
 from oakpoint.bundle.manifest import MANIFEST_FILE, PAGE_FILE, REPORT_FILE, Manifest, manifest_json, report_json
-from oakpoint.bundle.records import Artifact, ArtifactKind, DeviceRecord, SplitRecord, StageReport
+from oakpoint.bundle.records import Artifact, ArtifactKind, DeviceRecord, Int8Record, SplitRecord, StageReport
 from oakpoint.chain.evidence import Evidence
+from oakpoint.chain.int8_images import Int8Images
 from oakpoint.chain.listener import Listener
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.chain.verification import StageVerifier
@@ -47,6 +48,8 @@ class Making:
         device: what is asked of and measured for the device graph.
         device_graph: once it is made.
         split: where the network is cut; None while it is whole.
+        int8_images: those of the INT8 model, set before the first step; None without one.
+        int8: how the INT8 model came about, once it is made.
         modules: the path of the torch module of each layer of the ONNX, by the layer's first output, as far as known.
         artifacts: made so far, in order.
         reports: verdicts so far, in order.
@@ -64,6 +67,8 @@ class Making:
     device: DeviceRecord = field(init=False)
     device_graph: DeviceGraph | None = None
     split: SplitRecord | None = None
+    int8_images: Int8Images | None = None
+    int8: Int8Record | None = None
     modules: Mapping[str, str] = field(default_factory=dict)
     artifacts: list[Artifact] = field(default_factory=list)
     reports: list[StageReport] = field(default_factory=list)
@@ -183,6 +188,7 @@ class Making:
             arguments=dict(self.options.said.arguments),
             outputs=dict(self.origin.outputs) if isinstance(self.origin.outputs, Mapping) else {},
             split=self.split if any(artifact.kind == "host_tail" for artifact in self.artifacts) else None,
+            int8=self.int8 if any(artifact.kind == "ir_int8" for artifact in self.artifacts) else None,
         )
         if self.page is not None:
             self.step("report", partial(self._write_page, manifest, self.page))

@@ -11,6 +11,7 @@ from oakpoint.errors import UsageError
 from oakpoint.models.base import ModelOptions
 from oakpoint.myriad.compiler import DEFAULT_SHAVES, check_shaves
 from oakpoint.tasks.base import AS_THEY_ARE
+from oakpoint.tasks.quantised import DEFAULT_BOUND
 from oakpoint.tasks.registry import ALL_HEADS
 
 Target = Literal["onnx", "onnx-archive", "ir", "blob", "archive"]
@@ -37,6 +38,9 @@ class ConversionOptions:
         images: folder of images to verify on; None takes the photographs in scikit-image's wheel.
         split: where to cut the network, the first part being the blob: ``auto``, or names of layers, outputs or modules
             behind which the host goes on; empty for a blob of the whole network.
+        int8: also make an INT8 model for Intel's CPUs, GPUs and NPUs.
+        calibration: folder of images that calibrate it; None takes the photographs in scikit-image's wheel.
+        int8_loss: how much it may lose of what its task measures (``Task.loses``).
         superblob: also compile the blob for 1 to 16 shaves, into one file.
         keep_failed: write the bundle even when a stage fails its verification.
         said: what else was said of the model; weights and seed stand above.
@@ -56,6 +60,9 @@ class ConversionOptions:
     batch: int = 1
     images: Path | None = None
     split: tuple[str, ...] = ()
+    int8: bool = False
+    calibration: Path | None = None
+    int8_loss: float = DEFAULT_BOUND
     superblob: bool = False
     keep_failed: bool = False
     said: ModelOptions = field(default_factory=ModelOptions)
@@ -68,6 +75,7 @@ class ConversionOptions:
             raise UsageError(f"heads: expected one of {', '.join(ALL_HEADS)}, got {self.heads!r}")
         check_shaves(self.shaves)
         self._check_split()
+        self._check_int8()
         if self.superblob and not self.reaches("blob"):
             raise UsageError(f"superblob: needs --to blob or --to archive, got {self.to!r}")
         if self.batch < 1:
@@ -86,6 +94,16 @@ class ConversionOptions:
             raise UsageError(f"split: {AUTO} finds all cuts itself, got {', '.join(self.split)}")
         if any(not name.strip() for name in self.split):
             raise UsageError("split: expected auto or the name of a layer, an output or a module, got an empty one")
+
+    def _check_int8(self) -> None:
+        if self.calibration is not None and not self.int8:
+            raise UsageError("calibration: is for an INT8 model; add --int8, or leave it out")
+        if self.int8_loss != DEFAULT_BOUND and not self.int8:
+            raise UsageError("int8-loss: is for an INT8 model; add --int8, or leave it out")
+        if not 0 < self.int8_loss < 1:
+            raise UsageError(f"int8-loss: expected a share above 0 and below 1, got {self.int8_loss:g}")
+        if self.int8 and not self.reaches("ir"):
+            raise UsageError(f"int8: is an OpenVINO IR, got --to {self.to}; take --to ir, blob or archive")
 
     def reaches(self, target: Target) -> bool:
         """Whether the conversion goes as far as ``target``."""

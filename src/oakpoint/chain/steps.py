@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from oakpoint.bundle.records import ArtifactKind, StageReport
 from oakpoint.chain.make_archive import make_archive
 from oakpoint.chain.make_blob import judge_blob, judge_device_graph, make_blob, make_device_graph, measure_heads
+from oakpoint.chain.make_int8 import judge_int8, make_int8
 from oakpoint.chain.make_ir import judge_ir, make_ir
 from oakpoint.chain.make_onnx import judge_onnx, make_onnx
 from oakpoint.chain.make_onnx_archive import judge_onnx_archive, make_onnx_archive
@@ -16,7 +17,14 @@ from oakpoint.chain.make_superblob import judge_superblob, make_superblob
 from oakpoint.chain.making import Making
 from oakpoint.chain.options import ConversionOptions, Target
 from oakpoint.verify.superblob import SUPERBLOB_STAGE
-from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_ARCHIVE_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import (
+    BLOB_STAGE,
+    DEVICE_STAGE,
+    INT8_STAGE,
+    IR_STAGE,
+    ONNX_ARCHIVE_STAGE,
+    ONNX_STAGE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +71,15 @@ STEPS: tuple[Step, ...] = (
         make=make_ir,
         stage=IR_STAGE,
         judge=judge_ir,
+    ),
+    Step(
+        name="int8",
+        needs=("onnx",),
+        makes=("ir_int8",),
+        wanted=lambda options: options.int8,
+        make=make_int8,
+        stage=INT8_STAGE,
+        judge=judge_int8,
     ),
     Step(name="heads", needs=("onnx",), wanted=_reaching("blob", "onnx-archive"), make=measure_heads),
     Step(

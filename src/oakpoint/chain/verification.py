@@ -16,11 +16,13 @@ from onnx import save
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.beside import BesideBackend
 from oakpoint.backends.chained import HostTail
-from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.registry import INT8, ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import Bundle
 from oakpoint.bundle.interface import Interface
-from oakpoint.bundle.records import DeviceRecord, StageReport, Verdict
+from oakpoint.bundle.records import DeviceRecord, Int8Record, StageReport, Verdict
 from oakpoint.chain.evidence import Evidence, StageWitness
+from oakpoint.chain.int8_homography import HomographyLoss, homography_limit
+from oakpoint.chain.int8_images import at_size, in_orientations, not_calibrating
 from oakpoint.convert.archive_from_onnx import MODEL_NAME, read_onnx_archive
 from oakpoint.convert.device_graph import DeviceGraph, DeviceSource, in_float32
 from oakpoint.convert.ir_from_onnx import ir_input_shapes
@@ -31,6 +33,8 @@ from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.superblob import blobs_from_superblob
 from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, needs_weights_file, reload_network
 from oakpoint.tasks.base import AS_THEY_ARE, Task
+from oakpoint.tasks.keypoints.task import Keypoints
+from oakpoint.tasks.quantised import QuantisedComparison
 from oakpoint.tasks.registry import task_of_bundle
 from oakpoint.tasks.tensors.task import RawTensors
 from oakpoint.verify.blob_constants import ConstantsReport, compare_blob_constants
@@ -41,11 +45,16 @@ from oakpoint.verify.tolerances import (
     BLOB_CLAIM,
     BLOB_STAGE,
     DEVICE_STAGE,
+    INT8_CLAIM,
+    INT8_STAGE,
     IR_STAGE,
     ONNX_ARCHIVE_CLAIM,
     ONNX_ARCHIVE_STAGE,
     ONNX_STAGE,
 )
+
+MOST_JUDGED = 16
+"""Images on which INT8 is judged, see ``int8_images.in_orientations``."""
 
 TorchOutputs = Sequence[str] | Mapping[str, str] | None
 """See ``networks.outputs.chosen_outputs``."""
@@ -108,6 +117,43 @@ class StageVerifier:
                 "weights rounded to FP16": lambda: constants().share_equal,
                 "share of the weights compared": lambda: constants().share_compared,
             },
+        )
+
+    def int8_of_onnx(self, source: ModelSource, record: Int8Record) -> StageReport:
+        """Compare the INT8 IR, in OpenVINO on the CPU, with the ONNX by what its task loses.
+
+        Args:
+            source: the ONNX, and the INT8 IR.
+            record: how it came about; images that calibrated it judge nothing.
+        """
+        onnx, ir, size = source.onnx, source.ir, self.interface.size
+        assert onnx is not None
+        assert ir is not None
+        assert size is not None
+        images = not_calibrating(self.images, record.calibration)
+        if not images:
+            summary = "every image here calibrated it, so that none can judge it; give others with --images"
+            return StageReport(stage=INT8_STAGE, verdict=Verdict.NOTHING_COMPARED, summary=summary)
+
+        def open_float() -> Backend:
+            return self._open(source, "onnxruntime", _batch_of_onnx(onnx))
+
+        def open_int8() -> Backend:
+            return self._open(source, "openvino", _batch_of_ir(ir), precision=INT8)
+
+        further: dict[str, Callable[[], float]] = {}
+        if isinstance(self.task, Keypoints):
+            further = HomographyLoss(self.task, self.interface, images, open_float, open_int8).figures()
+        return verify_stage(
+            INT8_STAGE,
+            open_float,
+            open_int8,
+            QuantisedComparison(self.task, record.bound, *homography_limit(self.task, record.bound)),
+            images=in_orientations({name: at_size(image, size) for name, image in images.items()}, MOST_JUDGED),
+            feed=self.interface.feed_apart,
+            witness=self._witness(INT8_STAGE),
+            further=further,
+            claim=INT8_CLAIM,
         )
 
     def device_graph_of_onnx(
@@ -235,10 +281,12 @@ class StageVerifier:
     def _baked(self, image: NDArray[np.uint8]) -> Tensors:
         return self.interface.on_device().feed_apart(image)
 
-    def _open(self, source: ModelSource, backend: str, batch: int = 1, *, on_device: bool = False) -> Backend:
+    def _open(
+        self, source: ModelSource, backend: str, batch: int = 1, *, on_device: bool = False, precision: str = "f32"
+    ) -> Backend:
         interface = self.interface.at(self.interface.size, batch=batch)
         inputs = (interface.on_device() if on_device else interface).tensors
-        return open_backend(source, RuntimeOptions(backend=backend), inputs)
+        return open_backend(source, RuntimeOptions(backend=backend, precision=precision), inputs)
 
 
 def _constants_of_blob(blob: Path, source: DeviceSource) -> ConstantsReport:
@@ -295,6 +343,9 @@ def verify_bundle(
         reports.append(_torch_stage(bundle, verifier, weights))
     if manifest.has("ir"):
         reports.append(verifier.ir_of_onnx(ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir"))))
+    if manifest.has("ir_int8") and manifest.int8 is not None:
+        int8 = ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir_int8"))
+        reports.append(verifier.int8_of_onnx(int8, manifest.int8))
     if manifest.has("onnx_archive"):
         archive = bundle.path("onnx_archive")
         reports.append(verifier.archive_of_onnx(bundle.path("onnx"), archive, manifest.device))

@@ -36,6 +36,7 @@ from oakpoint.models.base import ModelOptions
 from oakpoint.myriad.compiler import DEFAULT_SHAVES
 from oakpoint.report.pages.conversion import conversion_page
 from oakpoint.tasks.labels import read_labels
+from oakpoint.tasks.quantised import DEFAULT_BOUND
 from oakpoint.tasks.registry import ALL_HEADS
 
 RANDOM_SEED = 0
@@ -104,6 +105,29 @@ def convert_command(
             show_default=False,
         ),
     ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Also an INT8 model, for Intel's CPUs with VNNI or AMX, GPUs and NPUs; the Myriad X computes in FP16 "
+            "and gains nothing (needs the int8 extra).",
+        ),
+    ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of images that calibrate INT8; every fourth judges it instead, unless --images does. Default: "
+            "photographs that come with scikit-image.",
+            show_default=False,
+        ),
+    ] = None,
+    int8_loss: Annotated[
+        float,
+        typer.Option(
+            help="What INT8 may lose of accuracy, as its task measures it (docs/int8.md): layers stay in float until "
+            "it loses no more. A hundredth is the customary limit."
+        ),
+    ] = DEFAULT_BOUND,
     superblob: Annotated[
         bool, typer.Option("--superblob", help="Also compile for 1 to 16 shaves, into one file (needs the oak extra).")
     ] = False,
@@ -129,6 +153,9 @@ def convert_command(
         batch=batch,
         images=images,
         split=tuple(split or ()),
+        int8=int8,
+        calibration=calibration,
+        int8_loss=int8_loss,
         superblob=superblob,
         keep_failed=keep_failed,
         said=said,
@@ -207,6 +234,7 @@ def print_bundle(conversion: Conversion) -> None:
     for kind, reason in () if conversion.manifest.failure else conversion.manifest.not_made.items():
         print_warning(f"{kind} not made: {reason}")
     print_split(conversion.manifest)
+    print_int8(conversion.manifest)
     for report in conversion.reports:
         if report.claim:
             out.print(f"[dim]{report.stage}: {report.claim}[/]")
@@ -227,6 +255,16 @@ def print_split(manifest: Manifest) -> None:
         print_warning(note)
 
 
+def print_int8(manifest: Manifest) -> None:
+    """Say which layers of an INT8 model stayed in float, and why."""
+    record = manifest.int8
+    if record is None or not record.in_float:
+        return
+    out.print(f"int8: {record.summary()}: with none in float, {record.figure} {record.first_loss:.4f}")
+    for name, lost in record.in_float.items():
+        out.print(f"  [dim]in float: {escape(name)} ({record.figure} with it alone in float: {lost:.4f})[/]")
+
+
 def conversion_facts(outcome: Outcome) -> dict[str, object]:
     """The outcome for machines; without a bundle, the figures alone."""
     conversion = outcome.conversion
@@ -239,6 +277,7 @@ def conversion_facts(outcome: Outcome) -> dict[str, object]:
             "not_made": conversion.manifest.not_made,
             "one_size": _one_size(conversion),
             "split": None if conversion.manifest.split is None else dataclasses.asdict(conversion.manifest.split),
+            "int8": None if conversion.manifest.int8 is None else dataclasses.asdict(conversion.manifest.int8),
         }
     error = None if outcome.failure is None else f"{outcome.failure}{outcome.kept}"
     return {**facts, "error": error, "stages": [report.facts() for report in outcome.reports]}

@@ -39,7 +39,7 @@ from oakpoint.report.pages.evaluation import evaluation_page, write_beside
 EXTRACTORS_HELP = (
     "What to compare: LABEL=MODEL@SETTING@SETTING…, of which only MODEL must be there: a bundle, a .onnx or .blob "
     "file, acorn, superpoint, package.module:Class, sift, orb, or a features file .h5. A SETTING is WIDTHxHEIGHT, "
-    "native, BACKEND, BACKEND:DEVICE, BACKEND:DEVICE:PRECISION, weights=FILE, threshold=P, nms=PIXELS, "
+    "native, BACKEND, BACKEND:DEVICE, BACKEND:DEVICE:PRECISION, weights=FILE, precision=int8, threshold=P, nms=PIXELS, "
     "max-side=PIXELS, max-memory=GB, subpixel=none|soft_argmax|quadratic, or an option of a network (the panel below) "
     "for this MODEL alone: color=rgb, normalize=imagenet. "
     "Such as  b  b@openvino:CPU:bf16  small=b@320x240  sift  features.h5"

@@ -21,7 +21,7 @@ Backend = Annotated[
     str, typer.Option(help="Runtime: openvino, onnxruntime, torch, or myriad_simulator (what the camera computes).")
 ]
 Device = Annotated[str, typer.Option(help="OpenVINO's device: CPU, GPU, NPU or AUTO.")]
-Precision = Annotated[str, typer.Option(help="OpenVINO's arithmetic: f32, bf16 or f16.")]
+Precision = Annotated[str, typer.Option(help="OpenVINO's arithmetic: f32, bf16, f16, or int8 of a bundle that has it.")]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads of the network. Default: the runtime's choice.", show_default=False)
 ]

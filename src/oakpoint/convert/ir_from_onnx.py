@@ -34,14 +34,14 @@ def write_ir(onnx: Path, xml: Path, *, input_shapes: Shapes) -> str:
     """
     openvino = import_openvino()
     try:
-        openvino.save_model(_folded(onnx, input_shapes), xml, compress_to_fp16=True)
+        openvino.save_model(folded_model(onnx, input_shapes), xml, compress_to_fp16=True)
     except RuntimeError as error:
         raise ConversionError(f"OpenVINO cannot convert {onnx.name}: {last_line(error)}") from error
     return f"openvino {openvino.__version__.split('-')[0]}"
 
 
-def _folded(onnx: Path, input_shapes: Shapes) -> Any:
-    """The model as OpenVINO reads it, its shape fixed and its constants computed."""
+def folded_model(onnx: Path, input_shapes: Shapes) -> Any:
+    """The model as OpenVINO reads it, its shape fixed and its constants computed; OpenVINO's own errors."""
     openvino = import_openvino()
     from openvino.passes import ConstantFolding, Manager
 
@@ -80,7 +80,7 @@ def folded_constants(onnx: Path, input_shapes: Shapes) -> list[GraphConstant]:
     """
     import_openvino()
     try:
-        return _constants(_folded(onnx, input_shapes))
+        return _constants(folded_model(onnx, input_shapes))
     except RuntimeError as error:
         raise ConversionError(f"OpenVINO cannot convert {onnx.name}: {last_line(error)}") from error
 

@@ -11,7 +11,7 @@ from oakpoint.doctor.limited import ProbeError, run_probe
 TOPIC = "inference"
 LIMIT_S = 30.0
 PRECISIONS = {"FP32": "f32", "BF16": "bf16", "FP16": "f16", "INT8": "int8"}
-"""OpenVINO's names and those of ``--precision`` (which has no int8)."""
+"""OpenVINO's names and those of ``--precision``."""
 
 REINSTALL = "pip install --force-reinstall openvino"
 

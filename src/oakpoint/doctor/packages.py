@@ -21,6 +21,7 @@ EXTRAS = {
     "oak": "the camera, and superblobs",
     "eval": "charts of an evaluation, and photographs",
     "train": "distill and train",
+    "int8": "INT8 models for Intel's CPUs, GPUs and NPUs",
     "view": "a page of a run, with controls",
 }
 """Extras for users, and what they are for."""

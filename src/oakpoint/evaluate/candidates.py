@@ -187,6 +187,29 @@ class NetworkCandidate(_Extracting):
 
 
 @final
+class ExtractorCandidate(_Extracting):
+    """An extractor that is there already; nothing of it is kept."""
+
+    def __init__(self, label: str, extractor: Extractor, cache: FeatureCache) -> None:
+        """Take it over; it is closed with this."""
+        self._extractor = extractor
+        super().__init__(label, "", None, cache)
+
+    def _prepare_for(self, image: Image) -> None:
+        self._extractor.open_for(image)
+
+    def _extract(self, image: Image) -> Features:
+        return self._extractor(image)
+
+    def _runtime(self) -> str:
+        return self._extractor.description()
+
+    def close(self) -> None:
+        """Free the models."""
+        self._extractor.close()
+
+
+@final
 class SiftCandidate(_Extracting):
     """OpenCV's SIFT with its defaults, and RootSIFT descriptors.
 

@@ -5,7 +5,7 @@
     SPEC    = [LABEL "="] MODEL { "@" SETTING }
     MODEL   = a bundle's folder | FILE.onnx | FILE.blob | superpoint | package.module:Class | sift | orb | FILE.h5
     SETTING = WIDTHxHEIGHT | native | BACKEND [":" DEVICE [":" PRECISION]] | NAME "=" VALUE
-    NAME    = weights | threshold | nms | subpixel | max-side | max-memory
+    NAME    = weights | precision | threshold | nms | subpixel | max-side | max-memory
             | arg | output | shape | task | color | mean | std | scale | normalize | range | resize
 
 Such as ``b``, ``b@openvino:CPU:bf16``, ``b@640x480``, ``small=b@320x240@onnxruntime``, ``superpoint@threshold=0.005``,
@@ -32,7 +32,8 @@ _LABEL = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)")
 _SIZE = re.compile(r"([0-9]+)[x×]([0-9]+)")
 _EXPECTED = (
     "WIDTHxHEIGHT, native, BACKEND[:DEVICE[:PRECISION]] (backends: " + ", ".join(BACKENDS) + "), weights=FILE, "
-    "threshold=P, nms=PIXELS, max-side=PIXELS, max-memory=GB, subpixel=" + "|".join(get_args(Subpixel)) +
+    "precision=f32|bf16|f16|int8, threshold=P, nms=PIXELS, max-side=PIXELS, max-memory=GB, "
+    "subpixel=" + "|".join(get_args(Subpixel)) +
     ", or one of " + ", ".join(f"{name}=…" for name in (*SEVERAL, *SINGLE)) + ", which mean what they mean to convert"
 )  # fmt: skip
 
@@ -147,6 +148,8 @@ def _with_setting(specification: Specification, setting: str, text: str) -> Spec
     name, equals, value = setting.partition("=")
     if equals and name == "weights" and value:
         return replace(specification, weights=Path(value))
+    if equals and name == "precision" and value:
+        return replace(specification, precision=value)
     if equals and name == "subpixel" and value in get_args(Subpixel):
         return replace(specification, subpixel=cast(Subpixel, value))
     try:

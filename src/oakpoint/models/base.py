@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.identity import sha256_of_model
-from oakpoint.backends.registry import ModelSource, RuntimeOptions
+from oakpoint.backends.registry import INT8, ModelSource, RuntimeOptions
 from oakpoint.bundle.interface import Interface
 from oakpoint.bundle.records import WeightsRecord
 from oakpoint.errors import UsageError
@@ -150,6 +150,19 @@ def require_nothing_said(path: Path, options: ModelOptions) -> None:
         raise UsageError(
             f"{path}: a bundle's manifest tells of its inputs, outputs and task; leave out --arg, --output, --shape, "
             "--task and the image's options, or convert the network again with them"
+        )
+
+
+def require_float(of: str, options: RuntimeOptions) -> None:
+    """Refuse INT8 for what has no form in it.
+
+    Raises:
+        UsageError: it was asked for.
+    """
+    if options.precision == INT8:
+        raise UsageError(
+            f"{of}: precision {INT8} is for a bundle that has an INT8 model; make one with  oakpoint convert {of} "
+            "--int8 --out BUNDLE"
         )
 
 

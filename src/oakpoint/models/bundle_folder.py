@@ -12,7 +12,7 @@ import onnx
 
 from oakpoint.backends.chained import HostTail
 from oakpoint.backends.identity import identity_of_network, sha256_of_model
-from oakpoint.backends.registry import ModelSource, RuntimeOptions, file_that_runs
+from oakpoint.backends.registry import INT8, ModelSource, RuntimeOptions, file_that_runs
 from oakpoint.bundle.folder import Bundle, open_bundle
 from oakpoint.bundle.manifest import Manifest
 from oakpoint.bundle.records import ArtifactKind
@@ -58,7 +58,7 @@ class BundleModel(Model):
         bundle = open_bundle(self.folder)
         manifest = bundle.manifest
         source, identify = self._source(bundle, options)
-        interface = manifest.artifact(_artifact_of(options.backend, manifest)).interface
+        interface = manifest.artifact(_artifact_of(options, manifest)).interface
         if source.tail is not None:  # with it, it gives what the whole network gives
             interface = replace(interface, outputs=manifest.interface.outputs)
         return Runnable(
@@ -85,7 +85,8 @@ class BundleModel(Model):
             blob, tail = bundle.path("blob"), tail_of_bundle(bundle)
             files = (blob,) if tail is None else (blob, tail.path)
             return ModelSource(blob=blob, tail=tail), lambda: identity_of_files(files, formerly)
-        source = ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir") if manifest.has("ir") else None)
+        kind = _artifact_of(options, manifest)
+        source = ModelSource(onnx=bundle.path("onnx"), ir=None if kind == "onnx" else bundle.path(kind))
         runs = file_that_runs(source, options.backend) or bundle.path("onnx")
         return source, partial(identity_of_file, runs, formerly)
 
@@ -112,11 +113,13 @@ class BundleModel(Model):
         )
 
 
-def _artifact_of(backend: str, manifest: Manifest) -> ArtifactKind:
+def _artifact_of(options: RuntimeOptions, manifest: Manifest) -> ArtifactKind:
     """The artefact that a backend runs; its preprocessing says what is inside the graph."""
-    if backend == "myriad_simulator":
+    if options.backend == "myriad_simulator":
         return "blob"
-    return "ir" if backend == "openvino" and manifest.has("ir") else "onnx"
+    if options.precision == INT8:
+        return "ir_int8"
+    return "ir" if options.backend == "openvino" and manifest.has("ir") else "onnx"
 
 
 def device_source_of(bundle: Bundle) -> DeviceSource:

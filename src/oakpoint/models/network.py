@@ -14,7 +14,7 @@ from oakpoint.errors import BackendError, UsageError
 from oakpoint.export import REFERENCE_SIZE, ExportedNetwork
 from oakpoint.features.cells import require_multiples
 from oakpoint.features.types import DecodeOptions
-from oakpoint.models.base import Model, ModelOptions, Origin, Runnable, Size
+from oakpoint.models.base import Model, ModelOptions, Origin, Runnable, Size, require_float
 from oakpoint.models.inputs import ImageOptions, InputOptions, Look, inputs_of
 from oakpoint.models.probing import tried_outputs
 from oakpoint.networks.registry import (
@@ -59,6 +59,7 @@ class NetworkModel(Model):
 
         Where that comes with oakpoint, torch is not needed.
         """
+        require_float(self.name, options)
         if (shipped := self._shipped(options)) is not None:
             return shipped
         network = self.loaded()

@@ -23,7 +23,16 @@ from oakpoint.convert.output_operators import output_operators
 from oakpoint.convert.weights_in_onnx import weights_said_in
 from oakpoint.errors import BackendError, UsageError
 from oakpoint.export import REFERENCE_SIZE
-from oakpoint.models.base import Model, ModelOptions, Origin, Runnable, Size, identity_of_file, require_own_weights
+from oakpoint.models.base import (
+    Model,
+    ModelOptions,
+    Origin,
+    Runnable,
+    Size,
+    identity_of_file,
+    require_float,
+    require_own_weights,
+)
 from oakpoint.models.inputs import Look, inputs_of
 from oakpoint.models.taken import Taken, open_taken, taken_as_said
 from oakpoint.networks.licences import recognised_record
@@ -50,6 +59,7 @@ class OnnxModel(Model):
         if not self.path.is_file():
             raise UsageError(f"{self.path}: no such ONNX file")
         require_own_weights(self.path, self.options)
+        require_float(str(self.path), options)
         model = open_onnx(self.path)
         own_size = _fixed_size(model)
         any_size = own_size is None and bool(image_inputs(model))

@@ -120,9 +120,11 @@ class Task(ABC, Generic[R]):
         name: as the manifest has it.
         heads: forms of the outputs that the device can give, the first one by default.
         changeable: parameters that a user may set, by the names that ``with_changes`` takes.
+        loses: what ``lost`` measures.
     """
 
     name: ClassVar[str]
+    loses: ClassVar[str]
     heads: ClassVar[tuple[str, ...]] = (AS_THEY_ARE,)
     changeable: ClassVar[tuple[str, ...]] = ()
 
@@ -233,6 +235,19 @@ class Task(ABC, Generic[R]):
             stage: name of the stage.
             device: which heads the candidate has; None for those of the reference.
             onnx: the host's model, for heads that are compared through it.
+        """
+
+    @abstractmethod
+    def lost(self, expected: Sequence[Tensors], got: Sequence[Tensors]) -> float:
+        """How much is lost of what a network finds, where another one stands for it in coarser arithmetic.
+
+        Args:
+            expected: what the network that is believed gives for an image and for its second view
+                (``verify.photographs.second_view``), both as large as the network's.
+            got: what the other gives.
+
+        Returns:
+            0 for nothing to 1 for everything, below 0 where the other is better; NaN where there is nothing to lose.
         """
 
     def require_size(self, size: tuple[int, int]) -> tuple[int, int]:

@@ -53,6 +53,7 @@ DEVICE_STAGE = "onnx → device graph"
 BLOB_STAGE = "onnx → blob"
 ONNX_ARCHIVE_STAGE = "onnx → onnx archive"
 CAMERA_STAGE = "simulator → camera"
+INT8_STAGE = "onnx → int8"
 
 BLOB_CLAIM = (
     "The compiled blob was executed on this machine: every tile, halo, copy, address, constant and conversion, to FP16 "
@@ -71,6 +72,13 @@ CAMERA_CLAIM = (
     "rounding. Not shown: sensor, lens and the camera's own scaling of frames."
 )
 """What a passed comparison with a camera means, and what it does not."""
+
+INT8_CLAIM = (
+    "The INT8 IR was run on this machine's CPU, on images that did not calibrate it. It is for Intel CPUs with VNNI or "
+    "AMX, GPUs and NPUs; a Myriad X computes in FP16 and gains nothing by it. Not shown: its speed, and what those "
+    "devices round otherwise; oakpoint eval and oakpoint bench measure both there."
+)
+"""What a passed INT8 stage means, and what it does not."""
 
 STAGE_TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
     ONNX_STAGE: (
@@ -103,5 +111,6 @@ STAGE_TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
     DEVICE_STAGE: (ALL_FINITE,),
     ONNX_ARCHIVE_STAGE: (ALL_FINITE,),
     CAMERA_STAGE: (ALL_FINITE,),
+    INT8_STAGE: (ALL_FINITE,),
 }
 """Limits whatever the task; a comparison adds its own."""

@@ -10,7 +10,14 @@ from oakpoint.bundle.records import ArtifactKind, StageReport
 from oakpoint.report.parts.diagram import Diagram, Node
 from oakpoint.report.sections.stages import TONES, WORDS
 from oakpoint.verify.superblob import SUPERBLOB_STAGE
-from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_ARCHIVE_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import (
+    BLOB_STAGE,
+    DEVICE_STAGE,
+    INT8_STAGE,
+    IR_STAGE,
+    ONNX_ARCHIVE_STAGE,
+    ONNX_STAGE,
+)
 
 _ARTIFACTS: tuple[tuple[ArtifactKind, str, str, str, str], ...] = (
     ("blob", "blob", "for the Myriad X", "device", BLOB_STAGE),
@@ -18,6 +25,7 @@ _ARTIFACTS: tuple[tuple[ArtifactKind, str, str, str, str], ...] = (
     ("superblob", "superblob", "1 to 16 SHAVEs", "blob", SUPERBLOB_STAGE),
     ("host_tail", "host tail", "the rest of it", "onnx", ""),
     ("ir", "OpenVINO IR", "for the host", "onnx", IR_STAGE),
+    ("ir_int8", "INT8 IR", "for Intel's", "onnx", INT8_STAGE),
     ("onnx_archive", "ONNX archive", "to be compiled", "onnx", ONNX_ARCHIVE_STAGE),
 )
 """Kind, name, note, what it is made of, and the stage that judges it."""

@@ -17,12 +17,20 @@ from oakpoint.report.sections.stages import number_text
 from oakpoint.tasks.base import Result
 from oakpoint.tasks.classes.result import Classes
 from oakpoint.tasks.tensors.task import TensorsFound
-from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_ARCHIVE_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import (
+    BLOB_STAGE,
+    DEVICE_STAGE,
+    INT8_STAGE,
+    IR_STAGE,
+    ONNX_ARCHIVE_STAGE,
+    ONNX_STAGE,
+)
 from oakpoint.view.results.registry import view_of
 
 CANDIDATES: Final = {
     ONNX_STAGE: "ONNX",
     IR_STAGE: "IR",
+    INT8_STAGE: "INT8 IR",
     ONNX_ARCHIVE_STAGE: "ONNX archive",
     DEVICE_STAGE: "device graph",
     BLOB_STAGE: "executed blob",

@@ -22,6 +22,7 @@ from oakpoint.tasks.boxes.archive import yolo_head
 from oakpoint.tasks.boxes.layouts.base import Candidates, Layout, Shape
 from oakpoint.tasks.boxes.layouts.one_list import POSE_CHANNELS
 from oakpoint.tasks.boxes.layouts.registry import LAYOUTS, layout_of, layouts_that_fit
+from oakpoint.tasks.boxes.lost import boxes_lost
 from oakpoint.tasks.boxes.overlap import pairs_of_boxes
 from oakpoint.tasks.boxes.result import Boxes
 from oakpoint.tasks.boxes.suppression import kept_boxes
@@ -59,6 +60,7 @@ class BoxesTask(Task[Boxes]):
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name = "boxes"
+    loses = "boxes lost"
     heads = (AS_THEY_ARE, YOLO)
     changeable = ("threshold", "iou_threshold", "max_boxes", "labels")
 
@@ -202,6 +204,10 @@ class BoxesTask(Task[Boxes]):
             missing_part=_chosen(expected, missing),
             extra_part=_chosen(got, extra),
         )
+
+    def lost(self, expected: Sequence[Tensors], got: Sequence[Tensors]) -> float:
+        """See ``Task.lost``: boxes of either that the other has not, see ``boxes.lost``."""
+        return boxes_lost(self, expected, got)
 
     def comparison(self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None) -> BoxesAgreement:
         """See ``Task.comparison``."""

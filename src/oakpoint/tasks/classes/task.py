@@ -19,6 +19,7 @@ from oakpoint.tasks.base import Differences, Knob, Task, from_parameters, requir
 from oakpoint.tasks.classes.agreement import ClassesAgreement
 from oakpoint.tasks.classes.result import Classes
 from oakpoint.tasks.labels import require_one_each
+from oakpoint.tasks.lost import accuracy_given_up
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,6 +53,7 @@ class ClassesTask(Task[Classes]):
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name = "classes"
+    loses = "top-1 accuracy lost"
     changeable = ("activation", "top", "labels")
 
     classes: int
@@ -161,6 +163,12 @@ class ClassesTask(Task[Classes]):
     def agreement(self, expected: Classes, got: Classes) -> float:
         """See ``Task.agreement``: whether the most probable class is the same."""
         return float(expected.indices[0] == got.indices[0])
+
+    def lost(self, expected: Sequence[Tensors], got: Sequence[Tensors]) -> float:
+        """See ``Task.lost``: by how much the other's first class is less probable than the first."""
+        pairs = zip(expected, got, strict=True)
+        values = [(self.values_of(a), np.nan_to_num(self.values_of(b), nan=-np.inf)) for a, b in pairs]
+        return float(np.mean([accuracy_given_up(self.probabilities(a), np.asarray(b.argmax())) for a, b in values]))
 
     def comparison(
         self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None

@@ -28,6 +28,8 @@ from oakpoint.tasks.keypoints.families.registry import FAMILIES, family_of
 from oakpoint.tasks.keypoints.heads.base import DESC, SEMI, Heads
 from oakpoint.tasks.keypoints.heads.normalised import Normalised
 from oakpoint.tasks.keypoints.heads.registry import HEADS, KeypointHeads, head_of
+from oakpoint.tasks.keypoints.lost import lost_matching
+from oakpoint.verify.photographs import second_from_first
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -67,6 +69,7 @@ class Keypoints(Task[Features]):
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name = "keypoints"
+    loses = "matching score lost"
     heads = tuple(dict.fromkeys(heads for family in FAMILIES.values() for heads in family.heads))
     changeable = tuple(field.name for field in fields(DecodeOptions))
 
@@ -192,6 +195,12 @@ class Keypoints(Task[Features]):
             descriptor_dim=_channels(self.form, told[names[-1]]),
             activated=self.activated or producers.get(names[0]) in PROBABILITIES,
         )
+
+    def lost(self, expected: Sequence[Tensors], got: Sequence[Tensors]) -> float:
+        """See ``Task.lost``: of the share of keypoints that are matched rightly in the second view."""
+        views = [[self.read(tensors) for tensors in side] for side in (expected, got)]
+        second = second_from_first(self.outputs(expected[0]).image_size)
+        return lost_matching(views[0], views[1], second)
 
     def comparison(self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None) -> Agreement:
         """See ``Task.comparison``."""

@@ -46,6 +46,22 @@ class PixelReader:
             raise BackendError(f"expected one output (1, {self.channels}, rows, columns), got {got}")
         return np.asarray(array[0], np.float32)
 
+    def probabilities(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of the classes of each place, float32 (C, rows, columns), two for one channel.
+
+        Of one channel, what ``threshold`` stands for becomes one half.
+        """
+        if self.channels > 1:
+            if values.min() >= 0 and values.max() <= 1:  # a softmax or sigmoids already
+                return values
+            shifted = np.exp((values - values.max(axis=0)).astype(np.float64))
+            return np.asarray(shifted / shifted.sum(axis=0), np.float32)
+        given = values[0].astype(np.float64)
+        if self.level(values) != self.threshold:
+            given = 1 / (1 + np.exp(-np.clip(given, -60, 60)))
+        likely = np.interp(given, [0, self.threshold, 1], [0, 0.5, 1])
+        return np.stack([1 - likely, likely]).astype(np.float32)
+
     def class_of(self, values: NDArray[np.float32]) -> NDArray[np.int16]:
         """The class of each place, int16 (rows, columns), of values (C, rows, columns); the first of equal ones."""
         if self.channels > 1:

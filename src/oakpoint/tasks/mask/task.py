@@ -17,6 +17,7 @@ from oakpoint.errors import UsageError
 from oakpoint.geometry import PixelMap
 from oakpoint.tasks.base import Differences, Task, from_parameters, require_no_form
 from oakpoint.tasks.labels import require_one_each
+from oakpoint.tasks.lost import accuracy_given_up
 from oakpoint.tasks.mask.agreement import MaskAgreement
 from oakpoint.tasks.mask.reading import Activation, PixelReader
 from oakpoint.tasks.mask.result import NOT_SEEN, Mask
@@ -49,6 +50,7 @@ class MaskTask(Task[Mask]):
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name = "mask"
+    loses = "pixel accuracy lost"
     changeable = ("activation", "threshold", "labels")
 
     channels: int
@@ -156,6 +158,13 @@ class MaskTask(Task[Mask]):
         if not classes.size:
             return 1.0
         return float(np.mean([((a == c) & (b == c)).sum() / ((a == c) | (b == c)).sum() for c in classes]))
+
+    def lost(self, expected: Sequence[Tensors], got: Sequence[Tensors]) -> float:
+        """See ``Task.lost``: by how much the other's class of a pixel is less probable than the first."""
+        values = [tuple(map(self.reader.values, pair)) for pair in zip(expected, got, strict=True)]
+        return float(
+            np.mean([accuracy_given_up(self.reader.probabilities(a), self.reader.class_of(b)) for a, b in values])
+        )
 
     def comparison(self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None) -> MaskAgreement:
         """See ``Task.comparison``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -17,6 +17,7 @@ from oakpoint.convert.output_operators import SELECTING
 from oakpoint.errors import UsageError
 from oakpoint.geometry import PixelMap
 from oakpoint.tasks.base import Task, from_parameters
+from oakpoint.tasks.lost import unexplained_variance
 from oakpoint.verify.tensors import PROBABILITIES, TensorAgreement
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class RawTensors(Task[TensorsFound]):
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name = "tensors"
+    loses = "variance not explained"
 
     probabilities: tuple[str, ...] = ()
     selected: tuple[str, ...] = ()
@@ -113,6 +115,11 @@ class RawTensors(Task[TensorsFound]):
         """See ``Task.in_frame``: tensors have no place in the image that anyone knows of."""
         del original_from_tensor, image_size
         return result
+
+    def lost(self, expected: Sequence[Tensors], got: Sequence[Tensors]) -> float:
+        """See ``Task.lost``: of the output that is off most; rows that a layer within chose have no order."""
+        chosen = frozenset(self.selected)
+        return float(np.mean([unexplained_variance(a, b, chosen) for a, b in zip(expected, got, strict=True)]))
 
     def comparison(
         self, stage: str, *, device: DeviceRecord | None = None, onnx: Path | None = None
