@@ -72,15 +72,6 @@ STEPS: tuple[Step, ...] = (
         stage=IR_STAGE,
         judge=judge_ir,
     ),
-    Step(
-        name="int8",
-        needs=("onnx",),
-        makes=("ir_int8",),
-        wanted=lambda options: options.int8,
-        make=make_int8,
-        stage=INT8_STAGE,
-        judge=judge_int8,
-    ),
     Step(name="heads", needs=("onnx",), wanted=_reaching("blob", "onnx-archive"), make=measure_heads),
     Step(
         name="onnx archive",
@@ -125,8 +116,18 @@ STEPS: tuple[Step, ...] = (
         stage=SUPERBLOB_STAGE,
         judge=judge_superblob,
     ),
+    Step(
+        name="int8",
+        needs=("onnx",),
+        makes=("ir_int8",),
+        wanted=lambda options: options.int8,
+        make=make_int8,
+        stage=INT8_STAGE,
+        judge=judge_int8,
+    ),
 )
-"""In the order in which they are done. The superblob is compiled anew, but of the network whose blob is judged."""
+"""In the order in which they are done. The superblob is compiled anew, but of the network whose blob is judged.
+INT8 comes last: a network that NNCF refuses has everything else by then."""
 
 
 def made_with(step: Step, options: ConversionOptions) -> Step:

@@ -87,6 +87,7 @@ def test_what_failed_goes_with_what_was_made_from_it(failed: list[str], missing:
         ),
         ("archive", {"archive", "superblob"}, {"not tried, since the archive could not be made"}),
         ("superblob", {"superblob"}, set()),
+        ("int8", {"ir_int8"}, set()),
     ],
 )
 def test_what_could_not_be_made_goes_with_what_comes_after_it(
@@ -95,9 +96,13 @@ def test_what_could_not_be_made_goes_with_what_comes_after_it(
     options = asked_for(to="onnx-archive", superblob=False) if broken == "onnx archive" else asked_for()
     if broken == "split":
         options = asked_for(split=("auto",))
+    if broken == "int8":
+        options = asked_for(int8=True)
     why = left_out([], options, (broken, "refused"))
     assert set(why) == missing
-    first = {"heads": "blob", "device graph": "blob", "split": "device_part"}.get(broken, broken.replace(" ", "_"))
+    first = {"heads": "blob", "device graph": "blob", "split": "device_part", "int8": "ir_int8"}.get(
+        broken, broken.replace(" ", "_")
+    )
     assert why[first] == "refused"
     assert set(why.values()) == {"refused", *reasons}
 
@@ -120,7 +125,7 @@ def test_every_step_is_in_that_table() -> None:
 def test_whatever_breaks_nothing_is_kept_that_stands_on_it(step: Step, to: str, superblob: bool) -> None:
     if superblob and to in ("onnx", "ir", "onnx-archive"):
         return
-    options = asked_for(to=to, superblob=superblob)
+    options = asked_for(to=to, superblob=superblob, int8=to not in ("onnx", "onnx-archive"))
     if not step.wanted(options):
         return
     wanted = [later for later in STEPS if later.wanted(options)]

@@ -44,21 +44,23 @@ def test_a_step_that_makes_nothing_is_needed_by_one_that_does(step: Step) -> Non
     assert step.makes or any(step.name in later.needs for later in STEPS if later.makes)
 
 
+@pytest.mark.parametrize("int8", [False, True])
 @pytest.mark.parametrize("superblob", [False, True])
 @pytest.mark.parametrize("target", TARGETS)
-def test_whatever_is_asked_for_all_that_it_needs_is_done(target: str, superblob: bool) -> None:
-    if superblob and target in ("onnx", "ir", "onnx-archive"):
+def test_whatever_is_asked_for_all_that_it_needs_is_done(target: str, superblob: bool, int8: bool) -> None:
+    if (superblob and target in ("onnx", "ir", "onnx-archive")) or (int8 and target in ("onnx", "onnx-archive")):
         return
-    options = ConversionOptions(model="acorn", size=(96, 64), to=target, superblob=superblob)  # type: ignore[arg-type]
+    options = ConversionOptions(model="acorn", size=(96, 64), to=target, superblob=superblob, int8=int8)  # type: ignore[arg-type]
     wanted = [step for step in STEPS if step.wanted(options)]
     names = {step.name for step in wanted}
     assert all(set(step.needs) <= names for step in wanted)
     made = {kind for step in wanted for kind in step.makes}
-    expected = {"onnx": 1, "onnx-archive": 2, "ir": 2, "blob": 5, "archive": 6}[target] + superblob
+    expected = {"onnx": 1, "onnx-archive": 2, "ir": 2, "blob": 5, "archive": 6}[target] + superblob + int8
     assert len(made) == expected
     assert target.replace("-", "_") in made
     assert ("onnx_archive" in made) == (target == "onnx-archive"), "no later target passes it"
     assert ("superblob" in made) == superblob
+    assert ("ir_int8" in made) == int8
 
 
 def test_a_superblob_that_fails_takes_no_archive_with_it() -> None:

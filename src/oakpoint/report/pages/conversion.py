@@ -15,6 +15,7 @@ from oakpoint.report.parts.pictures import Picture
 from oakpoint.report.sections.blob_time import blob_time_section
 from oakpoint.report.sections.chain import chain_diagram
 from oakpoint.report.sections.fp16 import fp16_section
+from oakpoint.report.sections.int8 import int8_sections
 from oakpoint.report.sections.origin import MADE_BY, notices_of, origin_section, rewrites_section
 from oakpoint.report.sections.seen import seen_section, spread_blocks
 from oakpoint.report.sections.stages import stage_sections, stages_table
@@ -56,6 +57,7 @@ def conversion_page(
             *further,
             Section(key="figures", title="Figures and tolerances", blocks=_figures(reports, evidence),
                     sections=stage_sections(reports, evidence.reasons)),
+            *int8_sections(manifest),
             blob_time_section(bundle),
             fp16_section(bundle, evidence.name, evidence.picture),
             rewrites_section(manifest),
