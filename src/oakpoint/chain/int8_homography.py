@@ -64,7 +64,10 @@ class HomographyLoss:
 
     @cached_property
     def lost(self) -> Estimate:
-        """What INT8 loses, with its interval over images, or pairs of a single one; NaN where an image is too small for a pair, or a model does not run."""
+        """What INT8 loses, with its interval over images, or over pairs where there is one image.
+
+        NaN where an image is too small for a pair, or a model does not run.
+        """
         try:
             return self._measured()
         except (BackendError, ImageError):  # a model that does not run is told of where its outputs are compared
