@@ -126,6 +126,8 @@ def configuration(device: str, precision: str, threads: int | None = None, in_fl
         configuration |= {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": in_flight}
     if threads is not None and device == "CPU":
         configuration["INFERENCE_NUM_THREADS"] = threads
+        # Each process would tie its threads to the first cores, and several of them share these while others idle.
+        configuration["ENABLE_CPU_PINNING"] = False
     return configuration
 
 

@@ -217,7 +217,11 @@ def _reports(
         batch_size=1,
         num_cpus=threads,
         compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=_TASKS_AHEAD),
-        fn_constructor_kwargs={"job": job, "registers": registers, "threads": threads},
+        fn_constructor_kwargs={
+            "job": job,
+            "registers": registers,
+            "threads": threads if workers > 1 else None,  # one by itself is as the plain command
+        },
     )
     for row in done.iter_rows():
         said = json.loads(str(row["report"]))
