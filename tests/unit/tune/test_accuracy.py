@@ -101,7 +101,10 @@ def test_pairs_are_those_of_eval(tmp_path, photographs):
     assert mine.pairs == theirs.pairs == 4
     for a, b in zip(mine.sequences, theirs.sequences, strict=True):
         assert (a.name, a.first.read().tobytes()) == (b.name, b.first.read().tobytes())
-        assert np.array_equal(a.other_from_first, b.other_from_first)
+        for mine_of_it, theirs_of_it in zip(a.others, b.others, strict=True):
+            one, other = mine_of_it.read(), theirs_of_it.read()
+            assert one.image.tobytes() == other.image.tobytes()
+            assert np.array_equal(one.other_from_first, other.other_from_first)
     with pytest.raises(UsageError, match="figure: expected one of"):
         KeypointJudge(mine, "time_ms")
 

@@ -4,9 +4,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 
-from oakpoint.cli.main import app
+from oakpoint.cli.commands import loaded_command
 from oakpoint.tune.command import commands
 
 CPU = {
@@ -17,8 +16,7 @@ OAK = {"size": "320x240", "heads": "packed", "shaves": 8, "threshold": 0.03}
 
 
 def known_options(name: str) -> set[str]:
-    group = typer.main.get_command(app)
-    return {option for parameter in group.commands[name].params for option in parameter.opts}  # type: ignore[attr-defined]
+    return {option for parameter in loaded_command(name).params for option in parameter.opts}
 
 
 @pytest.mark.parametrize(("target", "configuration"), [("cpu", CPU), ("oak", OAK)])

@@ -32,10 +32,12 @@ class Way:
 
 
 WAYS: Final = (
-    Way(name=TUTORIAL, backend="openvino", tutorial=True),
+    Way(name=TUTORIAL, backend="openvino", tutorial=True, loading={"decoding": "numpy"}),
     Way(name="torch f32", backend="torch"),
     Way(name="onnxruntime f32", backend="onnxruntime"),
     Way(name="openvino f32", backend="openvino"),
+    Way(name="openvino f32 numpy", backend="openvino", loading={"decoding": "numpy"}),
+    Way(name="openvino f32 graph", backend="openvino", loading={"decoding": "graph"}),
     Way(name="openvino bf16", backend="openvino", precision="bf16"),
     Way(name="openvino f16", backend="openvino", precision="f16"),
     Way(name="openvino int8", backend="openvino", precision="int8"),

@@ -92,6 +92,33 @@ class AsLoaded(Opened):
 
 
 @final
+class InGraph(Opened):
+    """What ``oakpoint.load`` gives with all of decoding in the network's graph."""
+
+    def __init__(self, predictor: Predictor[Any]) -> None:
+        """Take over a predictor, which is closed with this."""
+        self._predictor = predictor
+        self.description = predictor.description()
+        self.in_flight = 2
+
+    def run(self, image: Image) -> Result:
+        """See ``Opened``."""
+        result: Result = self._predictor(image)
+        return result
+
+    def staged(self, image: Image, clock: Clock) -> dict[str, float]:
+        """See ``Opened``: it is one run, which counts as the network's."""
+        began = clock()
+        self._predictor(image)
+        ended = clock()
+        return _between([began, began, ended, ended])
+
+    def close(self) -> None:
+        """See ``Opened``."""
+        self._predictor.close()
+
+
+@final
 class TutorialWay(Opened):
     """The original tutorial's way around the same runtime; see ``tutorial``."""
 
@@ -156,7 +183,12 @@ def open_contender(named: Named, contender: Contender, image: Image) -> Opened:
     )
     try:
         predictor.open_for(image)
-        return TutorialWay(_readable(predictor)) if way.tutorial else AsLoaded(predictor)
+        if way.tutorial:
+            return TutorialWay(_readable(predictor))
+        decoding = way.loading.get("decoding")
+        if decoding is not None and not isinstance(predictor, Extractor):
+            raise UsageError(f"the network is one for {predictor.task.name}, which is read in NumPy anyway")
+        return InGraph(predictor) if decoding == "graph" else AsLoaded(predictor)
     except BaseException:
         predictor.close()
         raise
