@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, final
 
-from oakpoint.bench.host.contenders import Contender
+from oakpoint.bench.host.contenders import Contender, Way
 from oakpoint.bench.host.subject import Image, Named
 from oakpoint.bench.host.tutorial import features_of, tensor_of
 from oakpoint.errors import UsageError
@@ -183,15 +183,24 @@ def open_contender(named: Named, contender: Contender, image: Image) -> Opened:
     )
     try:
         predictor.open_for(image)
-        if way.tutorial:
-            return TutorialWay(_readable(predictor))
-        decoding = way.loading.get("decoding")
-        if decoding is not None and not isinstance(predictor, Extractor):
-            raise UsageError(f"the network is one for {predictor.task.name}, which is read in NumPy anyway")
-        return InGraph(predictor) if decoding == "graph" else AsLoaded(predictor)
+        return _opened(predictor, way)
     except BaseException:
         predictor.close()
         raise
+
+
+def _opened(predictor: Predictor[Any], way: Way) -> Opened:
+    """A predictor as a contender.
+
+    Raises:
+        UsageError: the way is for other networks.
+    """
+    if way.tutorial:
+        return TutorialWay(_readable(predictor))
+    decoding = way.loading.get("decoding")
+    if decoding is not None and not isinstance(predictor, Extractor):
+        raise UsageError(f"the network is one for {predictor.task.name}, which is read in NumPy anyway")
+    return InGraph(predictor) if decoding == "graph" else AsLoaded(predictor)
 
 
 def _readable(predictor: Predictor[Any]) -> Extractor:

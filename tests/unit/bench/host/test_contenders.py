@@ -22,7 +22,8 @@ def test_each_number_of_threads_has_all_ways_in_the_tables_order() -> None:
 
 def test_runtimes_take_part_with_the_precisions_that_they_have() -> None:
     assert names(("torch", "openvino"), ("f32", "bf16"), (2,)) == [
-        "torch f32, 2 threads", "openvino f32, 2 threads", "openvino bf16, 2 threads",
+        "torch f32, 2 threads", "openvino f32, 2 threads", "openvino f32 numpy, 2 threads",
+        "openvino f32 graph, 2 threads", "openvino bf16, 2 threads",
     ]  # fmt: skip
 
 
