@@ -2,8 +2,8 @@
 
 Compiling takes longer the more operators there are. ``python benchmarks/start.py --cache MODEL.onnx`` measures the time
 to the first result, freshly compiled and from here: a small vision transformer (12 layers) takes 0.78 of the time,
-acorn 1.18, and for SuperPoint there is nothing that could be told from noise. So only models of ``LEAST_OPERATORS``
-and more are kept; results are the same to the last bit (``tests/unit/backends/test_compiled_models.py``). Other devices
+SuperPoint 1.13, acorn 1.18. So only models of ``LEAST_OPERATORS`` and more are kept; results are the same to the last
+bit (``tests/unit/backends/test_compiled_models.py``). Other devices
 than the CPU were not at hand, and nothing is kept of them.
 
 OpenVINO's own cache (``CACHE_DIR``) is not used: it has no bound, and takes an entry whose weights were damaged for
