@@ -103,8 +103,9 @@ def test_what_there_is_not_is_refused(acorn_onnx: Path) -> None:
         oakpoint.load(acorn_onnx, decoding="gpu")
     with pytest.raises(UsageError, match="graph runs with openvino or onnxruntime, not with torch"):
         oakpoint.load("acorn", decoding="graph", backend="torch")
-    with (
-        pytest.raises(UsageError, match="subpixel quadratic"),
-        oakpoint.load(acorn_onnx, size=(320, 240), decoding="graph", subpixel="quadratic") as extractor,
-    ):
-        extractor(np.zeros((240, 320), np.uint8))
+    with pytest.raises(UsageError, match="subpixel quadratic"):
+        oakpoint.load(acorn_onnx, size=(320, 240), decoding="graph", subpixel="quadratic")
+    with oakpoint.load(acorn_onnx, size=(320, 240), decoding="graph") as extractor:
+        extractor.decode = extractor.decode.with_changes(border_px=120)
+        with pytest.raises(UsageError, match="a border of 120 px leaves nothing"):
+            extractor(np.zeros((240, 320), np.uint8))

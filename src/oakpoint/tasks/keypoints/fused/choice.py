@@ -26,6 +26,7 @@ from oakpoint.bundle.interface import Interface
 from oakpoint.errors import UsageError
 from oakpoint.tasks.base import Task
 from oakpoint.tasks.keypoints.families.cells import Cells
+from oakpoint.tasks.keypoints.fused.decoding import require_resolved
 from oakpoint.tasks.keypoints.fused.dense_part import with_heatmap
 from oakpoint.tasks.keypoints.task import OUTPUTS, Keypoints
 
@@ -62,7 +63,7 @@ def require_whole(task: Task[Any], options: RuntimeOptions, source: ModelSource)
     """Refuse ``decoding="graph"`` where there is no such graph.
 
     Raises:
-        UsageError: another task, backend or kind of model.
+        UsageError: another task, backend or kind of model, or options that a graph does not have.
     """
     if not isinstance(task, Keypoints):
         raise UsageError(f"decoding: a network for {task.name} is read in NumPy; leave --decoding out")
@@ -70,6 +71,7 @@ def require_whole(task: Task[Any], options: RuntimeOptions, source: ModelSource)
         raise UsageError(f"decoding: graph runs with {' or '.join(WHOLE_IN)}, not with {options.backend}")
     if source.onnx is None:
         raise UsageError("decoding: graph is made from a model's ONNX, and there is none here; use numpy")
+    require_resolved(task.decode)
 
 
 def open_whole(source: ModelSource, options: RuntimeOptions, interface: Interface, task: Keypoints) -> Backend:

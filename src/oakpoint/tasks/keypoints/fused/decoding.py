@@ -15,18 +15,26 @@ KEYPOINTS, SCORES, DESCRIPTORS = "keypoints", "scores", "descriptors"
 OUTPUTS = (KEYPOINTS, SCORES, DESCRIPTORS)
 
 
-def require_decodable(options: DecodeOptions, size: tuple[int, int]) -> None:
-    """Refuse what a graph cannot do.
+def require_resolved(options: DecodeOptions) -> None:
+    """Refuse what float32 does not resolve.
 
     Raises:
-        UsageError: refinement ``quadratic``, which differences of logarithms in float32 do not resolve; or a border
-            that leaves no pixel.
+        UsageError: refinement ``quadratic``, which divides by differences of differences of logarithms.
     """
     if options.subpixel == "quadratic":
         raise UsageError(
             "decoding graph: subpixel quadratic needs float64, which OpenVINO does not compute in; use decoding numpy, "
             "or subpixel none or soft_argmax"
         )
+
+
+def require_decodable(options: DecodeOptions, size: tuple[int, int]) -> None:
+    """Refuse what a graph for images of (W, H) pixels cannot do.
+
+    Raises:
+        UsageError: see ``require_resolved``; or a border that leaves no pixel.
+    """
+    require_resolved(options)
     if 2 * options.border_px >= min(size):
         raise UsageError(
             f"decoding graph: a border of {options.border_px} px leaves nothing of an image of {size[0]}x{size[1]}"
