@@ -75,7 +75,8 @@ def in_frame(features: Features, original_from_tensor: PixelMap, image_size: tup
         (−0.5 … W − 0.5), which is where a letterbox's padding is.
     """
     moved = replace(features, keypoints=original_from_tensor(features.keypoints), image_size=image_size)
-    return moved.subset(inside_image(moved.keypoints, image_size))
+    inside = inside_image(moved.keypoints, image_size)
+    return moved if inside.all() else moved.subset(inside)
 
 
 def _maxima(heatmap: NDArray[np.float32], options: DecodeOptions) -> NDArray[np.int64]:
