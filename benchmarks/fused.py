@@ -35,12 +35,13 @@ DECODINGS = ("numpy", "auto", "graph")
 def bare_run(extractor: oakpoint.Extractor, image: NDArray[np.uint8]) -> Callable[[], object]:
     """The runtime's own call, on the image's tensor; the model stays open with the extractor."""
     tensors = extractor.interface.feed(image)
-    with extractor._backends.lent(extractor.preprocess.size) as backend:
+    with extractor.lent_for(image) as backend:
         while hasattr(backend, "_inner"):
             tensors = {backend._inputs.get(name, name): array for name, array in tensors.items()}
             backend = backend._inner
         if isinstance(backend, OpenVinoBackend):
-            return lambda: backend._request.infer(tensors, share_inputs=True, share_outputs=True)
+            request = backend._compiled.create_infer_request()
+            return lambda: request.infer(tensors, share_inputs=True, share_outputs=True)
         return lambda: backend._session.run(None, tensors)
 
 
