@@ -68,8 +68,8 @@ def import_nncf() -> Any:
         MissingExtraError: it is not installed.
         BackendError: it cannot be imported.
     """
-    if "nncf" in sys.modules:
-        return sys.modules["nncf"]
+    if (there := sys.modules.get("nncf")) is not None:
+        return there
     import_openvino()
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # see import_openvino
     loggers = logging.getLoggerClass()

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from oakpoint.chain.conversion import attempt, convert
 from oakpoint.chain.int8_images import FEWEST, pixels_sha256
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.errors import BundleError, ImageError, UsageError
+from oakpoint.report.sections.int8 import int8_sections
 from oakpoint.verify.tolerances import INT8_STAGE, IR_STAGE
 
 pytest.importorskip("nncf", reason="INT8 needs the extra int8")
@@ -72,9 +74,11 @@ def test_what_is_in_the_bundle(int8_bundle: Path) -> None:
     assert len(record.calibration) == 6
     assert len(record.held_out) == 2
     assert record.layers > 2
-    text = (int8_bundle / "report.html").read_text()
+    (section,) = int8_sections(manifest)
+    text = str(section)
     assert "calibrated on" in text
     assert "gains nothing" in text
+    assert not int8_sections(replace(manifest, int8=None))
 
 
 def test_the_images_that_calibrated_are_known_by_their_pixels(
@@ -198,12 +202,8 @@ def test_a_weight_that_was_altered_fails(int8_bundle: Path, tmp_path: Path) -> N
     record = opened.manifest.int8
     assert record is not None
     source = ModelSource(onnx=opened.path("onnx"), ir=tmp_path / "model.int8.xml")
-    report = verifier.int8_of_onnx(source, type(record)(**{**record_fields(record), "bound": 0.02}))
+    report = verifier.int8_of_onnx(source, replace(record, bound=0.02))
     assert report.verdict is Verdict.FAIL
-
-
-def record_fields(record: Any) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
 def test_bundles_without_it_networks_and_files_say_so(small_bundle: Path, small_onnx: Path) -> None:

@@ -15,18 +15,18 @@ HARD = "wide"
 """The layer whose inputs 256 steps do not hold."""
 
 
-def write_wide_range(path: Path, *, range_of_one: float = 3e4) -> None:
+def write_wide_range(path: Path, *, range_of_one: float = 100.0) -> None:
     """Three convolutions; one channel before the second is ``range_of_one`` times as large as those that matter.
 
-    The second convolution gives the large channel a weight that undoes it, so that float loses nothing of either; an
-    activation's one scale for all channels leaves the small ones no step.
+    The second convolution all but ignores the large channel, so that float loses nothing of the others; an activation's
+    one scale for all channels leaves these no step.
     """
     rng = np.random.default_rng(7)
-    grow = np.ones(8, np.float32)
-    grow[0] = range_of_one
-    first = (0.2 * rng.standard_normal((8, 3, 3, 3))).astype(np.float32) * grow[:, None, None, None]
-    wide = (0.2 * rng.standard_normal((8, 8, 3, 3))).astype(np.float32) / grow[None, :, None, None]
-    last = (0.2 * rng.standard_normal((4, 8, 3, 3))).astype(np.float32)
+    first = (0.2 * rng.standard_normal((8, 3, 3, 3))).astype(np.float32)
+    first[0] = range_of_one * np.abs(first[0])  # never dark
+    wide = (0.2 * rng.standard_normal((8, 8, 3, 3))).astype(np.float32)
+    wide[:, 0] *= 0.01 / range_of_one
+    last = (0.2 * rng.standard_normal((3, 8, 3, 3))).astype(np.float32)
     nodes, given, weights = [], "image", []
     for name, values in (("easy", first), (HARD, wide), ("last", last)):
         weights.append(numpy_helper.from_array(values, f"{name}.weight"))
@@ -40,7 +40,7 @@ def write_wide_range(path: Path, *, range_of_one: float = 3e4) -> None:
         nodes,
         "wide",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, height, width])],
-        [helper.make_tensor_value_info(given, TensorProto.FLOAT, [1, 4, height, width])],
+        [helper.make_tensor_value_info(given, TensorProto.FLOAT, [1, 3, height, width])],
         weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
