@@ -55,7 +55,14 @@ def failing_after(count: int, real: Callable[..., Any], error: BaseException) ->
 
 
 def in_drawing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr(keypoints_view, "draw_tracks", failing_after(4, keypoints_view.draw_tracks, error))
+    real = keypoints_view.draw_tracks
+
+    def function(image: Any, positions: Any, ages: Any) -> Any:  # frames are drawn side by side, in any order
+        if ages.max() > 4:
+            raise error
+        return real(image, positions, ages)
+
+    monkeypatch.setattr(keypoints_view, "draw_tracks", function)
 
 
 def in_tracking(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -67,6 +74,7 @@ def in_tracking(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 def in_the_backend(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     from oakpoint.extractor import Extractor
 
+    monkeypatch.setattr("oakpoint.loading.images_in_flight", lambda _: 1)  # so that the fifth call is the fifth frame's
     monkeypatch.setattr(Extractor, "reading", failing_after(4, Extractor.reading, error))
 
 
@@ -412,7 +420,8 @@ def test_the_figures_say_what_they_measure(command: Command, small_bundle: Path,
     assert " fps overall, " in ran.out
     assert " ms a frame to extract and track on openvino" in ran.out
     facts = json.loads(command("run", small_bundle, clip, "--json").out)
-    assert 0 < facts["rate_fps"] < 1000 / facts["milliseconds_median"]
+    assert facts["rate_fps"] > 0
+    assert facts["milliseconds_median"] > 0  # a frame's own, with others in work meanwhile: no bound of the rate
 
 
 def test_what_is_read_is_not_recorded_over(command: Command, small_bundle: Path, clip: Path, tmp_path: Path) -> None:
