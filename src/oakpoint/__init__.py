@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from oakpoint.datafiles.opening import RunData, read_data
     from oakpoint.errors import OakpointError
+    from oakpoint.extraction.parts.reading import FeatureParts
     from oakpoint.extractor import Extractor
     from oakpoint.features.decode import decode
     from oakpoint.features.matching import match
@@ -29,6 +30,7 @@ _HOME = {
     "DecodeOptions": "oakpoint.features.types",
     "DenseOutputs": "oakpoint.features.types",
     "Extractor": "oakpoint.extractor",
+    "FeatureParts": "oakpoint.extraction.parts.reading",
     "Features": "oakpoint.features.types",
     "Matches": "oakpoint.features.types",
     "OakpointError": "oakpoint.errors",
@@ -44,6 +46,7 @@ __all__ = [
     "DecodeOptions",
     "DenseOutputs",
     "Extractor",
+    "FeatureParts",
     "Features",
     "Matches",
     "OakpointError",

@@ -11,6 +11,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from oakpoint.extraction.parts.ahead import side_by_side
 from oakpoint.extraction.parts.listing import tells_changes
 from oakpoint.extraction.parts.manifest import Part
 from oakpoint.extraction.parts.names import NameRow, read_names
@@ -53,8 +54,7 @@ class Known:
             FeaturesError: one is damaged.
             OutputError: one cannot be read.
         """
-        parts = list(parts)
-        blocks = [_block(read_names(storage, part)) for part in parts]
+        blocks = list(side_by_side(lambda part: _block(read_names(storage, part)), parts))
         rows = np.concatenate([block.rows for block in blocks]) if blocks else np.empty(0, _ROW)
         texts = [pair for block in blocks for pair in block.failures]
         self.contents = np.sort(np.concatenate([block.computed for block in blocks])) if blocks else _contents([])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal, get_args
 
 from oakpoint.errors import FeaturesError, UsageError
+from oakpoint.extraction.parts.ahead import side_by_side
 from oakpoint.extraction.parts.storage import Storage
 from oakpoint.features.hdf5 import settings_difference
 
@@ -120,8 +122,8 @@ def whole_parts(storage: Storage, form: Format) -> list[Part]:
     Raises:
         OutputError: the folder cannot be read.
     """
-    names = sorted(name.removesuffix(".json") for name in storage.sizes(MANIFEST) if name.endswith(".json"))
-    rows = [row for name in names if (row := read_row(storage, name)) is not None and row.part == name]
+    names = {name.removesuffix(".json") for name in storage.sizes(MANIFEST) if name.endswith(".json")}
+    rows = [row for row in side_by_side(partial(read_row, storage), names) if row is not None and row.part in names]
     features, of_names = storage.sizes(FEATURES), storage.sizes(NAMES)
     whole = [
         row

@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass, field
 from itertools import islice
 
 from oakpoint.errors import OutputError
+from oakpoint.extraction.parts.ahead import side_by_side
 from oakpoint.extraction.parts.known import Known, Standing
 from oakpoint.extraction.parts.listing import Listed
 from oakpoint.extraction.parts.manifest import PLAN
@@ -67,13 +68,18 @@ def write_plan(images: Iterable[Listed], known: Known, storage: Storage, size: i
         OutputError: the plan cannot be written.
     """
     plan = Plan()
-    wanted = _wanted(images, known, plan)
+    portions = _portions(_wanted(images, known, plan), plan, size)
+    for _ in side_by_side(lambda portion: storage.write(*portion), portions):
+        pass
+    return plan
+
+
+def _portions(wanted: Iterator[Wanted], plan: Plan, size: int) -> Iterator[tuple[str, bytes]]:
+    """File and content of each portion."""
     while portion := list(islice(wanted, size)):
-        content = "".join(json.dumps(astuple(image)) + "\n" for image in portion)
-        storage.write(_file(plan.portions), content.encode())
+        yield _file(plan.portions), "".join(json.dumps(astuple(image)) + "\n" for image in portion).encode()
         plan.portions += 1
         plan.images += len(portion)
-    return plan
 
 
 def read_portion(storage: Storage, number: int) -> tuple[list[Wanted], str]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, TypeVar, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
 from oakpoint.extraction.one_file import HOPELESS_AFTER
+from oakpoint.extraction.parts.ahead import ahead
 from oakpoint.extraction.parts.claims import Claims
 from oakpoint.extraction.parts.features_files import writing_part
 from oakpoint.extraction.parts.manifest import FEATURES, SUFFIXES, Format, Part, read_row, write_row
@@ -35,9 +35,6 @@ _CHUNK = 16
 
 _DECODED_AHEAD = 2
 """Images that are pixels while they wait: they take many times the room of their files."""
-
-_A = TypeVar("_A")
-_B = TypeVar("_B")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +156,7 @@ class _Portion:
 
     def extract(self, images: list[Wanted]) -> PortionReport:
         with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(1) as decoder:
-            reads = _ahead(readers, self._read, images, 2 * _CHUNK)
+            reads = ahead(readers, self._read, images, 2 * _CHUNK)
             while chunk := list(islice(reads, _CHUNK)):
                 self._compute(decoder, self._claimed(chunk))
                 self._names += [self._row(read) for read in chunk if read.wanted.name not in self._refused]
@@ -189,7 +186,7 @@ class _Portion:
         return [read for read, is_ours in zip(new.values(), ours, strict=True) if is_ours]
 
     def _compute(self, decoder: ThreadPoolExecutor, reads: list[_Read]) -> None:
-        for read, decoded in zip(reads, _ahead(decoder, self._decoded, reads, _DECODED_AHEAD), strict=True):
+        for read, decoded in zip(reads, ahead(decoder, self._decoded, reads, _DECODED_AHEAD), strict=True):
             found = decoded if isinstance(decoded, str) else self._found(read, decoded)
             if isinstance(found, str):
                 self._bad[read.sha256] = found
@@ -273,13 +270,3 @@ def report_of(row: Part, names: Iterable[NameRow]) -> PortionReport:
         refused=row.refused,
         failed=failed,
     )
-
-
-def _ahead(pool: ThreadPoolExecutor, call: Callable[[_A], _B], given: Iterable[_A], depth: int) -> Iterator[_B]:
-    """The results of a call for each of what is given, in its order; as many as ``depth`` are worked at ahead."""
-    left = iter(given)
-    waiting = deque(pool.submit(call, each) for each in islice(left, depth))
-    while waiting:
-        result = waiting.popleft().result()
-        waiting.extend(pool.submit(call, each) for each in islice(left, 1))
-        yield result
