@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from oakpoint.datafiles.opening import RunData, read_data
     from oakpoint.errors import OakpointError
-    from oakpoint.extraction.parts.reading import FeatureParts
     from oakpoint.extractor import Extractor
     from oakpoint.features.decode import decode
     from oakpoint.features.matching import match
@@ -30,7 +29,6 @@ _HOME = {
     "DecodeOptions": "oakpoint.features.types",
     "DenseOutputs": "oakpoint.features.types",
     "Extractor": "oakpoint.extractor",
-    "FeatureParts": "oakpoint.extraction.parts.reading",
     "Features": "oakpoint.features.types",
     "Matches": "oakpoint.features.types",
     "OakpointError": "oakpoint.errors",
@@ -46,7 +44,6 @@ __all__ = [
     "DecodeOptions",
     "DenseOutputs",
     "Extractor",
-    "FeatureParts",
     "Features",
     "Matches",
     "OakpointError",

@@ -27,7 +27,7 @@ pytest.importorskip("ray", reason="the extra ray is not installed")
 
 SIZE = (96, 64)
 IMAGES, COPIES = 60, 6
-DRIVERS_KILLED, WORKERS_KILLED = 3, 6
+DRIVERS_KILLED, WORKERS_KILLED = 3, 2
 
 
 def make_images(folder: Path) -> None:
@@ -48,39 +48,51 @@ def images(made_once: Callable[..., Path]) -> Path:
     return made_once("images-for-ray", make_images)
 
 
+class Runs:
+    """Commands, each in a session of its own, by which everything that it started is found, also when it is dead."""
+
+    def __init__(self) -> None:
+        self.sessions: set[int] = set()
+
+    def start(self, model: Path, images: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-m", "oakpoint", "extract", str(model), str(images), "--out", str(out), "--json"]
+        process = subprocess.Popen(
+            [*words, "--size", f"{SIZE[0]}x{SIZE[1]}", *options],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        self.sessions.add(process.pid)
+        return process
+
+    def alive(self) -> dict[int, str]:
+        """Processes of all sessions by their names; Ray's workers are called ``ray::`` and so on."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):  # it is gone
+                if entry.name.isdigit():
+                    state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                    if state != "Z" and int(session) in self.sessions:
+                        name = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                        found[int(entry.name)] = name.decode(errors="replace")
+        return found
+
+    def workers(self) -> list[int]:
+        """Ray's workers: of the pool, the registers, and those that Ray Data has for itself."""
+        return [pid for pid, name in self.alive().items() if name.startswith("ray::") and "Agent" not in name]
+
+
 @pytest.fixture
-def ray_processes() -> Iterator[Callable[[], list[int]]]:
-    """Gives Ray's workers among the descendants of this process; afterwards none of Ray's processes may be left."""
-    yield lambda: [pid for pid, name in _descendants() if name.startswith("ray::")]
-    end = time.monotonic() + 30
-    while left := [(pid, name) for pid, name in _descendants() if "ray" in name]:
+def runs() -> Iterator[Runs]:
+    """Nothing that they started may be left."""
+    given = Runs()
+    yield given
+    end = time.monotonic() + 120
+    while left := given.alive():
         assert time.monotonic() < end, f"left behind: {left}"
         time.sleep(0.2)
 
 
-def _descendants() -> Iterator[tuple[int, str]]:
-    """Processes below this one, also those whose parent has died, which the kernel gives to a subreaper or to init."""
-    marked = f"OAKPOINT_TEST_OF={os.getpid()}".encode()
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):  # it is gone, or another user's
-            if entry.name.isdigit() and marked in (entry / "environ").read_bytes().split(b"\0"):
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                name = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if state != "Z":
-                    yield int(entry.name), name
-
-
-def start(model: Path, images: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "oakpoint", "extract", str(model), str(images), "--out", str(out), "--json"]
-    return subprocess.Popen(
-        [*words, "--size", f"{SIZE[0]}x{SIZE[1]}", *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OAKPOINT_TEST_OF": str(os.getpid())},
-    )  # fmt: skip
-
-
 def ended(process: subprocess.Popen[str], code: int) -> dict[str, object]:
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate()
     assert process.returncode == code, out + err
     assert err == "", err
     facts: dict[str, object] = json.loads(out)
@@ -102,15 +114,15 @@ def assert_same(plain: Path, out: Path) -> None:
 
 @pytest.fixture(scope="module")
 def plain(made_once: Callable[..., Path], small_onnx: Path, images: Path) -> Path:
-    return made_once("plain-for-ray.h5", lambda path: ended(start(small_onnx, images, path), 1))
+    return made_once("plain-for-ray.h5", lambda path: ended(Runs().start(small_onnx, images, path), 1))
 
 
 @pytest.mark.slow
 def test_as_the_plain_command_and_nothing_left_behind(
-    plain: Path, small_onnx: Path, images: Path, tmp_path: Path, ray_processes: object
+    plain: Path, small_onnx: Path, images: Path, tmp_path: Path, runs: Runs
 ) -> None:
     options = ("--engine", "ray", "--workers", "2", "--format", "hdf5", "--shard-size", "7")
-    facts = ended(start(small_onnx, images, tmp_path / "parts", *options), 1)
+    facts = ended(runs.start(small_onnx, images, tmp_path / "parts", *options), 1)
     assert (facts["extracted"], facts["shared"], facts["images"]) == (IMAGES, COPIES, IMAGES + COPIES)
     assert list(facts["failed"]) == ["text.png"]  # type: ignore[call-overload]
     assert_same(plain, tmp_path / "parts")
@@ -119,60 +131,47 @@ def test_as_the_plain_command_and_nothing_left_behind(
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments(
-    plain: Path, small_onnx: Path, images: Path, tmp_path: Path, ray_processes: Callable[[], list[int]]
-) -> None:
-    """Workers, registers and whatever else Ray started, one by one; and the driver."""
+def test_killed_at_random_moments(plain: Path, small_onnx: Path, images: Path, tmp_path: Path, runs: Runs) -> None:
+    """Workers and registers, some of each run; and all drivers but the last, each after at least one part."""
     rng, out = random.Random(1), tmp_path / "parts"
-    options = ("--engine", "ray", "--workers", "2", "--shard-size", "3")
-    drivers = workers = 0
-    while drivers < DRIVERS_KILLED:
-        process, before = start(small_onnx, images, out, *options), rows(out)
-        while rows(out) == before and process.poll() is None:
+    options = ("--engine", "ray", "--workers", "2", "--shard-size", "2")
+    killed = 0
+    for _ in range(DRIVERS_KILLED):
+        process, before = runs.start(small_onnx, images, out, *options), rows(out)
+        while rows(out) <= before and process.poll() is None:
             time.sleep(0.01)
-        for _ in range(WORKERS_KILLED // DRIVERS_KILLED):
-            time.sleep(rng.uniform(0, 0.3))
-            if alive := ray_processes():
-                workers += kill(rng.choice(alive))
-        time.sleep(rng.uniform(0, 0.3))
-        drivers += 1
+        killed += sum(kill_one(runs, rng) for _ in range(WORKERS_KILLED))
         process.kill()
         process.communicate()
-        wait_for(lambda: not list(_descendants()))
-    assert workers
-    process = start(small_onnx, images, out, *options)
-    wait_for(lambda: bool(ray_processes()))
-    for _ in range(3):
-        time.sleep(rng.uniform(0, 1))
-        if alive := ray_processes():
-            kill(rng.choice(alive))
+    process = runs.start(small_onnx, images, out, *options)
+    while not runs.workers():
+        time.sleep(0.05)
+    while process.poll() is None and killed < WORKERS_KILLED * (DRIVERS_KILLED + 2):
+        time.sleep(rng.uniform(0, 2))
+        killed += kill_one(runs, rng)
     facts = ended(process, 1)
+    assert killed >= WORKERS_KILLED
     assert facts["images"] == IMAGES + COPIES
     assert_same(plain, out)
+
+
+def kill_one(runs: Runs, rng: random.Random) -> bool:
+    """Kill one of Ray's workers after a while."""
+    time.sleep(rng.uniform(0, 0.2))
+    try:
+        os.kill(rng.choice(runs.workers()), signal.SIGKILL)
+    except (ProcessLookupError, IndexError):  # it, or all of them, have just ended
+        return False
+    return True
 
 
 def rows(out: Path) -> set[str]:
     return {path.name for path in out.glob("manifest/*.json")}
 
 
-def kill(pid: int) -> bool:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_without_ray_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from oakpoint.extraction.parts.ray_engine import _import_ray
+    from oakpoint.extraction.parts.ray_session import import_ray
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'oakpoint\[ray\]'"):
-        _import_ray()
+        import_ray()

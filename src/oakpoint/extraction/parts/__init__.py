@@ -11,6 +11,6 @@
 =========================== ==========================================================================================
 
 Data passes the modules in this order: ``listing`` (which images), ``known`` (what is there already), ``plan`` (what is
-left, cut into portions), an engine (who does them; ``ray_engine`` is the one import of Ray), ``portion`` (a worker's
+left, cut into portions), an engine (who does them; ``ray_engine``), ``portion`` (a worker's
 part of it) with ``claims`` (no content twice) and ``features_files``, ``manifest``; then ``reading`` and ``merging``.
 """

@@ -71,6 +71,11 @@ class Known:
         """How many names have features."""
         return int((self._rows["content"] != _NONE).sum())
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that is kept."""
+        return int(self._rows.nbytes + self.contents.nbytes)
+
     def of(self, name: str, facts: str) -> Standing | None:
         """What is known of a name whose file is now told by these facts; None for a new one."""
         row = self._row(name)

@@ -1,16 +1,11 @@
-"""Portions on Ray: one machine or a cluster. The one import of Ray."""
+"""Portions on Ray Data: one machine or a cluster."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,23 +17,10 @@ from oakpoint.extraction.parts.known import Known
 from oakpoint.extraction.parts.manifest import whole_parts
 from oakpoint.extraction.parts.plan import Plan
 from oakpoint.extraction.parts.portion import Job, PortionReport, PortionWorker
-from oakpoint.extraction.parts.storage import EXTRA, shown_url
-from oakpoint.files import scratch_folder
-from oakpoint.runtimes import importing
-from oakpoint.threads import cores
-
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported over the network
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # else its C++ writes to stderr what is no error
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the default of later versions, of which it warns
-}
-"""Ray reads these where it is imported and where it starts its processes."""
+from oakpoint.extraction.parts.ray_session import import_ray, session
 
 IMAGES_PER_REGISTER = 5_000_000
 """A register keeps 150 bytes of each content that is new, and 16 of each that is there."""
-
-OBJECT_STORE_BYTES = 128 << 20
-"""Through Ray go numbers of portions and what came of them, no images and no features."""
 
 _TASKS_AHEAD = 2
 """Portions that a worker is given: one to do, one to go on with."""
@@ -64,91 +46,14 @@ class RayEngine:
 
     def __call__(self, job: Job, plan: Plan) -> Iterator[PortionReport]:
         """See ``run.Engine``."""
-        with _connected(self.address) as (ray, machine_cores, all_cores):
-            workers = min(self.workers or all_cores, plan.portions)
-            threads = max(1, min(all_cores // workers, machine_cores))
+        with session(self.address) as running:
+            ray, workers = running.ray, min(self.workers or running.cores, plan.portions)
+            threads = max(1, min(running.cores // workers, running.largest))
             registers = _registers(ray, job, 1 + plan.images // IMAGES_PER_REGISTER)
             try:
                 yield from _reports(ray, job, plan, registers, workers=workers, threads=threads)
             except ray.exceptions.RayError as error:
                 raise BackendError(f"Ray gave up ({first_line(error)}); the same command goes on") from error
-
-
-_NOTE = b"RAY_BACKEND_LOG_LEVEL"
-"""What its C++ writes to stderr, once, since there is such a setting."""
-
-
-def _import_ray() -> Any:
-    os.environ.update(ENVIRONMENT)
-    with importing("ray", extra=EXTRA, purpose=", which extracts in several processes,"):
-        import ray
-        import ray.data
-    return ray
-
-
-@contextlib.contextmanager
-def _connected(address: str | None) -> Iterator[tuple[Any, int, int]]:
-    """Ray, the cores of its largest machine, and those of all; a program that has it running already keeps it.
-
-    Raises:
-        BackendError: it cannot be started, or the cluster not be reached.
-    """
-    ray = _import_ray()
-    if ray.is_initialized():
-        yield ray, *_cores_of(ray)
-        return
-    with contextlib.ExitStack() as stack:
-        folder = None if address else stack.enter_context(scratch_folder("oakpoint-ray-"))
-        stack.enter_context(_started(ray, address, folder))
-        yield ray, *_cores_of(ray)
-
-
-@contextlib.contextmanager
-def _started(ray: Any, address: str | None, folder: Path | None) -> Iterator[None]:
-    own = {
-        "num_cpus": cores(),
-        "include_dashboard": False,
-        "object_store_memory": OBJECT_STORE_BYTES,
-        "_temp_dir": str(folder),
-        "_node_ip_address": "127.0.0.1",  # nothing of it listens to other machines
-    }
-    try:
-        try:
-            with _without_the_note():
-                ray.init(
-                    address=address or "local",
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    **({} if address else own),
-                )
-        except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError) as error:
-            where = f"no cluster at {shown_url(address)}" if address else "Ray cannot be started"
-            raise BackendError(f"ray: {where} ({first_line(error)})") from error
-        yield
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
-def _without_the_note() -> Iterator[None]:
-    """Keep what is written to stderr within the block until its end, and leave out ``_NOTE``."""
-    with tempfile.TemporaryFile() as caught:
-        sys.stderr.flush()
-        stderr = os.dup(2)
-        os.dup2(caught.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            caught.seek(0)
-            os.write(2, b"".join(line for line in caught if _NOTE not in line))
-
-
-def _cores_of(ray: Any) -> tuple[int, int]:
-    each = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    return max(each, default=1) or 1, sum(each) or 1
 
 
 class _RegisterActor:
@@ -191,7 +96,7 @@ class _Worker:
     """What Ray Data calls with the number of a portion; errors of ours travel as data, and end the run at once."""
 
     def __init__(self, job: Job, registers: Sequence[Any], threads: int) -> None:
-        self._worker = PortionWorker(job, _RemoteClaims(_import_ray(), registers), threads=threads)
+        self._worker = PortionWorker(job, _RemoteClaims(import_ray(), registers), threads=threads)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         return {"report": np.array([self._report(int(number)) for number in batch["portion"]])}

@@ -1,0 +1,162 @@
+"""Ray started for one run, or a cluster joined, and left as if it had not been there. The one import of Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oakpoint.errors import BackendError, first_line
+from oakpoint.extraction.parts.storage import EXTRA, shown_url
+from oakpoint.files import scratch_folder
+from oakpoint.runtimes import importing
+from oakpoint.threads import cores
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported over the network
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # else its C++ writes to stderr what is no error
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the default of later versions, of which it warns
+}
+"""Ray reads these where it is imported and where it starts its processes."""
+
+OBJECT_STORE_BYTES = 128 << 20
+"""Through Ray go numbers of portions and what came of them, no images and no features."""
+
+_NOTE = b"RAY_BACKEND_LOG_LEVEL"
+"""What its C++ writes to stderr, once, since there is such a setting."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Ray, running.
+
+    Attributes:
+        ray: the module.
+        largest: cores of the machine that has most.
+        cores: of all machines.
+    """
+
+    ray: Any
+    largest: int
+    cores: int
+
+
+def import_ray() -> Any:
+    """Import Ray with Ray Data, and return the module.
+
+    Raises:
+        MissingExtraError: it is not installed.
+        BackendError: it cannot be imported.
+    """
+    os.environ.update(ENVIRONMENT)
+    with importing("ray", extra=EXTRA, purpose=", which extracts in several processes,"):
+        import ray
+        import ray.data
+    return ray
+
+
+@contextlib.contextmanager
+def session(address: str | None) -> Iterator[Session]:
+    """Ray for as long as the block lasts.
+
+    Args:
+        address: of a cluster; None starts it on this machine, with the cores that this process may use. Ray's
+            processes listen to the network: only who knows the secret that is drawn for each run is answered (from Ray
+            2.52 on). A program that has Ray running already keeps that, and it is used.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        BackendError: it cannot be started, or the cluster not be reached.
+    """
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+            stack.enter_context(_environment(secret))
+        ray = import_ray()
+        if not ray.is_initialized():
+            folder = None if address else stack.enter_context(scratch_folder("oakpoint-ray-"))
+            stack.enter_context(_started(ray, address, folder))
+        each = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        yield Session(ray, max(each, default=1) or 1, sum(each) or 1)
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _started(ray: Any, address: str | None, folder: Path | None) -> Iterator[None]:
+    own = {
+        "num_cpus": cores(),
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "_temp_dir": str(folder),
+    }
+    try:
+        try:
+            with _without_the_note():
+                ray.init(
+                    address=address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **({} if address else own),
+                )
+        except (ConnectionError, OSError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
+            where = f"no cluster at {shown_url(address)}" if address else "cannot be started"
+            raise BackendError(f"ray: {where} ({first_line(error)})") from error
+        with _without_remarks():
+            yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _without_the_note() -> Iterator[None]:
+    """Keep what is written to stderr within the block until its end, and leave out ``_NOTE``."""
+    with tempfile.TemporaryFile() as caught:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            caught.seek(0)
+            os.write(2, b"".join(line for line in caught if _NOTE not in line))
+
+
+@contextlib.contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Let the log have what Ray prints to standard output where a worker died, whatever ``log_to_driver`` says."""
+    worker: Any = importlib.import_module("ray._private.worker")
+    printing = getattr(worker, "print_to_stdstream", None)
+    if printing is None:  # another version, which may print
+        yield
+        return
+    worker.print_to_stdstream = lambda data, *_, **__: _log.info("ray: %s", "; ".join(data.get("lines", [])))
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printing
