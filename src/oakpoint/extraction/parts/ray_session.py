@@ -6,7 +6,9 @@ import contextlib
 import importlib
 import logging
 import os
+import re
 import secrets
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -30,8 +32,10 @@ ENVIRONMENT = {
 OBJECT_STORE_BYTES = 128 << 20
 """Through Ray go numbers of portions and what came of them, no images and no features."""
 
-_NOTE = b"RAY_BACKEND_LOG_LEVEL"
-"""What its C++ writes to stderr, once, since there is such a setting."""
+_REMARK = re.compile(rb"\[[-0-9: ,]+ [IWE] \d+ \d+\] \S+:\d+: ")
+"""How lines begin that Ray's C++ writes to stderr, also where nothing is wrong; what is, is raised as well."""
+
+_REACHED_WITHIN_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +118,9 @@ def _started(ray: Any, address: str | None, folder: Path | None) -> Iterator[Non
     }
     try:
         try:
-            with _without_the_note():
+            if address is not None:
+                _reach(address)
+            with _stderr_without_remarks():
                 ray.init(
                     address=address or "local",
                     log_to_driver=False,
@@ -130,9 +136,20 @@ def _started(ray: Any, address: str | None, folder: Path | None) -> Iterator[Non
         ray.shutdown()
 
 
+def _reach(address: str) -> None:
+    """Fail at once where nobody listens, which Ray itself says after minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]") or "localhost", int(port)), _REACHED_WITHIN_S).close()
+
+
 @contextlib.contextmanager
-def _without_the_note() -> Iterator[None]:
-    """Keep what is written to stderr within the block until its end, and leave out ``_NOTE``."""
+def _stderr_without_remarks() -> Iterator[None]:
+    """Keep what is written to stderr within the block until its end, and leave out ``_REMARK``."""
     with tempfile.TemporaryFile() as caught:
         sys.stderr.flush()
         stderr = os.dup(2)
@@ -144,7 +161,7 @@ def _without_the_note() -> Iterator[None]:
             os.dup2(stderr, 2)
             os.close(stderr)
             caught.seek(0)
-            os.write(2, b"".join(line for line in caught if _NOTE not in line))
+            os.write(2, b"".join(line for line in caught if not _REMARK.match(line)))
 
 
 @contextlib.contextmanager
