@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,12 +14,16 @@ from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.compiled_models import compiled_model
+from oakpoint.backends.recycled import RecycledMemory
 from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import BackendError, UsageError, last_line
 from oakpoint.runtimes import import_openvino
 
 _WHERE = ("Exception from", "Check '")
 """How lines of OpenVINO begin that say where it was; the reason comes after them."""
+
+WAITING = 2
+"""Results for which memory is kept besides those of the runs that go side by side: read while others are made."""
 
 Device = Literal["CPU", "GPU", "NPU", "AUTO"]
 Precision = Literal["f32", "bf16", "f16", "int8"]
@@ -82,18 +87,26 @@ class OpenVinoBackend(Backend):
             ) from error
         self._compiled = compiled
         self._free = threading.BoundedSemaphore(min(side_by_side, in_flight))
-        self._requests = [compiled.create_infer_request()]
+        self._requests = [_Request(compiled.create_infer_request())]
         version = openvino.__version__.split("-")[0]
         self.description = f"openvino {version} {device} {precision}"
         self.inputs = tuple(_spec(port) for port in compiled.inputs)
         self.outputs = tuple(_spec(port) for port in compiled.outputs)
+        self._memory = {
+            index: RecycledMemory(tuple(map(int, spec.shape)), np.float32, min(side_by_side, in_flight) + WAITING)
+            for index, spec in enumerate(self.outputs)
+            if spec.dtype == "float32" and all(isinstance(side, int) and side > 0 for side in spec.shape)
+        }
 
     def _run(self, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
         try:
             with self._request() as request:
-                results = request.infer(dict(tensors), share_inputs=True, share_outputs=True)  # copied below
+                written = self._written_by(request)
+                results = request.run.infer(dict(tensors), share_inputs=True, share_outputs=True)  # copied below
                 return {
-                    spec.name: np.array(results[index], np.float32 if spec.dtype.startswith("float") else None)
+                    spec.name: written[index]
+                    if index in written
+                    else np.array(results[index], np.float32 if spec.dtype.startswith("float") else None)
                     for index, spec in enumerate(self.outputs)
                 }
         except RuntimeError as error:
@@ -101,18 +114,40 @@ class OpenVinoBackend(Backend):
                 f"{self.description}: the run failed: {last_line(error, passing_over=_WHERE)}"
             ) from error
 
+    def _written_by(self, request: _Request) -> dict[int, NDArray[np.float32]]:
+        """Arrays that a request's next run writes to, by the outputs' numbers."""
+        tensor = import_openvino().Tensor
+        given = {index: memory.array() for index, memory in self._memory.items()}
+        for index, (array, _) in given.items():
+            request.run.set_output_tensor(index, tensor(array, shared_memory=True))
+        request.bound = [memory for _, memory in given.values()]
+        return {index: array for index, (array, _) in given.items()}
+
     @contextlib.contextmanager
-    def _request(self) -> Iterator[Any]:
-        """A request that nobody else uses meanwhile, waited for; its results are the next user's memory."""
+    def _request(self) -> Iterator[_Request]:
+        """A request that nobody else uses meanwhile, waited for; results in its own memory are the next user's."""
         with self._free:
             try:
                 request = self._requests.pop()
             except IndexError:
-                request = self._compiled.create_infer_request()
+                request = _Request(self._compiled.create_infer_request())
             try:
                 yield request
             finally:
                 self._requests.append(request)
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """One of OpenVINO's requests.
+
+    Attributes:
+        run: the ``openvino.InferRequest``.
+        bound: the memory that it was told to write to, of which it keeps a bare pointer.
+    """
+
+    run: Any
+    bound: list[NDArray[Any]] = field(default_factory=list)
 
 
 _OF_OUTPUTS = "/sink_port_"
