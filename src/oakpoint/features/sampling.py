@@ -96,20 +96,15 @@ def sample_descriptors(
     else:
         kept = WORKSPACE.array("of_cell", shape, np.float32)
         of_cell = cv2.transpose(descriptors.reshape(channels, -1), dst=kept).reshape(shape)
-    found = np.empty((len(keypoints), channels), np.float32)
-    step = max(CHUNK_VALUES // (4 * channels), 1)
-    buffer = WORKSPACE.array("corners", (4 * step * channels,), np.float32)
-    for first in range(0, len(keypoints), step):
-        chunk = slice(first, first + step)
-        taken = index[:, chunk]
-        corners = buffer[: taken.size * channels].reshape(*taken.shape, channels)
-        np.take(of_cell, taken, axis=0, out=corners, mode="clip")  # without a mode, what is taken goes through a copy
-        found[chunk] = _between(corners, weight[:, chunk])
-    return found
+    if index.size > rows * columns:
+        return _between_cells(of_cell, index, weight)
+    corners = WORKSPACE.array("corners", shape, np.float32)[: index.size].reshape(*index.shape, channels)
+    np.take(of_cell, index, axis=0, out=corners, mode="clip")  # without a mode, what is taken goes through a copy
+    return _between(corners, weight)
 
 
 CHUNK_VALUES = 1 << 16
-"""Of so many values of corners at a time: they stay in the processor's cache from one step to the next."""
+"""Of so many values at a time: they stay in the processor's cache from one step to the next."""
 
 TRANSPOSED_FROM = 0.3
 """From so many corners for each cell on, the vectors of all cells are made contiguous before any is taken."""
@@ -121,6 +116,36 @@ def _between(corners: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArr
         squared_norm = np.einsum("knd,knd->kn", corners, corners)
         weight = np.where(squared_norm > 0, weight / np.sqrt(squared_norm), weight)
         return _normalised(np.einsum("kn,knd->nd", weight, corners))
+
+
+def _between_cells(
+    of_cell: NDArray[np.float32], index: NDArray[np.int64], weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """``_between`` of corners ``of_cell[index]``, to the last bit, without an array of them: each cell's norm once.
+
+    Args:
+        of_cell: (Hc · Wc, D).
+        index: (4, N), of cells.
+        weight: (4, N).
+    """
+    channels, count = of_cell.shape[1], index.shape[1]
+    found = np.empty((count, channels), np.float32)
+    step = max(CHUNK_VALUES // channels, 1)
+    buffer = WORKSPACE.array("corner", (step, channels), np.float32)
+    with np.errstate(all="ignore"):
+        squared_norm = np.einsum("nd,nd->n", of_cell, of_cell)[index]
+        weight = np.where(squared_norm > 0, weight / np.sqrt(squared_norm), weight)
+        for first in range(0, count, step):
+            chunk = slice(first, first + step)
+            total = found[chunk]
+            one = buffer[: len(total)]
+            np.take(of_cell, index[0, chunk], axis=0, out=total, mode="clip")
+            total *= weight[0, chunk, None]
+            for corner in range(1, 4):
+                np.take(of_cell, index[corner, chunk], axis=0, out=one, mode="clip")
+                one *= weight[corner, chunk, None]
+                total += one
+        return _normalised(found)
 
 
 def unit_norm(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -88,15 +88,15 @@ class Suppression:
         left = self._left.ravel()
         if len(peaks) <= FEW * left.size:
             left[self._neighbourhoods(peaks)] = 0
+            stays = left[self._places] > 0
         else:
             marked = WORKSPACE.array("marked", self._left.shape, np.uint8)
             marked.fill(0)
             marked.ravel()[peaks] = 1
             near = cv2.dilate(marked, self._square, dst=WORKSPACE.array("near", self._left.shape, np.uint8))
-            left[self._places[near.ravel()[self._places] > 0]] = 0
-        values = left[self._places]
-        stays = values > 0
-        self._places, self._values = self._places[stays], values[stays]
+            stays = near.ravel()[self._places] == 0
+            left[self._places[~stays]] = 0
+        self._places, self._values = self._places[stays], self._values[stays]
 
     def _rank(self) -> None:
         """Put ranks in the place of probabilities: 1 for the lowest, of equal ones for the last in row-major order."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import cv2
@@ -136,12 +137,16 @@ class Preprocess:
         original_from_tensor = self.original_from_tensor((width, height))
         (left, top, w, h), (to_left, to_top, to_w, to_h) = self._boxes((width, height))
         part = image[top : top + h, left : left + w]
-        levels = np.full((self.size[1], self.size[0], self.channels), self.padding_value, np.uint8)
-        for channel, plane in enumerate(self._planes(part)):
-            content = self._resized(plane, (to_w, to_h))
-            levels[to_top : to_top + to_h, to_left : to_left + to_w, channel] = content
+        contents = [self._resized(plane, (to_w, to_h)) for plane in self._planes(part)]
+        if self.channels == 1 and (to_w, to_h) == self.size:
+            levels = contents[0][..., np.newaxis]
+        else:
+            levels = np.full((self.size[1], self.size[0], self.channels), self.padding_value, np.uint8)
+            for channel, content in enumerate(contents):
+                levels[to_top : to_top + to_h, to_left : to_left + to_w, channel] = content
         if self.baked:
-            return self._ordered(levels), original_from_tensor
+            own = levels.copy() if np.may_share_memory(levels, image) else levels
+            return self._ordered(own), original_from_tensor
         values = np.asarray(cv2.LUT(levels, self._values()), np.float32)
         return self._ordered(values.reshape(levels.shape)), original_from_tensor
 
@@ -203,10 +208,17 @@ class Preprocess:
         return np.asarray(cv2.resize(grey, size, interpolation=method), np.uint8)
 
     def _values(self) -> NDArray[np.float32]:
-        """The tensor's value of each level: float32 (1, 256, C), computed in float64 and rounded once."""
-        levels = np.arange(256)[:, np.newaxis]
-        values = (levels - self._for_each_channel("mean")) * self._for_each_channel("scale")
-        return values.astype(np.float32)[np.newaxis]
+        """The tensor's value of each level: float32 (1, 256, C)."""
+        return _values_of_levels(*(tuple(self._for_each_channel(name).tolist()) for name in ("mean", "scale")))
+
+
+@lru_cache(maxsize=64)
+def _values_of_levels(mean: tuple[float, ...], scale: tuple[float, ...]) -> NDArray[np.float32]:
+    """See ``Preprocess._values``: computed in float64 and rounded once; not to be written to."""
+    values = (np.arange(256)[:, np.newaxis] - np.array(mean)) * np.array(scale)
+    table = values.astype(np.float32)[np.newaxis]
+    table.flags.writeable = False
+    return table
 
 
 def limited_size(size: tuple[int, int], max_side: int) -> tuple[int, int]:

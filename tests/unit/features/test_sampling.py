@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import grid_sample, normalize
 
 from oakpoint.errors import FeaturesError, UsageError
+from oakpoint.features import sampling as sampling_module
 from oakpoint.features.sampling import cells_from_pixels, sample_descriptors
 from oakpoint.features.types import DescriptorSampling
 
@@ -87,3 +88,19 @@ def test_wrong_arguments_are_refused(descriptors: np.ndarray) -> None:
         cells_from_pixels((7, 5), "nearest")  # type: ignore[arg-type]
     with pytest.raises(FeaturesError, match=r"\(channels, rows, columns\)"):
         sample_descriptors(descriptors[None], np.zeros((1, 2), np.float32), "original")
+
+
+@pytest.mark.parametrize("dimension", [1, 3, 64])
+@pytest.mark.parametrize("count", [7, 30, 2000])
+def test_channels_last_are_sampled_to_the_same_bit(monkeypatch: pytest.MonkeyPatch, dimension: int, count: int) -> None:
+    """From few keypoints to several chunks of them, with cells of no norm and of no number."""
+    monkeypatch.setattr(sampling_module, "CHUNK_VALUES", 4096)
+    rng = np.random.default_rng(count)
+    first = rng.standard_normal((dimension, 5, 6)).astype(np.float32)
+    first[:, 0, :2] = 0
+    first[0, 3, 3] = np.nan
+    last = np.ascontiguousarray(first.transpose(1, 2, 0)).transpose(2, 0, 1)
+    keypoints = rng.uniform((-4, -4), (52, 44), (count, 2))
+    one_by_one = np.concatenate([sample_descriptors(first, point[None], "cell_centres") for point in keypoints])
+    for descriptors in (first, last):
+        np.testing.assert_array_equal(sample_descriptors(descriptors, keypoints, "cell_centres"), one_by_one)
