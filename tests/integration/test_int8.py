@@ -257,6 +257,17 @@ def test_too_few_images_or_none_that_only_judges(
     assert not (tmp_path / "b").exists()
 
 
+def test_one_image_many_times_judges_nothing(
+    wide_onnx: Path, folder_of_images: Callable[[int], Path], tmp_path: Path, listener: Any
+) -> None:
+    folder = folder_of_images(1)
+    for number in range(5):
+        shutil.copy(folder / "000.png", folder / f"again{number}.png")
+    options = ConversionOptions(model=str(wide_onnx), to="ir", int8=True, calibration=folder)
+    with pytest.raises(ImageError, match="all 6 images have the same pixels; expected different ones"):
+        convert(options, tmp_path / "b", listener)
+
+
 def test_what_cannot_be_meant(command: Command, tmp_path: Path, wide_onnx: Path) -> None:
     given = ("convert", wide_onnx, "--out", tmp_path / "b")
     for further, message in (

@@ -72,9 +72,10 @@ def int8_images(calibration: Path | None, judging: Path | None, size: tuple[int,
         names = [name for name, image in found.items() if image.sha256 not in hashes]
         judges = dict(given)
     if not names or not judges:
-        raise ImageError(
-            f"{where}: every image would both calibrate INT8 and judge it; leave out --images, or give others with it"
-        )
+        why = f"all {len(found)} images have the same pixels; expected different ones, some of which judge INT8"
+        if judging is not None:
+            why = "every image would both calibrate INT8 and judge it; leave out --images, or give others with it"
+        raise ImageError(f"{where}: {why}")
     return Int8Images(
         calibrating={name: found[name].picture for name in names},
         judging=judges,

@@ -36,6 +36,7 @@ class QuantisedComparison(Comparison[Tensors]):
         bound: how much of its figure may be lost, in the mean over images.
         further: limits on figures that are measured elsewhere.
         told: names of an estimate and of both ends of its interval, which a person is told of in any case; or none.
+        why_untold: why that estimate is no number, where it is none.
         images: how many pictures were compared, second views apart.
     """
 
@@ -43,6 +44,7 @@ class QuantisedComparison(Comparison[Tensors]):
     bound: float
     further: tuple[Tolerance, ...] = ()
     told: tuple[str, ...] = ()
+    why_untold: str = ""
     images: int = 0
     _lost: list[float] = field(default_factory=list)
     _differences: list[Differences[Any]] = field(default_factory=list)
@@ -99,14 +101,19 @@ class QuantisedComparison(Comparison[Tensors]):
     def success(self, figures: Mapping[str, float]) -> str:
         """See ``Comparison.success``."""
         common = "".join(f", {value:.1%} of the {name}" for name, value in self._in_common().items())
-        told = [figures[name] for name in self.told if np.isfinite(figures.get(name, np.nan))]
-        further = ""
-        if len(told) == len(self.told) == 3:
-            further = f", {self.told[0]} {told[0]:.3f} (95 %: {told[1]:.3f} to {told[2]:.3f})"
         return (
             f"{self.task.loses} {figures[self.task.loses]:.4f} of {self.bound:g} that may be, on {self.images} images"
-            f"{further}{common}"
+            f"{self._further(figures)}{common}"
         )
+
+    def _further(self, figures: Mapping[str, float]) -> str:
+        """The estimate that was measured elsewhere, or why there is none."""
+        if not self.told:
+            return ""
+        value, low, high = (figures.get(name, np.nan) for name in self.told)
+        if not np.isfinite([value, low, high]).all():
+            return f", {self.told[0]} not measured: {self.why_untold}"
+        return f", {self.told[0]} {value:.3f} (95 %: {low:.3f} to {high:.3f})"
 
 
 def _require_same_shapes(expected: Tensors, got: Tensors) -> None:
