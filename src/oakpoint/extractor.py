@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, final
+
+from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend
 from oakpoint.backends.limit import MemoryLimit
 from oakpoint.bundle.interface import Interface, image_interface
+from oakpoint.errors import UsageError
 from oakpoint.features.types import DecodeOptions, Features, Outputs
 from oakpoint.geometry import PixelMap
 from oakpoint.images.inputs import Given, image_from
@@ -21,6 +24,21 @@ from oakpoint.tasks.keypoints.task import INPUT, Keypoints
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """An image for a graph that scales its levels and decodes.
+
+    Attributes:
+        interface: of the network, at the image's size.
+        tensors: its levels, uint8, by the input's name.
+        original_from_tensor: the map from the tensor's pixels to the image's.
+    """
+
+    interface: Interface
+    tensors: Mapping[str, NDArray[Any]]
+    original_from_tensor: PixelMap
 
 
 @final
@@ -87,11 +105,27 @@ class Extractor(Predictor[Features]):
         if self._whole is None:
             return super().__call__(image)
         image = image_from(image)
-        height, width = image.shape[:2]
-        interface = self._interface_for((width, height))
-        given, original_from_tensor = self._inputs(levels_of(interface), image)
-        found = self._whole.run(interface, self.task, given)
-        return self.task.in_frame(found, original_from_tensor, (width, height))
+        levels = self.levels(image)
+        return self.task.in_frame(
+            self.found_in_graph(levels), levels.original_from_tensor, (image.shape[1], image.shape[0])
+        )
+
+    def levels(self, image: Given) -> Levels:
+        """What a graph with decoding in it takes of an image, the first step of its way; see ``__call__``."""
+        image = image_from(image)
+        interface = self._interface_for((image.shape[1], image.shape[0]))
+        return Levels(interface, *self._inputs(levels_of(interface), image))
+
+    def found_in_graph(self, levels: Levels) -> Features:
+        """What the graph with decoding in it gives, in pixels of the tensor; the second step of its way.
+
+        Raises:
+            UsageError: decoding is not in the graph, or the graph cannot decode so.
+            BackendError: the model fails.
+        """
+        if self._whole is None:
+            raise UsageError('decoding: expected an extractor with decoding="graph", got one that decodes in NumPy')
+        return self._whole.run(levels.interface, self.task, levels.tensors)
 
     def map(self, images: Iterable[Given]) -> Generator[Features, None, None]:
         """See ``Predictor``."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from oakpoint.backends.registry import INT8
 from oakpoint.images.sizes import size_from
 from oakpoint.tune.space import Target, inference_threads
 from oakpoint.tune.trial import Configuration
@@ -50,6 +51,8 @@ def commands(
         convert += ["--heads", str(configuration["heads"]), "--shaves", str(configuration["shaves"])]
     else:
         convert += ["--to", "ir"]
+        if configuration.get("precision") == INT8:
+            convert.append("--int8")
     convert += ["--images", str(images), "--out", folder]
     run = ["oakpoint", "run", folder, "oak" if target == "oak" else "SOURCE"]
     for name, option in _OPTIONS.items():

@@ -36,3 +36,9 @@ def test_what_is_converted_and_what_is_run():
     convert, run = commands("cpu", CPU, model="m.onnx", images=Path("i"))
     assert convert == "oakpoint convert m.onnx --size 320x240 --to ir --images i --out tuned"
     assert "--threads 2 --max-keypoints 512 --threshold 0.03 --nms-radius 4 --subpixel none" in run
+
+
+def test_a_point_in_int8_is_converted_to_it():
+    convert, run = commands("cpu", {**CPU, "precision": "int8"}, model="bundle", images=Path("i"))
+    assert convert == "oakpoint convert bundle --size 320x240 --to ir --int8 --images i --out tuned"
+    assert "--precision int8" in run

@@ -95,27 +95,30 @@ class AsLoaded(Opened):
 class InGraph(Opened):
     """What ``oakpoint.load`` gives with all of decoding in the network's graph."""
 
-    def __init__(self, predictor: Predictor[Any]) -> None:
-        """Take over a predictor, which is closed with this."""
-        self._predictor = predictor
-        self.description = predictor.description()
+    def __init__(self, extractor: Extractor) -> None:
+        """Take over an extractor, which is closed with this."""
+        self._extractor = extractor
+        self.description = extractor.description()
         self.in_flight = 2
 
-    def run(self, image: Image) -> Result:
+    def run(self, image: Image) -> Features:
         """See ``Opened``."""
-        result: Result = self._predictor(image)
-        return result
+        return self._extractor(image)
 
     def staged(self, image: Image, clock: Clock) -> dict[str, float]:
-        """See ``Opened``: it is one run, which counts as the network's."""
-        began = clock()
-        self._predictor(image)
-        ended = clock()
-        return _between([began, began, ended, ended])
+        """See ``Opened``: decoding is the network's; what is left of it is the way back to the image's pixels."""
+        extractor, (height, width) = self._extractor, image.shape[:2]
+        times = [clock()]
+        levels = extractor.levels(image)
+        times.append(clock())
+        found = extractor.found_in_graph(levels)
+        times.append(clock())
+        extractor.task.in_frame(found, levels.original_from_tensor, (width, height))
+        return _between([*times, clock()])
 
     def close(self) -> None:
         """See ``Opened``."""
-        self._predictor.close()
+        self._extractor.close()
 
 
 @final
@@ -198,7 +201,9 @@ def _opened(predictor: Predictor[Any], way: Way) -> Opened:
     if way.tutorial:
         return TutorialWay(_readable(predictor))
     decoding = way.loading.get("decoding")
-    if decoding is not None and not isinstance(predictor, Extractor):
+    if decoding is None:
+        return AsLoaded(predictor)
+    if not isinstance(predictor, Extractor):
         raise UsageError(f"the network is one for {predictor.task.name}, which is read in NumPy anyway")
     return InGraph(predictor) if decoding == "graph" else AsLoaded(predictor)
 
