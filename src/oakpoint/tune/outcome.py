@@ -90,13 +90,18 @@ class Outcome:
                 if self.options.wish.knee
                 else (f"point {choice.point.number} has {asked}: {point_words(choice.point)}")
             )
-            unsure = "" if choice.sure else "; not for certain, as its intervals reach below that"
-            return first + unsure
+            return first if choice.sure else f"{first}; not for certain, {_why_unsure(choice.point)}"
         if choice.nearest is None:
             return f"nothing that was tried could be measured, so no point has {asked}"
         if self.options.wish.knee:
             return f"the frontier has no knee: {len(self.front)} points, or all on a line"
         return f"no point has {asked}; the nearest is point {choice.nearest.number}: {point_words(choice.nearest)}"
+
+
+def _why_unsure(point: Point) -> str:
+    if math.isnan(point.accuracy.low):
+        return "as its accuracy has no interval, which takes two images or more"
+    return "as its intervals reach below that"
 
 
 def outcome_of(options: TuneOptions, found: Found, model_words: Sequence[str]) -> Outcome:
