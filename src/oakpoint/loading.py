@@ -180,7 +180,9 @@ def _load(
     identify = found.identify
     if decoding == "graph":
         require_whole(task, runtime, source := found.source())
-        in_graph = {"open_whole": lambda given, read: open_whole(found.source(), runtime, given, read)}
+        in_graph = {
+            "open_whole": lambda given, read: open_whole(found.source(), runtime, given, read, found.decoding_graph)
+        }
         if source.ir is not None and source.onnx is not None:  # it is made from the ONNX, also where the IR would run
             identify = partial(identity_of_file, source.onnx)
     return predictor_for(

@@ -35,6 +35,7 @@ PAGE_FILE = "report.html"
 _OPTIONS: dict[ArtifactKind, str] = {
     "superblob": "--superblob",
     "ir_int8": "--int8",
+    "fused": "--fused",
     "oak_json": "--to blob",
     "stage_map": "--to blob",
     "onnx_archive": "--to onnx-archive",

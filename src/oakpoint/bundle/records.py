@@ -13,6 +13,7 @@ ArtifactKind = Literal[
     "onnx",
     "ir",
     "ir_int8",
+    "fused",
     "blob",
     "oak_json",
     "stage_map",

@@ -234,7 +234,8 @@ def _why_skipped(step: Step, making: Making) -> str | None:
 def _do(step: Step, making: Making) -> None:
     making.step(step.name, lambda: step.make(making))
     judge = step.judge
-    if judge is not None and not (step.stage == ONNX_STAGE and making.origin.network is None):
+    nothing_made = any(kind in making.not_made for kind in step.makes)
+    if judge is not None and not nothing_made and not (step.stage == ONNX_STAGE and making.origin.network is None):
         making.judge(f"verify {step.name}", lambda: judge(making))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from oakpoint.bundle.records import ArtifactKind, StageReport
 from oakpoint.chain.make_archive import make_archive
 from oakpoint.chain.make_blob import judge_blob, judge_device_graph, make_blob, make_device_graph, measure_heads
+from oakpoint.chain.make_fused import judge_fused, make_fused
 from oakpoint.chain.make_int8 import judge_int8, make_int8
 from oakpoint.chain.make_ir import judge_ir, make_ir
 from oakpoint.chain.make_onnx import judge_onnx, make_onnx
@@ -20,6 +21,7 @@ from oakpoint.verify.superblob import SUPERBLOB_STAGE
 from oakpoint.verify.tolerances import (
     BLOB_STAGE,
     DEVICE_STAGE,
+    FUSED_STAGE,
     INT8_STAGE,
     IR_STAGE,
     ONNX_ARCHIVE_STAGE,
@@ -71,6 +73,15 @@ STEPS: tuple[Step, ...] = (
         make=make_ir,
         stage=IR_STAGE,
         judge=judge_ir,
+    ),
+    Step(
+        name="fused",
+        needs=("onnx",),
+        makes=("fused",),
+        wanted=lambda options: options.fused,
+        make=make_fused,
+        stage=FUSED_STAGE,
+        judge=judge_fused,
     ),
     Step(name="heads", needs=("onnx",), wanted=_reaching("blob", "onnx-archive"), make=measure_heads),
     Step(

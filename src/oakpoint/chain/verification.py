@@ -33,6 +33,9 @@ from oakpoint.myriad.blob import read_blob
 from oakpoint.myriad.superblob import blobs_from_superblob
 from oakpoint.networks.registry import LoadedNetwork, batch_norms_of, needs_weights_file, reload_network
 from oakpoint.tasks.base import AS_THEY_ARE, Task
+from oakpoint.tasks.keypoints.fused.agreement import FoundAgreement
+from oakpoint.tasks.keypoints.fused.model import fused_interface
+from oakpoint.tasks.keypoints.fused.running import features_found
 from oakpoint.tasks.keypoints.task import Keypoints
 from oakpoint.tasks.quantised import QuantisedComparison
 from oakpoint.tasks.registry import task_of_bundle
@@ -45,6 +48,8 @@ from oakpoint.verify.tolerances import (
     BLOB_CLAIM,
     BLOB_STAGE,
     DEVICE_STAGE,
+    FUSED_CLAIM,
+    FUSED_STAGE,
     INT8_CLAIM,
     INT8_STAGE,
     IR_STAGE,
@@ -117,6 +122,31 @@ class StageVerifier:
                 "weights rounded to FP16": lambda: constants().share_equal,
                 "share of the weights compared": lambda: constants().share_compared,
             },
+        )
+
+    def fused_of_onnx(self, onnx: Path, fused: Path) -> StageReport:
+        """Compare what a decoding graph finds with what the ONNX and decoding in NumPy find, both in ONNX Runtime.
+
+        Args:
+            onnx: the host's model, of a network with keypoints.
+            fused: the graph.
+        """
+        task, size, witness = self.task, self.interface.size, self._witness(FUSED_STAGE)
+        assert isinstance(task, Keypoints)
+        assert size is not None
+        taken = fused_interface(self.interface.at(size))
+        if witness is not None:
+            witness = replace(witness, read_candidate=lambda tensors: features_found(tensors, size))
+        return verify_stage(
+            FUSED_STAGE,
+            lambda: self._open(ModelSource(onnx=onnx), "onnxruntime"),
+            lambda: open_backend(ModelSource(onnx=fused), RuntimeOptions(backend="onnxruntime"), taken.tensors),
+            FoundAgreement(task, size),
+            images=self.images,
+            feed=self.interface.feed_apart,
+            witness=witness,
+            candidate_feed=taken.feed_apart,
+            claim=FUSED_CLAIM,
         )
 
     def int8_of_onnx(self, source: ModelSource, record: Int8Record) -> StageReport:
@@ -343,6 +373,8 @@ def verify_bundle(
         reports.append(_torch_stage(bundle, verifier, weights))
     if manifest.has("ir"):
         reports.append(verifier.ir_of_onnx(ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir"))))
+    if manifest.has("fused"):
+        reports.append(verifier.fused_of_onnx(bundle.path("onnx"), bundle.path("fused")))
     if manifest.has("ir_int8") and manifest.int8 is not None:
         int8 = ModelSource(onnx=bundle.path("onnx"), ir=bundle.path("ir_int8"))
         reports.append(verifier.int8_of_onnx(int8, manifest.int8))

@@ -105,6 +105,14 @@ def convert_command(
             show_default=False,
         ),
     ] = None,
+    fused: Annotated[
+        bool,
+        typer.Option(
+            "--fused/--no-fused",
+            help="Of a network with keypoints also model.fused.onnx: levels of the image in; keypoints, scores and "
+            "descriptors out (docs/decoding.md).",
+        ),
+    ] = True,
     int8: Annotated[
         bool,
         typer.Option(
@@ -153,6 +161,7 @@ def convert_command(
         batch=batch,
         images=images,
         split=tuple(split or ()),
+        fused=fused,
         int8=int8,
         calibration=calibration,
         int8_loss=int8_loss,

@@ -19,6 +19,7 @@ from oakpoint.models.inputs import InputOptions
 from oakpoint.networks.registry import LoadedNetwork
 from oakpoint.predictor import ModelIdentity
 from oakpoint.tasks.base import Task
+from oakpoint.tasks.keypoints.fused.recorded import RecordedGraph
 
 if TYPE_CHECKING:
     import onnx
@@ -61,6 +62,7 @@ class Runnable:
         one_size: it runs at that size only.
         prepare: does what takes long once, so that what goes wrong with it is said before the first image; it is given
             the size of all images, None where they have sizes of their own.
+        decoding_graph: one that is at hand; None where there is none.
     """
 
     open_at: Callable[[Size], Backend]
@@ -71,6 +73,7 @@ class Runnable:
     has_size: bool
     one_size: bool = False
     prepare: Callable[[Size | None], None] = lambda _: None
+    decoding_graph: RecordedGraph | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ from oakpoint.models.onnx_file import fixed_interface, open_onnx_at
 from oakpoint.networks.licences import recognised_record
 from oakpoint.networks.registry import reload_network
 from oakpoint.predictor import ModelIdentity
+from oakpoint.tasks.keypoints.fused.recorded import RecordedGraph
+from oakpoint.tasks.keypoints.task import Keypoints
 from oakpoint.tasks.registry import task_of_bundle
 
 
@@ -69,6 +71,7 @@ class BundleModel(Model):
             identify=identify,
             has_size=True,
             one_size=options.backend == "myriad_simulator",
+            decoding_graph=_decoding_graph(bundle),
         )
 
     def _source(self, bundle: Bundle, options: RuntimeOptions) -> tuple[ModelSource, Callable[[], ModelIdentity]]:
@@ -120,6 +123,13 @@ def _artifact_of(options: RuntimeOptions, manifest: Manifest) -> ArtifactKind:
     if options.precision == INT8:
         return "ir_int8"
     return "ir" if options.backend == "openvino" and manifest.has("ir") else "onnx"
+
+
+def _decoding_graph(bundle: Bundle) -> RecordedGraph | None:
+    task = task_of_bundle(bundle)
+    if not bundle.manifest.has("fused") or not isinstance(task, Keypoints):
+        return None
+    return RecordedGraph(bundle.path("fused"), bundle.manifest.artifact("fused").interface, task)
 
 
 def device_source_of(bundle: Bundle) -> DeviceSource:

@@ -54,6 +54,7 @@ BLOB_STAGE = "onnx → blob"
 ONNX_ARCHIVE_STAGE = "onnx → onnx archive"
 CAMERA_STAGE = "simulator → camera"
 INT8_STAGE = "onnx → int8"
+FUSED_STAGE = "onnx → fused"
 
 BLOB_CLAIM = (
     "The compiled blob was executed on this machine: every tile, halo, copy, address, constant and conversion, to FP16 "
@@ -79,6 +80,12 @@ INT8_CLAIM = (
     "devices round otherwise; oakpoint eval and oakpoint bench measure both there."
 )
 """What a passed INT8 stage means, and what it does not."""
+
+FUSED_CLAIM = (
+    "The decoding graph was run in ONNX Runtime on this machine, on levels of the images, and finds what the ONNX and "
+    "decoding in NumPy find. Not shown: other runtimes, and other sizes and options of decoding, which are part of it."
+)
+"""What a passed stage of the decoding graph means, and what it does not."""
 
 STAGE_TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
     ONNX_STAGE: (
@@ -112,5 +119,6 @@ STAGE_TOLERANCES: dict[str, tuple[Tolerance, ...]] = {
     ONNX_ARCHIVE_STAGE: (ALL_FINITE,),
     CAMERA_STAGE: (ALL_FINITE,),
     INT8_STAGE: (ALL_FINITE,),
+    FUSED_STAGE: (ALL_FINITE,),
 }
 """Limits whatever the task; a comparison adds its own."""

@@ -15,7 +15,7 @@ from oakpoint.tasks.keypoints.task import superpoint_preprocess
 from oakpoint.verify.superblob import SUPERBLOB_STAGE
 from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_ARCHIVE_STAGE, ONNX_STAGE
 
-EVERYTHING = {"onnx", "ir", "blob", "oak_json", "stage_map", "archive", "superblob"}
+EVERYTHING = {"onnx", "ir", "fused", "blob", "oak_json", "stage_map", "archive", "superblob"}
 
 
 def report(stage: str, verdict: Verdict) -> StageReport:
@@ -64,6 +64,7 @@ def test_what_failed_goes_with_what_was_made_from_it(failed: list[str], missing:
     [
         ("onnx", EVERYTHING, {"not tried, since the onnx could not be made"}),
         ("ir", EVERYTHING - {"onnx"}, {"not tried, since the ir could not be made"}),
+        ("fused", EVERYTHING - {"onnx", "ir"}, {"not tried, since the fused could not be made"}),
         (
             "heads",
             {"blob", "oak_json", "stage_map", "archive", "superblob"},

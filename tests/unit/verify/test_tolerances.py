@@ -9,6 +9,7 @@ from oakpoint.verify.tolerances import (
     CAMERA_STAGE,
     DEVICE_STAGE,
     FINITE,
+    FUSED_STAGE,
     INT8_STAGE,
     IR_STAGE,
     ONNX_ARCHIVE_STAGE,
@@ -29,7 +30,7 @@ def test_every_tolerance_has_its_reason(stage: str, tolerance: Tolerance) -> Non
 def test_every_stage_has_tolerances_and_limits_on_tensors() -> None:
     stages = {ONNX_STAGE, ONNX_ARCHIVE_STAGE, IR_STAGE, DEVICE_STAGE, BLOB_STAGE, CAMERA_STAGE}
     assert stages == set(LIMITS)
-    assert stages | {INT8_STAGE} == set(STAGE_TOLERANCES), "INT8 is judged by what the task loses"
+    assert stages | {INT8_STAGE, FUSED_STAGE} == set(STAGE_TOLERANCES), "these are judged by what is found"
 
 
 @pytest.mark.parametrize("stage", STAGE_TOLERANCES)
@@ -49,7 +50,7 @@ def test_weights_and_constants_are_exact_where_there_are_such(stage: str) -> Non
     assert (exact.kind, exact.limit, exact.may_be_absent) == ("at_least", 1.0, True)
 
 
-@pytest.mark.parametrize("stage", [ONNX_ARCHIVE_STAGE, DEVICE_STAGE, CAMERA_STAGE, INT8_STAGE])
+@pytest.mark.parametrize("stage", [ONNX_ARCHIVE_STAGE, DEVICE_STAGE, CAMERA_STAGE, INT8_STAGE, FUSED_STAGE])
 def test_nothing_is_asked_of_constants_that_nobody_sees(stage: str) -> None:
     assert [tolerance.figure for tolerance in STAGE_TOLERANCES[stage]] == [FINITE]
 

@@ -13,6 +13,7 @@ from oakpoint.verify.superblob import SUPERBLOB_STAGE
 from oakpoint.verify.tolerances import (
     BLOB_STAGE,
     DEVICE_STAGE,
+    FUSED_STAGE,
     INT8_STAGE,
     IR_STAGE,
     ONNX_ARCHIVE_STAGE,
@@ -25,6 +26,7 @@ _ARTIFACTS: tuple[tuple[ArtifactKind, str, str, str, str], ...] = (
     ("superblob", "superblob", "1 to 16 SHAVEs", "blob", SUPERBLOB_STAGE),
     ("host_tail", "host tail", "the rest of it", "onnx", ""),
     ("ir", "OpenVINO IR", "for the host", "onnx", IR_STAGE),
+    ("fused", "decoding graph", "keypoints out", "onnx", FUSED_STAGE),
     ("ir_int8", "INT8 IR", "for Intel's", "onnx", INT8_STAGE),
     ("onnx_archive", "ONNX archive", "to be compiled", "onnx", ONNX_ARCHIVE_STAGE),
 )

@@ -20,6 +20,7 @@ from oakpoint.tasks.tensors.task import TensorsFound
 from oakpoint.verify.tolerances import (
     BLOB_STAGE,
     DEVICE_STAGE,
+    FUSED_STAGE,
     INT8_STAGE,
     IR_STAGE,
     ONNX_ARCHIVE_STAGE,
@@ -30,6 +31,7 @@ from oakpoint.view.results.registry import view_of
 CANDIDATES: Final = {
     ONNX_STAGE: "ONNX",
     IR_STAGE: "IR",
+    FUSED_STAGE: "decoding graph",
     INT8_STAGE: "INT8 IR",
     ONNX_ARCHIVE_STAGE: "ONNX archive",
     DEVICE_STAGE: "device graph",

@@ -8,6 +8,7 @@ from oakpoint.verify.tolerances import (
     BLOB_STAGE,
     CAMERA_STAGE,
     DEVICE_STAGE,
+    FUSED_STAGE,
     IR_STAGE,
     ONNX_ARCHIVE_STAGE,
     ONNX_STAGE,
@@ -46,6 +47,7 @@ def _scores(stage: str, usual: float, reason: str) -> tuple[Tolerance, ...]:
 SCORE_FLOOR = {
     ONNX_STAGE: 1e-3,
     ONNX_ARCHIVE_STAGE: 1e-3,
+    FUSED_STAGE: 1e-3,
     IR_STAGE: 0.02,
     DEVICE_STAGE: 0.03,
     BLOB_STAGE: 0.03,
@@ -103,6 +105,22 @@ TOLERANCES[CAMERA_STAGE] = tuple(
 TOLERANCES[ONNX_ARCHIVE_STAGE] = tuple(
     replace(tolerance, reason="the same model in the same runtime; its images are the same to float32's last bit")
     for tolerance in TOLERANCES[ONNX_STAGE]
+)
+
+IN_ORDER = "keypoints out of order"
+"""The figure that counts keypoints with a better score than the one before them."""
+
+SAME_PLACE_PX = 0.01
+"""Keypoints of two sides that are less apart lie in the same place: scores that are off by 1e-3, as much as rounding is
+allowed (``SCORE_FLOOR``), move the mean of the 5×5 pixels around a maximum by up to 4e-3 px; the rest is float32."""
+
+TOLERANCES[FUSED_STAGE] = (
+    *_errors(
+        "descriptor", largest=1e-3, mean_square=1e-3, reason="the same network in the same runtime, sampled in float32"
+    ),
+    *_scores(FUSED_STAGE, 1e-3, "the same network in the same runtime; softmax in float32: measured 2e-5"),
+    at_most(IN_ORDER, 0, "a graph gives the best first"),
+    at_least("mean descriptor cosine", 0.99999, "as for their values", counted=COMPARED, from_count=ENOUGH),
 )
 
 TOLERANCES[DEVICE_STAGE] = tuple(

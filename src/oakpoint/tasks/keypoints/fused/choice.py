@@ -4,7 +4,8 @@
 decoding    what is done
 =========== ===========================================================================================================
 ``numpy``   everything in NumPy: the reference
-``graph``   everything in one graph, from the image's levels to keypoints, scores and descriptors (``fused.model``)
+``graph``   everything in one graph, from the image's levels to keypoints, scores and descriptors (``fused.model``):
+            the one that a bundle holds, where it was made for these options and this size
 ``auto``    what is fastest by measurement (``benchmarks/fused.py``): with OpenVINO on a CPU the heat map in the graph
             (``fused.dense_part``) and the rest in NumPy, for networks of the family ``cells``; else ``numpy``
 =========== ===========================================================================================================
@@ -28,6 +29,7 @@ from oakpoint.tasks.base import Task
 from oakpoint.tasks.keypoints.families.cells import Cells
 from oakpoint.tasks.keypoints.fused.decoding import require_resolved
 from oakpoint.tasks.keypoints.fused.dense_part import with_heatmap
+from oakpoint.tasks.keypoints.fused.recorded import RecordedGraph
 from oakpoint.tasks.keypoints.task import OUTPUTS, Keypoints
 
 Decoding = Literal["auto", "graph", "numpy"]
@@ -74,7 +76,13 @@ def require_whole(task: Task[Any], options: RuntimeOptions, source: ModelSource)
     require_resolved(task.decode)
 
 
-def open_whole(source: ModelSource, options: RuntimeOptions, interface: Interface, task: Keypoints) -> Backend:
+def open_whole(
+    source: ModelSource,
+    options: RuntimeOptions,
+    interface: Interface,
+    task: Keypoints,
+    recorded: RecordedGraph | None = None,
+) -> Backend:
     """A backend of the whole way, see ``fused.model``.
 
     Args:
@@ -82,6 +90,7 @@ def open_whole(source: ModelSource, options: RuntimeOptions, interface: Interfac
         options: where it runs.
         interface: of the network, at the size of the images.
         task: with the options of decoding.
+        recorded: a graph that is there already, which runs where it is the one that is wanted; else one is made.
 
     Raises:
         UsageError: see ``fused_model``.
@@ -92,9 +101,12 @@ def open_whole(source: ModelSource, options: RuntimeOptions, interface: Interfac
     from oakpoint.tasks.keypoints.fused.model import fused_interface, fused_model
 
     assert source.onnx is not None, "asked before"
+    options = replace(options, edit=None)
+    if recorded is not None and recorded.serves(interface, task):
+        return open_backend(ModelSource(onnx=recorded.path), options, recorded.interface.tensors)
     model = fused_model(onnx.load(source.onnx), interface, task)
     with tempfile.TemporaryDirectory(prefix="oakpoint-fused-") as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(model, path)
         whole = ModelSource(onnx=path)
-        return open_backend(whole, replace(options, edit=None), fused_interface(interface).tensors)
+        return open_backend(whole, options, fused_interface(interface).tensors)

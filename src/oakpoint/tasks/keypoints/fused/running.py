@@ -9,10 +9,12 @@ from typing import Any, final
 
 from numpy.typing import NDArray
 
-from oakpoint.backends.base import Backend
+from oakpoint.backends.base import Backend, Tensors
 from oakpoint.backends.cache import BackendCache, Size
 from oakpoint.bundle.interface import Interface
+from oakpoint.errors import BackendError
 from oakpoint.features.types import Features
+from oakpoint.tasks.keypoints.fused.decoding import DESCRIPTORS, KEYPOINTS, OUTPUTS, SCORES
 from oakpoint.tasks.keypoints.task import Keypoints
 
 MAX_CACHED_SIZES = 8
@@ -25,6 +27,26 @@ def levels_of(interface: Interface) -> Interface:
     given = replace(interface.inputs[0], preprocess=preprocess)
     tensor = replace(given.tensor, dtype="uint8", shape=preprocess.tensor_shape)
     return replace(interface, inputs=(replace(given, tensor=tensor),))
+
+
+def features_found(tensors: Tensors, size: Size) -> Features:
+    """What a decoding graph gives, as features in pixels of its image.
+
+    Args:
+        tensors: its outputs.
+        size: (W, H) of the image in pixels.
+
+    Raises:
+        BackendError: outputs of another kind of network.
+    """
+    shapes = {name: tensors[name].shape for name in OUTPUTS if name in tensors}
+    count = shapes.get(SCORES, ())
+    if len(shapes) != len(OUTPUTS) or len(count) != 1 or shapes[KEYPOINTS] != (*count, 2):
+        given = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in tensors.items())
+        raise BackendError(f"expected keypoints (N, 2), scores (N,) and descriptors (N, D), got {given}")
+    if len(shapes[DESCRIPTORS]) != 2 or shapes[DESCRIPTORS][:1] != count:
+        raise BackendError(f"descriptors: expected {count[0]} of them, got the shape {shapes[DESCRIPTORS]}")
+    return Features(tensors[KEYPOINTS], tensors[SCORES], tensors[DESCRIPTORS], size)
 
 
 @final
@@ -57,7 +79,7 @@ class WholeModels:
         """
         with self._models(interface, task).lent(interface.image.size) as backend:
             found = backend.run(given)
-        return Features(found["keypoints"], found["scores"], found["descriptors"], interface.image.size)
+        return features_found(found, interface.image.size)
 
     def open(self, interface: Interface, task: Keypoints) -> None:
         """Open the model of a size now."""
