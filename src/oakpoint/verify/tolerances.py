@@ -77,7 +77,7 @@ CAMERA_CLAIM = (
 INT8_CLAIM = (
     "The INT8 IR was run on this machine's CPU, on images that did not calibrate it. It is for Intel CPUs with VNNI or "
     "AMX, GPUs and NPUs; a Myriad X computes in FP16 and gains nothing by it. Not shown: its speed, and what those "
-    "devices round otherwise; oakpoint eval and oakpoint bench measure both there."
+    "devices round otherwise; oakpoint eval measures both there."
 )
 """What a passed INT8 stage means, and what it does not."""
 

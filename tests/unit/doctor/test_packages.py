@@ -39,6 +39,7 @@ def test_all_that_is_asked_for_is_there() -> None:
         "extra oak",
         "extra eval",
         "extra train",
+        "extra int8",
         "extra view",
     }
     assert found["extra torch"].text.endswith("torch 2.7.0+cpu, scikit-image 0.25")
