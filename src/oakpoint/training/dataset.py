@@ -33,6 +33,9 @@ Told = Callable[[int, int], None]
 
 LAST_WRITTEN = "done"
 
+_BLOCK = 64
+"""Images that are copied at a time."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
@@ -64,12 +67,11 @@ class Dataset:
             OutputError: the folder cannot be written, or the disk is full.
         """
         count = len(images) + to_come
-        black = np.zeros((to_come, *images.shape[1:]), np.uint8)
         shapes = {"points": (max_points, 2), "scores": (max_points,), "descriptors": (max_points, descriptor_dim)}
         shapes |= {"levels": (max_points,), "done": ()}
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            np.save(folder / "images.npy", np.concatenate([images, black]) if to_come else images)
+            _save_images(folder / "images.npy", images, to_come)
             for name, shape in shapes.items():
                 np.save(folder / f"{name}.npy", np.zeros((count, *shape), ARRAYS[name][0]))
 
@@ -143,6 +145,19 @@ class Dataset:
         """Put the keypoints of an image, all of its rows, where they were located."""
         self.points[index] = points
         self.done[index] = LOCATED
+
+
+def _save_images(path: Path, images: NDArray[np.uint8], to_come: int) -> None:
+    """Write an array file of the images and of black ones, a block at a time: they may be more than memory holds."""
+    count, (height, width) = len(images), images.shape[1:]
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count + to_come, height, width)}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for begin in range(0, count, _BLOCK):
+            stream.write(np.ascontiguousarray(images[begin : begin + _BLOCK]).data)
+        black = np.zeros((height, width), np.uint8)
+        for _ in range(to_come):
+            stream.write(black.data)
 
 
 def _mapped(path: Path, dtype: type[np.generic], rank: int) -> NDArray[Any]:

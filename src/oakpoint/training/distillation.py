@@ -198,7 +198,7 @@ def _prepare(
     listener: JobListener,
 ) -> None:
     """Begin the run: its record, and its images unless they are there."""
-    photographs = None if Dataset.exists(run.dataset) else gather(job.dataset, listener.gathered)
+    photographs = None if Dataset.exists(run.dataset) else gather(job.dataset, listener.gathered, spool=run.path)
     if photographs is not None:
         check_size((photographs.shape[2], photographs.shape[1]))
     weights = {f"{name}_weights": asdict(source.record) for name, source in sources.items()}

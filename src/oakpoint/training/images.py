@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError
 from oakpoint.features.cells import require_cells
+from oakpoint.files import writing
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.images.sources import open_source
 
@@ -26,7 +28,11 @@ SIDE_MULTIPLE = 32
 
 
 def gather_images(
-    places: Sequence[Path], size: tuple[int, int] | None, told: Callable[[int], None] = lambda _: None
+    places: Sequence[Path],
+    size: tuple[int, int] | None,
+    told: Callable[[int], None] = lambda _: None,
+    *,
+    spool: Path | None = None,
 ) -> NDArray[np.uint8]:
     """All images of folders (with their subfolders) and frames of videos, uint8 (N, H, W), grey.
 
@@ -37,20 +43,27 @@ def gather_images(
         places: folders, images or videos.
         size: (W, H) in pixels, multiples of 8; None: that of the first image, or less, see ``default_size``.
         told: hears after each image how many there are.
+        spool: a folder with room for all of them; they go into a file there that has no name and is gone with the
+            array, which maps it. None: the system's folder for temporary files.
 
     Raises:
         ImageError: a place that does not exist, or not one image in all of them.
         UsageError: a size whose sides are no multiples of 8.
+        OutputError: the disk is full.
     """
-    gathered = []
-    for image in (image for place in places for image in _images_of(place)):
-        size = size or default_size((image.shape[1], image.shape[0]))
-        preprocess = Preprocess(size=require_cells(size), resize="crop", interpolation="area", baked=True)
-        gathered.append(preprocess.apply(image)[0][0, 0].astype(np.uint8))
-        told(len(gathered))
-    if not gathered:
-        raise ImageError(f"{', '.join(map(str, places))}: expected images or videos, got none that can be read")
-    return np.stack(gathered)
+    count = 0
+    with tempfile.TemporaryFile(dir=spool) as file:
+        for image in (image for place in places for image in _images_of(place)):
+            size = size or default_size((image.shape[1], image.shape[0]))
+            preprocess = Preprocess(size=require_cells(size), resize="crop", interpolation="area", baked=True)
+            with writing(spool or Path(tempfile.gettempdir())):
+                file.write(preprocess.apply(image)[0][0, 0].astype(np.uint8).tobytes())
+                file.flush()
+            count += 1
+            told(count)
+        if not count or size is None:
+            raise ImageError(f"{', '.join(map(str, places))}: expected images or videos, got none that can be read")
+        return np.memmap(file, np.uint8, "r", shape=(count, size[1], size[0]))
 
 
 def grey_tensor(image: NDArray[np.uint8], device: torch.device) -> torch.Tensor:

@@ -41,21 +41,22 @@ class DatasetOptions:
     seed: int = 0
 
 
-def gather(options: DatasetOptions, told: Callable[[int], None]) -> Images:
+def gather(options: DatasetOptions, told: Callable[[int], None], *, spool: Path | None = None) -> Images:
     """All photographs, uint8 (N, H, W); with none, (0, H, W) of the size that synthetic images will have.
 
     Args:
         options: what they are.
         told: hears after each image how many there are.
+        spool: see ``gather_images``.
 
     Raises:
         UsageError: fewer than two images, synthetic ones included.
         ImageError: a place that cannot be read.
     """
     width, height = options.size or SYNTHETIC_SIZE
-    images = (
-        gather_images(options.images, options.size, told) if options.images else np.empty((0, height, width), np.uint8)
-    )
+    images = np.empty((0, height, width), np.uint8)
+    if options.images:
+        images = gather_images(options.images, options.size, told, spool=spool)
     count = len(images) + options.synthetic
     if count < 2:
         raise UsageError(

@@ -30,6 +30,14 @@ def test_labels_come_back(tmp_path):
     assert dataset.levels[1, :3].tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("to_come", [0, 3])
+def test_more_images_than_are_copied_at_a_time(tmp_path, to_come):
+    images = np.random.default_rng(0).integers(0, 256, (150, 8, 16), np.uint8)
+    Dataset.create(tmp_path, images[::-1], max_points=5, descriptor_dim=4, to_come=to_come)
+    there = Dataset.open(tmp_path).images
+    np.testing.assert_array_equal(there, [*images[::-1], *np.zeros((to_come, 8, 16), np.uint8)])
+
+
 def test_fewer_labels_replace_more(tmp_path):
     Dataset.create(tmp_path, np.zeros((1, 8, 8), np.uint8), max_points=5, descriptor_dim=4)
     dataset = Dataset.open(tmp_path, writable=True)

@@ -37,6 +37,14 @@ def test_the_first_image_decides_on_the_size(tmp_path):
     assert images.dtype == np.uint8
 
 
+def test_images_are_on_disk_in_a_file_without_a_name(tmp_path):
+    (tmp_path / "spool").mkdir()
+    images = gather_images([written(tmp_path, a=(64, 64), b=(64, 64))], None, spool=tmp_path / "spool")
+    assert isinstance(images, np.memmap)
+    assert list((tmp_path / "spool").iterdir()) == []
+    np.testing.assert_array_equal(images, gather_images([tmp_path], None))
+
+
 def test_images_are_grey_and_cut_in_the_middle(tmp_path):
     image = np.zeros((64, 192, 3), np.uint8)
     image[:, 64:128] = (255, 0, 0)
