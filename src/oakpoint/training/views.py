@@ -79,7 +79,7 @@ class PairSampler:
     """Draws view pairs; the same seed, step and rank give the same pairs."""
 
     def __init__(self, dataset: Dataset, indices: torch.Tensor, options: ViewOptions, device: torch.device) -> None:
-        """Keep the images at two sizes on the device (on the CPU they stay mapped).
+        """Keep the images on the device (on the CPU they stay mapped).
 
         Args:
             dataset: labelled images.
@@ -91,7 +91,6 @@ class PairSampler:
         self._indices = indices.to(device)
         self._device = device
         self._full = _tensor(dataset.images, device)
-        self._half = torch.cat([_halved(part) for part in torch.split(self._full, 64)])
         self._points = _tensor(dataset.points, device)
         self._scores = _presence(_tensor(dataset.scores, device), options)
         self._descriptors = _tensor(dataset.descriptors, device)
@@ -145,10 +144,11 @@ class PairSampler:
         width, height = self._options.size
         views = torch.empty((len(images), 1, height, width), device=self._device)
         full_from_half = torch.tensor([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]], device=self._device)
-        for level, chosen, to_full in ((self._full, ~small, None), (self._half, small, full_from_half)):
+        for chosen, to_full in ((~small, None), (small, full_from_half)):
             rows = torch.nonzero(chosen)[:, 0]
             if len(rows):
-                source = level[images[rows]][:, None].float() / 255
+                drawn = self._full[images[rows]]  # of mapped images, only these come into memory
+                source = (drawn if to_full is None else _halved(drawn))[:, None].float() / 255
                 mapping = homographies[rows] if to_full is None else homographies[rows] @ to_full
                 views[rows] = warp(source, mapping, size=self._options.size)
         return views
