@@ -90,7 +90,7 @@ def test_a_bundles_ir_has_the_heat_map_inside(small_bundle: Path, photograph: ND
         oakpoint.load(small_bundle, decoding="numpy", threshold=0.0155) as reference,
         oakpoint.load(small_bundle, threshold=0.0155) as extractor,
     ):
-        assert set(extractor.tensors(photograph)[0]) == {"heatmap", "descriptors_by_cell"}
+        assert set(extractor.tensors(photograph)[0]) == {"heatmap", "descriptors_by_cell", "logits_by_cell"}
         assert set(reference.tensors(photograph)[0]) == {"semi", "desc"}
         expected = reference.dense(photograph)[0]
         found = extractor.dense(photograph)[0]

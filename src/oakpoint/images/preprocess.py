@@ -209,14 +209,15 @@ class Preprocess:
 
     def _values(self) -> NDArray[np.float32]:
         """The tensor's value of each level: float32 (1, 256, C)."""
-        return _values_of_levels(*(tuple(self._for_each_channel(name).tolist()) for name in ("mean", "scale")))
+        mean, scale = (tuple(self._for_each_channel(name).tolist()) for name in ("mean", "scale"))
+        return _values_of_levels(mean, scale)
 
 
 @lru_cache(maxsize=64)
 def _values_of_levels(mean: tuple[float, ...], scale: tuple[float, ...]) -> NDArray[np.float32]:
     """See ``Preprocess._values``: computed in float64 and rounded once; not to be written to."""
     values = (np.arange(256)[:, np.newaxis] - np.array(mean)) * np.array(scale)
-    table = values.astype(np.float32)[np.newaxis]
+    table: NDArray[np.float32] = values.astype(np.float32)[np.newaxis]
     table.flags.writeable = False
     return table
 

@@ -1,4 +1,4 @@
-"""The heat map that OpenVINO makes is that of ``features.heatmap``, and in float32 whatever the network's arithmetic."""
+"""The heat map that OpenVINO makes is that of ``features.heatmap``, in float32 whatever the network's arithmetic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from oakpoint.backends.registry import RuntimeOptions
 from oakpoint.features.heatmap import heatmap_from_logits
 from oakpoint.tasks.keypoints.fused.choice import with_dense_part
-from oakpoint.tasks.keypoints.fused.dense_part import BY_CELL, with_heatmap
+from oakpoint.tasks.keypoints.fused.dense_part import BY_CELL, LOGITS_BY_CELL, settled_heatmap, with_heatmap
 from oakpoint.tasks.keypoints.heads.base import DESC, HEATMAP, SEMI
 
 openvino = pytest.importorskip("openvino")
@@ -18,7 +18,7 @@ openvino = pytest.importorskip("openvino")
 ROWS, COLUMNS, DIMENSION = 3, 5, 8
 
 REDUCED = {"Convolution", "GroupConvolution", "MatMul", "ROIPooling", "Interpolate", "RNNCell", "RNNSequence"}
-"""Where OpenVINO's CPU plugin ends the tail of a graph that stays in float32 at bf16 (``EnforceInferencePrecision``)."""
+"""Where the tail of a graph ends that OpenVINO's CPU plugin leaves in float32 at bf16; see ``with_dense_part``."""
 
 
 def network() -> Any:
@@ -46,7 +46,7 @@ def outputs_alone() -> Any:
 
 def test_nothing_behind_the_network_is_rounded_at_bf16() -> None:
     edited = with_heatmap(network())
-    assert [min(port.get_names()) for port in edited.outputs] == [HEATMAP, BY_CELL]
+    assert [min(port.get_names()) for port in edited.outputs] == [HEATMAP, BY_CELL, LOGITS_BY_CELL]
     behind: set[str] = set()
     waiting = [result.input_value(0).get_node() for result in edited.get_results()]
     convolutions = 0
@@ -69,7 +69,7 @@ def test_half_precision_leaves_the_heat_map_to_numpy(precision: str, edited: boo
     assert (options.edit is with_heatmap) == edited
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38, -3e38, 100.0])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -3e38, 100.0])
 def test_cells_without_a_number_are_no_keypoints(value: float) -> None:
     compiled = openvino.Core().compile_model(
         with_heatmap(outputs_alone()), "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
@@ -77,8 +77,9 @@ def test_cells_without_a_number_are_no_keypoints(value: float) -> None:
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 2, (1, 65, ROWS, COLUMNS)).astype(np.float32)
     logits[0, 5, 1, 2] = logits[0, 64, 0, 0] = value
+    logits[0, 7, 2, 4] = np.nan  # beside others
     descriptors = rng.normal(size=(1, DIMENSION, ROWS, COLUMNS)).astype(np.float32)
     got = compiled([logits, descriptors])
-    heatmap = np.nan_to_num(got[0][0], nan=0.0, posinf=0.0, neginf=0.0)
+    heatmap = np.nan_to_num(settled_heatmap(got[0][0], got[2][0]), nan=0.0, posinf=0.0, neginf=0.0)
     np.testing.assert_allclose(heatmap, heatmap_from_logits(logits[0]), rtol=2e-5, atol=2e-7)
     np.testing.assert_array_equal(got[1], descriptors.transpose(0, 2, 3, 1))

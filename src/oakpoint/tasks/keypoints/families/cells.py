@@ -9,7 +9,7 @@ from oakpoint.bundle.interface import TensorSpec
 from oakpoint.errors import BackendError, FeaturesError
 from oakpoint.features.types import CELL_PX, LOGIT_CHANNELS, DenseOutputs, HeatmapOutputs, Outputs
 from oakpoint.tasks.keypoints.families.base import FEWEST_VALUES, Family, by_names, on_cells
-from oakpoint.tasks.keypoints.fused.dense_part import BY_CELL
+from oakpoint.tasks.keypoints.fused.dense_part import BY_CELL, LOGITS_BY_CELL, settled_heatmap
 from oakpoint.tasks.keypoints.heads.base import DESC, HEATMAP, SEMI
 from oakpoint.tasks.keypoints.heads.registry import HEADS, outputs_of
 
@@ -30,8 +30,9 @@ class Cells(Family):
     def read(self, tensors: Tensors, *, activated: bool) -> Outputs:
         """See ``Family.read``: of whichever heads, their names tell."""
         del activated
-        if set(tensors) == {HEATMAP, BY_CELL}:
-            return HeatmapOutputs(tensors[HEATMAP][0], tensors[BY_CELL][0].transpose(2, 0, 1))
+        if set(tensors) == {HEATMAP, BY_CELL, LOGITS_BY_CELL}:
+            heatmap = settled_heatmap(tensors[HEATMAP][0], tensors[LOGITS_BY_CELL][0])
+            return HeatmapOutputs(heatmap, tensors[BY_CELL][0].transpose(2, 0, 1))
         return outputs_of(tensors)
 
 
