@@ -21,6 +21,7 @@ from oakpoint.predictor import ModelIdentity, Predictor
 from oakpoint.tasks.base import Task
 from oakpoint.tasks.keypoints.fused.running import WholeModels, levels_of
 from oakpoint.tasks.keypoints.task import INPUT, Keypoints
+from oakpoint.tasks.reading import Reading
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -104,10 +105,19 @@ class Extractor(Predictor[Features]):
         """See ``Predictor``."""
         if self._whole is None:
             return super().__call__(image)
-        image = image_from(image)
+        return self.final_reading(image).result(self.task)
+
+    def final_reading(self, image: Given) -> Reading[Features]:
+        """See ``Predictor``: with decoding in the graph there are no tensors, only what was found."""
+        if self._whole is None:
+            return super().final_reading(image)
+        image, task = image_from(image), self.task
         levels = self.levels(image)
-        return self.task.in_frame(
-            self.found_in_graph(levels), levels.original_from_tensor, (image.shape[1], image.shape[0])
+        return Reading(
+            tensors={},
+            original_from_tensor=levels.original_from_tensor,
+            image_size=(image.shape[1], image.shape[0]),
+            known=(task, self._whole.run(levels.interface, task, levels.tensors)),
         )
 
     def levels(self, image: Given) -> Levels:

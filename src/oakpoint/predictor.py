@@ -164,6 +164,10 @@ class Predictor(Generic[R]):
         height, width = image.shape[:2]
         return Reading(tensors=tensors, original_from_tensor=original_from_tensor, image_size=(width, height))
 
+    def final_reading(self, image: Given) -> Reading[R]:
+        """As ``reading``, where it is read with this predictor's task and no other, and nothing else is asked of it."""
+        return self.reading(image)
+
     def tensors(self, image: Given) -> tuple[Tensors, PixelMap]:
         """The network's outputs as they are, and the map from the tensor's pixels to the image's."""
         image = image_from(image)

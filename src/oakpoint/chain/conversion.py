@@ -15,6 +15,7 @@ from oakpoint.chain.evidence import Evidence
 from oakpoint.chain.int8_images import int8_images
 from oakpoint.chain.kept import left_out, may_replace, something_verified
 from oakpoint.chain.listener import Listener
+from oakpoint.chain.make_fused import require_fusible
 from oakpoint.chain.make_split import check_split_names, way_out
 from oakpoint.chain.making import ONNX_FILE, Making, Page
 from oakpoint.chain.options import ConversionOptions
@@ -160,6 +161,8 @@ def _prepare(making: Making) -> None:
     options = making.options
     if options.superblob:
         require_bsdiff4()
+    if options.fused:
+        require_fusible(making.task, making.interface, options.model)
     if options.int8:
         _prepare_int8(making)
     images = load_photographs(options.images)
@@ -234,8 +237,7 @@ def _why_skipped(step: Step, making: Making) -> str | None:
 def _do(step: Step, making: Making) -> None:
     making.step(step.name, lambda: step.make(making))
     judge = step.judge
-    nothing_made = any(kind in making.not_made for kind in step.makes)
-    if judge is not None and not nothing_made and not (step.stage == ONNX_STAGE and making.origin.network is None):
+    if judge is not None and not (step.stage == ONNX_STAGE and making.origin.network is None):
         making.judge(f"verify {step.name}", lambda: judge(making))
 
 

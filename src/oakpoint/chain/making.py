@@ -23,7 +23,6 @@ from oakpoint.convert.device_graph import DeviceGraph, DeviceSource
 from oakpoint.files import sha256_of_file, writing
 from oakpoint.models.base import Origin
 from oakpoint.tasks.base import Task
-from oakpoint.tasks.keypoints.task import Keypoints
 
 ONNX_FILE, DEVICE_PART_FILE, TAIL_FILE = "model.onnx", "model.device.onnx", "model.tail.onnx"
 BLOB_FILE = "model.blob"
@@ -79,7 +78,6 @@ class Making:
     def __post_init__(self) -> None:
         self.interface = self.origin.interface
         self.task = self.origin.task.with_changes(**self.options.parameters)
-        self.options = replace(self.options, fused=self.options.fused and isinstance(self.task, Keypoints))
         self.device = DeviceRecord(heads=self.options.heads)
 
     @property

@@ -38,7 +38,7 @@ class ConversionOptions:
         images: folder of images to verify on; None takes the photographs in scikit-image's wheel.
         split: where to cut the network, the first part being the blob: ``auto``, or names of layers, outputs or modules
             behind which the host goes on; empty for a blob of the whole network.
-        fused: also make a graph with decoding in it, of a network with keypoints that can have one.
+        fused: also make a graph with decoding in it, of a network with keypoints.
         int8: also make an INT8 model for Intel's CPUs, GPUs and NPUs.
         calibration: folder of images that calibrate it; None takes the photographs in scikit-image's wheel.
         int8_loss: how much it may lose of what its task measures (``Task.loses``).
@@ -61,7 +61,7 @@ class ConversionOptions:
     batch: int = 1
     images: Path | None = None
     split: tuple[str, ...] = ()
-    fused: bool = True
+    fused: bool = False
     int8: bool = False
     calibration: Path | None = None
     int8_loss: float = DEFAULT_BOUND

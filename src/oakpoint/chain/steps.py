@@ -74,15 +74,6 @@ STEPS: tuple[Step, ...] = (
         stage=IR_STAGE,
         judge=judge_ir,
     ),
-    Step(
-        name="fused",
-        needs=("onnx",),
-        makes=("fused",),
-        wanted=lambda options: options.fused,
-        make=make_fused,
-        stage=FUSED_STAGE,
-        judge=judge_fused,
-    ),
     Step(name="heads", needs=("onnx",), wanted=_reaching("blob", "onnx-archive"), make=measure_heads),
     Step(
         name="onnx archive",
@@ -128,6 +119,15 @@ STEPS: tuple[Step, ...] = (
         judge=judge_superblob,
     ),
     Step(
+        name="decoding graph",
+        needs=("onnx",),
+        makes=("fused",),
+        wanted=lambda options: options.fused,
+        make=make_fused,
+        stage=FUSED_STAGE,
+        judge=judge_fused,
+    ),
+    Step(
         name="int8",
         needs=("onnx",),
         makes=("ir_int8",),
@@ -138,7 +138,7 @@ STEPS: tuple[Step, ...] = (
     ),
 )
 """In the order in which they are done. The superblob is compiled anew, but of the network whose blob is judged.
-INT8 comes last: a network that NNCF refuses has everything else by then."""
+The decoding graph and INT8 come last: a network that has none, or that NNCF refuses, has everything else by then."""
 
 
 def made_with(step: Step, options: ConversionOptions) -> Step:

@@ -108,11 +108,11 @@ def convert_command(
     fused: Annotated[
         bool,
         typer.Option(
-            "--fused/--no-fused",
-            help="Of a network with keypoints also model.fused.onnx: levels of the image in; keypoints, scores and "
+            "--fused",
+            help="Also model.fused.onnx, of a network with keypoints: levels of an image in; keypoints, scores and "
             "descriptors out (docs/decoding.md).",
         ),
-    ] = True,
+    ] = False,
     int8: Annotated[
         bool,
         typer.Option(

@@ -17,6 +17,7 @@ from oakpoint.cli.ending import exit_code_of, signal_of, words_for
 from oakpoint.cli.model_options import with_model_options
 from oakpoint.cli.notices import notice_for
 from oakpoint.cli.options import (
+    Decoding,
     Device,
     Iou,
     Json,
@@ -101,6 +102,7 @@ def run_command(
     device: Device = "CPU",
     precision: Precision = "f32",
     threads: Threads = None,
+    decoding: Decoding = "auto",
     weights: Weights = None,
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT or native. Default: the bundle's.")] = None,
     max_side: MaxSide = None,
@@ -164,6 +166,11 @@ def run_command(
             device=device,
             precision=precision,
             threads=threads,
+            decoding=decoding,
+        )
+    if view == "web" and decoding == "graph":
+        raise UsageError(
+            "decoding: graph has its options in it, and no heat map for --view web; leave --decoding out, or the page"
         )
     if route == "camera" and upright:
         raise UsageError(f"--upright: counts for image files, not for the source {OAK_SOURCE}")
@@ -212,6 +219,7 @@ def run_command(
                     device=device,
                     precision=precision,
                     threads=threads,
+                    decoding=decoding,
                     **changes,
                 )
             outcome = _run_on_host(source, opened, request, upright=upright)
@@ -254,10 +262,12 @@ def _run_on_host(source: str, opened: Callable[..., Predictor[Any]], request: Re
         board = ControlBoard(predictor.task)
         if many:
             wanted = itertools.islice(_usable(frames, predictor), request.max_frames)
-            observations = observed_ahead(wanted, predictor, lambda: board.read().task)
+            observations = observed_ahead(wanted, predictor, lambda: board.read().task, turned=request.page is not None)
         else:
-            usable = _warmed(frames, predictor) if still else _usable(frames, predictor)
-            observations = observed_frames(usable, predictor)
+            usable = (
+                _warmed(frames, predictor, turned=request.page is not None) if still else _usable(frames, predictor)
+            )
+            observations = observed_frames(usable, predictor, turned=request.page is not None)
         outcome = follow_all(observations, board, request, coming)
         if still:
             del outcome.facts["rate_fps"]
@@ -265,10 +275,11 @@ def _run_on_host(source: str, opened: Callable[..., Predictor[Any]], request: Re
         return with_facts(outcome, backend=predictor.description(), unreadable=unreadable)
 
 
-def _warmed(frames: Source, predictor: Predictor[Any]) -> Iterator[Frame]:
+def _warmed(frames: Source, predictor: Predictor[Any], *, turned: bool) -> Iterator[Frame]:
     """An image by itself, once its model is loaded: it is the second run that is timed."""
+    read = predictor.reading if turned else predictor.final_reading
     for frame in frames:
-        predictor.reading(frame.image)
+        read(frame.image)
         yield frame
 
 

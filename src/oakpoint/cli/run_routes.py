@@ -146,6 +146,7 @@ def check_host_options(
     device: str,
     precision: str,
     threads: int | None,
+    decoding: str,
 ) -> None:
     """Refuse options of the runtimes of this machine, for a network that runs as it was compiled.
 
@@ -161,6 +162,7 @@ def check_host_options(
         "device": device != "CPU",
         "precision": precision != "f32",
         "threads": threads is not None,
+        "decoding": decoding != "auto",
     }
     for name, was_given in given.items():
         if was_given:

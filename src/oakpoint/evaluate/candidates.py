@@ -319,6 +319,7 @@ def _loaded(specification: Specification, threads: int | None) -> Extractor:
         backend=specification.backend,
         device=specification.device,
         precision=specification.precision,
+        decoding=specification.decoding,
         threads=threads,
         threshold=specification.threshold,
         nms_radius_px=specification.nms_radius_px,
@@ -344,8 +345,10 @@ def _network_settings(
     """What decides on a network's features and time; None for a class of the user's own, whose code may change."""
     if model_of(specification.model).changes_with_its_code:
         return None
+    decoding = {} if specification.decoding == "auto" else {"decoding": specification.decoding}  # times differ
     return {
         **extractor.identity(),
+        **decoding,
         "version": version(_DISTRIBUTIONS[specification.backend]),
         **_host(threads),
     }

@@ -5,7 +5,7 @@
     SPEC    = [LABEL "="] MODEL { "@" SETTING }
     MODEL   = a bundle's folder | FILE.onnx | FILE.blob | superpoint | package.module:Class | sift | orb | FILE.h5
     SETTING = WIDTHxHEIGHT | native | BACKEND [":" DEVICE [":" PRECISION]] | NAME "=" VALUE
-    NAME    = weights | precision | threshold | nms | subpixel | max-side | max-memory
+    NAME    = weights | precision | decoding | threshold | nms | subpixel | max-side | max-memory
             | arg | output | shape | task | color | mean | std | scale | normalize | range | resize
 
 Such as ``b``, ``b@openvino:CPU:bf16``, ``b@640x480``, ``small=b@320x240@onnxruntime``, ``superpoint@threshold=0.005``,
@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from oakpoint.backends.registry import BACKENDS
 from oakpoint.bundle.folder import is_bundle
@@ -25,6 +25,7 @@ from oakpoint.errors import UsageError
 from oakpoint.features.types import Subpixel
 from oakpoint.models.base import ModelOptions
 from oakpoint.models.option_texts import SEVERAL, SINGLE, options_from_settings
+from oakpoint.tasks.keypoints.fused.choice import Decoding
 
 CLASSICAL = ("sift", "orb")
 HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -32,10 +33,11 @@ _LABEL = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)")
 _SIZE = re.compile(r"([0-9]+)[x×]([0-9]+)")
 _EXPECTED = (
     "WIDTHxHEIGHT, native, BACKEND[:DEVICE[:PRECISION]] (backends: " + ", ".join(BACKENDS) + "), weights=FILE, "
-    "precision=f32|bf16|f16|int8, threshold=P, nms=PIXELS, max-side=PIXELS, max-memory=GB, "
+    "precision=f32|bf16|f16|int8, decoding=" + "|".join(get_args(Decoding)) + ", threshold=P, nms=PIXELS, max-side=PIXELS, max-memory=GB, "
     "subpixel=" + "|".join(get_args(Subpixel)) +
     ", or one of " + ", ".join(f"{name}=…" for name in (*SEVERAL, *SINGLE)) + ", which mean what they mean to convert"
 )  # fmt: skip
+_CHOICES: dict[str, tuple[str, ...]] = {"subpixel": get_args(Subpixel), "decoding": get_args(Decoding)}
 
 Kind = Literal["network", "classical", "file"]
 
@@ -52,6 +54,7 @@ class Specification:
         backend: runtime.
         device: of OpenVINO.
         precision: of OpenVINO's arithmetic.
+        decoding: where outputs become keypoints, see ``tasks.keypoints.fused.choice``.
         weights: weights file of a network given by name.
         threshold: lowest keypoint probability; None: the network's own.
         nms_radius_px: NMS radius; None: the network's own.
@@ -68,6 +71,7 @@ class Specification:
     backend: str = "openvino"
     device: str = "CPU"
     precision: str = "f32"
+    decoding: Decoding = "auto"
     weights: Path | None = None
     threshold: float | None = None
     nms_radius_px: int | None = None
@@ -150,8 +154,8 @@ def _with_setting(specification: Specification, setting: str, text: str) -> Spec
         return replace(specification, weights=Path(value))
     if equals and name == "precision" and value:
         return replace(specification, precision=value)
-    if equals and name == "subpixel" and value in get_args(Subpixel):
-        return replace(specification, subpixel=cast(Subpixel, value))
+    if equals and value in _CHOICES.get(name, ()):
+        return replace(specification, **{name: value})  # type: ignore[arg-type]
     try:
         if equals and name == "threshold":
             return replace(specification, threshold=float(value))

@@ -135,22 +135,28 @@ class TrackedFrame:
 
 
 def observed_frames(
-    frames: Iterable[Frame], predictor: Predictor[Any], *, clock: Callable[[], float] = time.perf_counter
+    frames: Iterable[Frame],
+    predictor: Predictor[Any],
+    *,
+    turned: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[Observation, None, None]:
     """Run a network on frames of any source, one after the other.
 
     Args:
         frames: of any source.
         predictor: runs the network.
+        turned: whether its task may be changed by controls, or more be asked of a reading than what is found.
         clock: seconds, monotonic.
 
     Raises:
         OakpointError: from the frames or the model.
     """
+    read = predictor.reading if turned else predictor.final_reading
     asked = clock()
     for frame in frames:
         came = clock()
-        reading = predictor.reading(frame.image)
+        reading = read(frame.image)
         yield _observation(frame, reading, {"read": came - asked, "network": clock() - came})
         asked = clock()
 
@@ -160,6 +166,7 @@ def observed_ahead(
     predictor: Predictor[Any],
     present: Callable[[], Task[Any]],
     *,
+    turned: bool = True,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[Observation, None, None]:
     """The same of a file's frames, in their order: read, run and decoded beside each other, some ahead of their turn.
@@ -172,11 +179,14 @@ def observed_ahead(
         frames: of a file or folder; taken in a thread of their own. Of a camera, they would grow old meanwhile.
         predictor: runs the network, ``in_flight`` frames at a time.
         present: gives the task as the controls are now.
+        turned: see ``observed_frames``.
         clock: seconds, monotonic.
 
     Raises:
         OakpointError: from the frames or the model, after all frames before.
     """
+
+    read = predictor.reading if turned else predictor.final_reading
 
     def timed() -> Iterator[tuple[Frame, float]]:
         asked = clock()
@@ -187,7 +197,7 @@ def observed_ahead(
     def observed(given: tuple[Frame, float]) -> Observation:
         frame, read_s = given
         start = clock()
-        reading = predictor.reading(frame.image)
+        reading = read(frame.image)
         return _observation(frame, reading, {"read": read_s, "network": clock() - start})
 
     def decoded(seen: Observation) -> Observation:

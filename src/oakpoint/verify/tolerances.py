@@ -54,7 +54,7 @@ BLOB_STAGE = "onnx → blob"
 ONNX_ARCHIVE_STAGE = "onnx → onnx archive"
 CAMERA_STAGE = "simulator → camera"
 INT8_STAGE = "onnx → int8"
-FUSED_STAGE = "onnx → fused"
+FUSED_STAGE = "onnx → decoding graph"
 
 BLOB_CLAIM = (
     "The compiled blob was executed on this machine: every tile, halo, copy, address, constant and conversion, to FP16 "

@@ -15,7 +15,7 @@ from oakpoint.tasks.keypoints.task import superpoint_preprocess
 from oakpoint.verify.superblob import SUPERBLOB_STAGE
 from oakpoint.verify.tolerances import BLOB_STAGE, DEVICE_STAGE, IR_STAGE, ONNX_ARCHIVE_STAGE, ONNX_STAGE
 
-EVERYTHING = {"onnx", "ir", "fused", "blob", "oak_json", "stage_map", "archive", "superblob"}
+EVERYTHING = {"onnx", "ir", "blob", "oak_json", "stage_map", "archive", "superblob"}
 
 
 def report(stage: str, verdict: Verdict) -> StageReport:
@@ -64,7 +64,6 @@ def test_what_failed_goes_with_what_was_made_from_it(failed: list[str], missing:
     [
         ("onnx", EVERYTHING, {"not tried, since the onnx could not be made"}),
         ("ir", EVERYTHING - {"onnx"}, {"not tried, since the ir could not be made"}),
-        ("fused", EVERYTHING - {"onnx", "ir"}, {"not tried, since the fused could not be made"}),
         (
             "heads",
             {"blob", "oak_json", "stage_map", "archive", "superblob"},
@@ -88,6 +87,7 @@ def test_what_failed_goes_with_what_was_made_from_it(failed: list[str], missing:
         ),
         ("archive", {"archive", "superblob"}, {"not tried, since the archive could not be made"}),
         ("superblob", {"superblob"}, set()),
+        ("decoding graph", {"fused"}, set()),
         ("int8", {"ir_int8"}, set()),
     ],
 )
@@ -97,13 +97,19 @@ def test_what_could_not_be_made_goes_with_what_comes_after_it(
     options = asked_for(to="onnx-archive", superblob=False) if broken == "onnx archive" else asked_for()
     if broken == "split":
         options = asked_for(split=("auto",))
+    if broken == "decoding graph":
+        options = asked_for(fused=True)
     if broken == "int8":
         options = asked_for(int8=True)
     why = left_out([], options, (broken, "refused"))
     assert set(why) == missing
-    first = {"heads": "blob", "device graph": "blob", "split": "device_part", "int8": "ir_int8"}.get(
-        broken, broken.replace(" ", "_")
-    )
+    first = {
+        "heads": "blob",
+        "device graph": "blob",
+        "split": "device_part",
+        "int8": "ir_int8",
+        "decoding graph": "fused",
+    }.get(broken, broken.replace(" ", "_"))
     assert why[first] == "refused"
     assert set(why.values()) == {"refused", *reasons}
 
@@ -126,7 +132,7 @@ def test_every_step_is_in_that_table() -> None:
 def test_whatever_breaks_nothing_is_kept_that_stands_on_it(step: Step, to: str, superblob: bool) -> None:
     if superblob and to in ("onnx", "ir", "onnx-archive"):
         return
-    options = asked_for(to=to, superblob=superblob, int8=to not in ("onnx", "onnx-archive"))
+    options = asked_for(to=to, superblob=superblob, fused=True, int8=to not in ("onnx", "onnx-archive"))
     if not step.wanted(options):
         return
     wanted = [later for later in STEPS if later.wanted(options)]

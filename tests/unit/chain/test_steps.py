@@ -44,18 +44,26 @@ def test_a_step_that_makes_nothing_is_needed_by_one_that_does(step: Step) -> Non
     assert step.makes or any(step.name in later.needs for later in STEPS if later.makes)
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("int8", [False, True])
 @pytest.mark.parametrize("superblob", [False, True])
 @pytest.mark.parametrize("target", TARGETS)
-def test_whatever_is_asked_for_all_that_it_needs_is_done(target: str, superblob: bool, int8: bool) -> None:
+def test_whatever_is_asked_for_all_that_it_needs_is_done(target: str, superblob: bool, int8: bool, fused: bool) -> None:
     if (superblob and target in ("onnx", "ir", "onnx-archive")) or (int8 and target in ("onnx", "onnx-archive")):
         return
-    options = ConversionOptions(model="acorn", size=(96, 64), to=target, superblob=superblob, int8=int8)  # type: ignore[arg-type]
+    options = ConversionOptions(
+        model="acorn",
+        size=(96, 64),
+        to=target,  # type: ignore[arg-type]
+        superblob=superblob,
+        int8=int8,
+        fused=fused,
+    )
     wanted = [step for step in STEPS if step.wanted(options)]
     names = {step.name for step in wanted}
     assert all(set(step.needs) <= names for step in wanted)
     made = {kind for step in wanted for kind in step.makes}
-    expected = {"onnx": 2, "onnx-archive": 3, "ir": 3, "blob": 6, "archive": 7}[target] + superblob + int8
+    expected = {"onnx": 1, "onnx-archive": 2, "ir": 2, "blob": 5, "archive": 6}[target] + superblob + int8 + fused
     assert len(made) == expected
     assert target.replace("-", "_") in made
     assert ("onnx_archive" in made) == (target == "onnx-archive"), "no later target passes it"

@@ -7,6 +7,7 @@ from oakpoint.verify.tolerances import (
     BLOB_STAGE,
     CAMERA_STAGE,
     DEVICE_STAGE,
+    FUSED_STAGE,
     IR_STAGE,
     ONNX_ARCHIVE_STAGE,
     ONNX_STAGE,
@@ -28,7 +29,9 @@ def test_every_tolerance_has_its_reason(stage: str, tolerance: Tolerance) -> Non
 
 
 def test_every_stage_has_tolerances_and_a_floor() -> None:
-    assert {ONNX_STAGE, ONNX_ARCHIVE_STAGE, IR_STAGE, DEVICE_STAGE, BLOB_STAGE, CAMERA_STAGE} == set(TOLERANCES)
+    assert {ONNX_STAGE, ONNX_ARCHIVE_STAGE, IR_STAGE, DEVICE_STAGE, BLOB_STAGE, CAMERA_STAGE, FUSED_STAGE} == set(
+        TOLERANCES
+    )
     assert set(SCORE_FLOOR) == set(TOLERANCES)
 
 
