@@ -15,9 +15,10 @@ Command = Callable[..., Any]
 OPENERS = (
     "oakpoint.cli.run.load",
     "oakpoint.cli.extract.load_extractor",
+    "oakpoint.loading.load_extractor",  # parts import it when they are asked for
     "oakpoint.cli.match.load_extractor",
     "oakpoint.evaluate.candidates.load_extractor",
-    "oakpoint.cli.bench.open_device_model",
+    "oakpoint.cli.bench_camera.open_device_model",
     "oakpoint.oak.model.open_device_model",
     "oakpoint.cli.run_oak.open_stand_in",
 )
@@ -38,6 +39,8 @@ def no_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     Path("empty").mkdir()
     Path("folder.mp4").mkdir()
 
+
+PARTS = ("extract", "acorn", "--engine", "ray")
 
 CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "run, missing": (("run", "acorn", "missing.png"), "missing.png: no such file"),
@@ -63,6 +66,12 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "extract, no place": (("extract", "acorn", "FOLDER", "--out", "no/f.h5"), "no/f.h5: there is no folder no"),
     "extract, another's file": (("extract", "acorn", "FOLDER", "--out", "notes.txt"), "expected an HDF5 file"),
     "extract, bad size": (("extract", "acorn", "FOLDER", "--out", "f.h5", "--size", "big"), "size: "),
+    "parts, missing": ((*PARTS, "missing", "--out", "p"), "missing: no such image, list or folder"),
+    "parts, empty folder": ((*PARTS, "empty", "--out", "p"), "empty: no image"),
+    "parts of nothing": ((*PARTS, "FOLDER", "--out", "p", "--shard-size", "0"), "shard-size: expected 1 image or more"),
+    "merged, no place": ((*PARTS, "FOLDER", "--out", "p", "--merge", "no/f.h5"), "no/f.h5: there is no folder no"),
+    "merged, another's file": ((*PARTS, "FOLDER", "--out", "p", "--merge", "notes.txt"), "expected an HDF5 file"),
+    "merged, among the parts": ((*PARTS, "FOLDER", "--out", "p", "--merge", "p/f.h5"), "p/f.h5 lies in --out"),
     "match, missing": (("match", "missing.png", "IMAGE"), "missing.png: no such"),
     "match, missing folder": (("match", "IMAGE", "missing"), "missing: no such"),
     "match, no place": (("match", "IMAGE", "IMAGE", "--save", "no/a.png"), "no/a.png: there is no folder no"),
@@ -83,6 +92,17 @@ def test_it_is_told_in_one_line_and_no_model_is_opened(case: str, command: Comma
     assert ran.out == ""
     assert len(ran.errors) == 1
     assert message in ran.errors[0]
+    assert not Path("p").exists()
+
+
+def test_without_ray_nothing_is_written(
+    command: Command, image_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    ran = command(*PARTS, image_folder, "--out", tmp_path / "p")
+    assert ran.code == 1
+    assert "ray, which extracts in several processes, is not installed" in ran.errors[0]
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_missing_source_loads_neither_runtime_nor_torch(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from oakpoint.cli.console import out, print_error, print_json, progress_bar
 from oakpoint.cli.notices import notice_for
 from oakpoint.errors import UsageError, line_about
+from oakpoint.features.hdf5 import check_features_file
 from oakpoint.models.base import Model, ModelOptions
 from oakpoint.models.naming import model_of
 
@@ -84,13 +85,19 @@ def extract_parts(
     from oakpoint.extraction.parts.portion import Job, settings_of
     from oakpoint.extraction.parts.ray_engine import RayEngine
     from oakpoint.extraction.parts.reading import FeatureParts
-    from oakpoint.extraction.parts.run import SHARD_SIZE, extract_into_parts
+    from oakpoint.extraction.parts.run import SHARD_SIZE, extract_into_parts, require_image, require_shard_size
     from oakpoint.extraction.parts.storage import Storage
     from oakpoint.loading import load_extractor
 
     described = _described(model, said)
     engine = RayEngine(workers=options.workers, address=options.address)
     output, form = Storage.at(place), format_of(options.form or "parquet")
+    shard_size = SHARD_SIZE if options.shard_size is None else options.shard_size
+    require_shard_size(shard_size)
+    require_image(source)
+    if options.merge is not None:
+        _check_merged(options.merge, output.local)
+    engine.require()
     with load_extractor(described, said=said, **loading) as extractor:
         settings = settings_of(extractor, upright=upright)
     job = Job(
@@ -101,7 +108,7 @@ def extract_parts(
     with progress_bar() as progress:
         task = progress.add_task("images", total=None)
         summary = extract_into_parts(
-            source, job, engine, shard_size=options.shard_size or SHARD_SIZE,
+            source, job, engine, shard_size=shard_size,
             progress=lambda done, of: progress.update(task, completed=done, total=of),
         )  # fmt: skip
     if options.merge is not None:
@@ -123,6 +130,23 @@ def extract_parts(
         _print_summary(facts)
     if summary.failed or summary.refused:
         raise typer.Exit(EXIT_SOME_LEFT_OUT)
+
+
+def _check_merged(path: Path, parts: Path | None) -> None:
+    """Refuse early what could not be merged into.
+
+    Args:
+        path: of the merged file.
+        parts: the folder of the parts; None: it is not on this machine.
+
+    Raises:
+        UsageError: it lies among the parts, of which it could take the place of one.
+        FeaturesError: a file of another kind stands there.
+        OutputError: it cannot be written there.
+    """
+    if parts is not None and path.resolve().is_relative_to(parts):
+        raise UsageError(f"--merge: {path} lies in --out, among the parts; choose another place")
+    check_features_file(path)
 
 
 def _described(model: str, said: ModelOptions) -> Model:

@@ -11,7 +11,7 @@ from typing import Protocol
 from oakpoint.errors import ImageError, UsageError
 from oakpoint.extraction.parts.claims import ClaimRegister
 from oakpoint.extraction.parts.known import Known
-from oakpoint.extraction.parts.listing import listed_images
+from oakpoint.extraction.parts.listing import Listed, listed_images
 from oakpoint.extraction.parts.manifest import PLAN, bind, remove_unfinished, whole_parts
 from oakpoint.extraction.parts.merging import write_index
 from oakpoint.extraction.parts.plan import Plan, planned_names, write_plan
@@ -103,11 +103,8 @@ def extract_into_parts(
         OutputError: the output cannot be written, or another run of this machine is at work there.
         OakpointError: from the engine.
     """
-    if shard_size < 1:
-        raise UsageError(f"shard-size: expected 1 image or more, got {shard_size}")
-    output, images = job.output, listed_images(source)
-    if (first := next(images, None)) is None:
-        raise ImageError(f"{shown_url(source)}: no image; known are {' '.join(IMAGE_SUFFIXES)}")
+    require_shard_size(shard_size)
+    output, (first, images) = job.output, _begun(source)
     holding = holding_folder(output.local) if output.local is not None else contextlib.nullcontext()
     with holding:
         bind(output, job.form, job.settings)
@@ -130,6 +127,33 @@ def extract_into_parts(
                     progress(looked_at, plan.images)
         _conclude(job, plan, summary)
     return summary
+
+
+def require_shard_size(shard_size: int) -> None:
+    """Refuse parts that would hold nothing.
+
+    Raises:
+        UsageError: fewer than one image.
+    """
+    if shard_size < 1:
+        raise UsageError(f"shard-size: expected 1 image or more, got {shard_size}")
+
+
+def require_image(source: str) -> None:
+    """Make sure that a source has an image, before a model is opened for it; no further one is looked for.
+
+    Raises:
+        ImageError, UsageError: see ``extract_into_parts``.
+    """
+    _begun(source)
+
+
+def _begun(source: str) -> tuple[Listed, Iterator[Listed]]:
+    """The first image, and the others."""
+    images = listed_images(source)
+    if (first := next(images, None)) is None:
+        raise ImageError(f"{shown_url(source)}: no image; known are {' '.join(IMAGE_SUFFIXES)}")
+    return first, images
 
 
 def _conclude(job: Job, plan: Plan, summary: Summary) -> None:
