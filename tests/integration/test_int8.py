@@ -22,10 +22,11 @@ from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.records import Verdict
 from oakpoint.chain import int8_homography
 from oakpoint.chain.conversion import attempt, convert
-from oakpoint.chain.int8_images import FEWEST, pixels_sha256
+from oakpoint.chain.int8_images import FEWEST, int8_images, pixels_sha256
 from oakpoint.chain.options import ConversionOptions
 from oakpoint.errors import BundleError, ImageError, UsageError
 from oakpoint.report.sections.int8 import int8_sections
+from oakpoint.verify.photographs import load_photographs
 from oakpoint.verify.tolerances import INT8_STAGE, IR_STAGE
 
 pytest.importorskip("nncf", reason="INT8 needs the extra int8")
@@ -194,7 +195,6 @@ def test_a_weight_that_was_altered_fails(int8_bundle: Path, tmp_path: Path) -> N
     from oakpoint.backends.registry import ModelSource
     from oakpoint.chain.verification import StageVerifier
     from oakpoint.tasks.registry import task_of_bundle
-    from oakpoint.verify.photographs import load_photographs
 
     opened = open_bundle(int8_bundle)
     for file in ("model.int8.xml", "model.int8.bin"):
@@ -255,6 +255,26 @@ def test_too_few_images_or_none_that_only_judges(
     with pytest.raises(ImageError, match="every image would both calibrate INT8 and judge it"):
         convert(options, tmp_path / "b", listener)
     assert not (tmp_path / "b").exists()
+
+
+def test_images_that_judge_are_those_that_verify_sees(
+    folder_of_images: Callable[[int], Path], photographs: dict[str, NDArray[np.uint8]]
+) -> None:
+    """Brought to the network's size first, views of them would be views of something coarser."""
+    folder = folder_of_images(8)
+    found = int8_images(folder, None, (64, 48))
+    seen = load_photographs(folder)
+    assert {name: image.shape[:2] for name, image in found.judging.items()} == {
+        "003.png": (72, 96),
+        "007.png": (72, 96),
+    }
+    for name, image in found.judging.items():
+        np.testing.assert_array_equal(image, seen[name])
+    assert {image.shape[:2] for image in found.calibrating.values()} == {(48, 64)}
+    own = int8_images(None, None, (64, 48)).judging
+    assert own
+    for name, image in own.items():
+        np.testing.assert_array_equal(image, photographs[name])
 
 
 def test_one_image_many_times_judges_nothing(

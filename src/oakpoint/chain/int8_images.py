@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import ImageError
-from oakpoint.verify.photographs import load_photographs, prepared_photographs
+from oakpoint.images.reading import read_image
+from oakpoint.verify.photographs import MAX_IMAGES, load_photographs, prepared_photographs
 
 Images = Mapping[str, NDArray[np.uint8]]
 
@@ -33,7 +34,7 @@ class Int8Images:
 
     Attributes:
         calibrating: from which the ranges of values are learnt, and by which layers are chosen that stay in float.
-        judging: on which the verdict rests.
+        judging: on which the verdict rests; as they are, so that ``verify`` finds the same on them.
         sha256: of the pixels of each that calibrates.
     """
 
@@ -63,9 +64,9 @@ def int8_images(calibration: Path | None, judging: Path | None, size: tuple[int,
         )
     if judging is None:
         names = [name for index, name in enumerate(found) if index % HELD_OUT_EVERY != HELD_OUT_EVERY - 1]
-        judges = {name: image.picture for name, image in found.items() if name not in names}
         used = {found[name].sha256 for name in names}
-        judges = {name: picture for name, picture in judges.items() if found[name].sha256 not in used}
+        held_out = [name for name in found if name not in names and found[name].sha256 not in used]
+        judges = _as_they_are(calibration, held_out[:MAX_IMAGES])
     else:
         given = load_photographs(judging)
         hashes = {pixels_sha256(image) for image in given.values()}
@@ -81,6 +82,14 @@ def int8_images(calibration: Path | None, judging: Path | None, size: tuple[int,
         judging=judges,
         sha256={name: found[name].sha256 for name in names},
     )
+
+
+def _as_they_are(folder: Path | None, names: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
+    """Images of a folder, or of the photographs, at their own size."""
+    if folder is not None:
+        return {name: read_image(folder / name) for name in names}
+    photographs = load_photographs(None)
+    return {name: photographs[name] for name in names}
 
 
 def not_calibrating(images: Images, calibrating: Mapping[str, str]) -> dict[str, NDArray[np.uint8]]:
