@@ -39,7 +39,8 @@ class Evidence:
     Attributes:
         name: of the picture: the first image that was compared.
         picture: uint8 (H, W) or (H, W, 3) BGR; None where nothing was compared.
-        sights: by stage.
+        sights: by stage, of those that looked at this picture first.
+        apart: what stages saw that are judged on other images, such as INT8's; None where none is.
         distributions: by stage and name: values whose spread is shown.
         reasons: by stage and figure: where its tolerance comes from.
     """
@@ -47,8 +48,19 @@ class Evidence:
     name: str = ""
     picture: NDArray[np.uint8] | None = None
     sights: dict[str, Sight] = field(default_factory=dict)
+    apart: Evidence | None = None
     distributions: dict[str, Mapping[str, NDArray[np.floating[Any]]]] = field(default_factory=dict)
     reasons: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def of(self, name: str, picture: NDArray[np.uint8]) -> Evidence:
+        """Where what is seen in a picture is kept: here, where it is the first one or the same, or apart."""
+        if self.picture is None:
+            self.name, self.picture = name, picture
+        if self.name == name and np.array_equal(self.picture, picture):
+            return self
+        if self.apart is None:
+            self.apart = Evidence()
+        return self.apart.of(name, picture)
 
 
 @final
@@ -76,14 +88,13 @@ class StageWitness:
             reference = self.task.read(expected)
         except BackendError:  # what the comparison takes and the task does not read has nothing to show
             return
-        self.evidence.name, self.evidence.picture = name, image
         try:
             candidate = (self.read_candidate or self.task.read)(got)
         except BackendError:
             sight = Sight(expected=self._framed(reference, image), got=None, differences=None)
         else:
             sight = self._sight(reference, candidate, image)
-        self.evidence.sights[self.stage] = sight
+        self.evidence.of(name, image).sights[self.stage] = sight
 
     def compared(self, comparison: Comparison[Any]) -> None:
         """See ``Witness.compared``."""

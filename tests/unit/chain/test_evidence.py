@@ -11,15 +11,18 @@ import pytest
 from numpy.typing import NDArray
 
 from oakpoint.backends.base import Backend, Tensors
+from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.folder import open_bundle
 from oakpoint.bundle.interface import TensorSpec
 from oakpoint.bundle.records import Verdict
 from oakpoint.chain.evidence import Evidence, StageWitness
 from oakpoint.chain.verification import verify_bundle
 from oakpoint.features.types import Features
+from oakpoint.report.parts.blocks import Overlay
+from oakpoint.report.sections.seen import seen_section
 from oakpoint.tasks.registry import task_of_bundle
 from oakpoint.verify.stages import verify_stage
-from oakpoint.verify.tolerances import IR_STAGE, ONNX_STAGE
+from oakpoint.verify.tolerances import INT8_STAGE, IR_STAGE, ONNX_STAGE
 
 Images = dict[str, NDArray[np.uint8]]
 
@@ -118,3 +121,32 @@ def test_a_model_that_gives_something_else_leaves_nothing(
     report, evidence, _ = judged(outputs(small_bundle), {"other": np.zeros(3, np.float32)})
     assert report.verdict is Verdict.FAIL
     assert evidence.sights == {}
+
+
+def test_what_was_seen_in_another_picture_is_not_laid_over_the_first(small_bundle: Path, photographs: Images) -> None:
+    """INT8 is judged on images that did not calibrate it, so that its first one is another."""
+    bundle = open_bundle(small_bundle)
+    manifest, task, evidence = bundle.manifest, task_of_bundle(bundle), Evidence()
+    images = {name: photographs[name] for name in ("camera", "coffee")}
+    assert manifest.interface.size is not None
+    stages = ((ONNX_STAGE, "camera"), (IR_STAGE, "camera"), (INT8_STAGE, "coffee"))
+    with open_backend(
+        ModelSource(onnx=bundle.path("onnx")),
+        RuntimeOptions(backend="onnxruntime"),
+        manifest.interface.at(manifest.interface.size).tensors,
+    ) as backend:
+        for stage, name in stages:
+            tensors = backend.run(manifest.interface.feed_apart(images[name]))
+            StageWitness(stage, evidence, manifest.interface, task).saw(name, images[name], tensors, tensors)
+    assert (evidence.name, list(evidence.sights)) == ("camera", [ONNX_STAGE, IR_STAGE])
+    assert evidence.apart is not None
+    assert evidence.apart.picture is images["coffee"]
+    assert (evidence.apart.name, list(evidence.apart.sights), evidence.apart.apart) == ("coffee", [INT8_STAGE], None)
+    blocks = seen_section(evidence, takes_image=True).blocks
+    pictures = [block for block in blocks if isinstance(block, Overlay)]
+    assert [picture.label.split(" with ")[0] for picture in pictures] == [
+        "The photograph camera", "The photograph coffee",
+    ]  # fmt: skip
+    assert [[layer.name for layer in picture.layers] for picture in pictures] == [
+        ["PyTorch", "ONNX", "IR"], ["ONNX", "INT8 IR"],
+    ]  # fmt: skip

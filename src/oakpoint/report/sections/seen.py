@@ -50,10 +50,21 @@ def seen_section(evidence: Evidence, *, takes_image: bool) -> Section:
         evidence: what was kept of the comparisons.
         takes_image: whether the network takes one; others are compared on noise.
     """
-    forms, sights = forms_of(evidence), _in_order(evidence)
-    if not forms:
+    if not evidence.sights:
         nothing = "No stage came as far as a comparison, so that there is nothing to show."
         return Section(key="seen", title="What it finds", blocks=[Words(parts=[nothing])])
+    blocks = _one_picture(evidence, takes_image=takes_image)
+    apart = evidence.apart
+    while apart is not None:
+        stages = ", ".join(_in_order(apart))
+        blocks.append(Words(parts=[f"{stages}: judged on images of its own, of which this is the first."]))
+        blocks += _one_picture(apart, takes_image=takes_image)
+        apart = apart.apart
+    return Section(key="seen", title="What it finds", blocks=blocks)
+
+
+def _one_picture(evidence: Evidence, *, takes_image: bool) -> list[Block]:
+    forms, sights = forms_of(evidence), _in_order(evidence)
     blocks: list[Block] = []
     if takes_image:
         blocks += _pictures(evidence, forms, sights)
@@ -62,7 +73,7 @@ def seen_section(evidence: Evidence, *, takes_image: bool) -> Section:
     blocks += _lists(forms)
     if counts := _counts(sights):
         blocks.append(counts)
-    return Section(key="seen", title="What it finds", blocks=blocks)
+    return blocks
 
 
 def forms_of(evidence: Evidence) -> dict[str, Result]:
