@@ -33,7 +33,8 @@ _LABEL = re.compile(r"([A-Za-z0-9][\w .+-]*)=(.+)")
 _SIZE = re.compile(r"([0-9]+)[x×]([0-9]+)")
 _EXPECTED = (
     "WIDTHxHEIGHT, native, BACKEND[:DEVICE[:PRECISION]] (backends: " + ", ".join(BACKENDS) + "), weights=FILE, "
-    "precision=f32|bf16|f16|int8, decoding=" + "|".join(get_args(Decoding)) + ", threshold=P, nms=PIXELS, max-side=PIXELS, max-memory=GB, "
+    "precision=f32|bf16|f16|int8, decoding=" + "|".join(get_args(Decoding)) +
+    ", threshold=P, nms=PIXELS, max-side=PIXELS, max-memory=GB, "
     "subpixel=" + "|".join(get_args(Subpixel)) +
     ", or one of " + ", ".join(f"{name}=…" for name in (*SEVERAL, *SINGLE)) + ", which mean what they mean to convert"
 )  # fmt: skip

@@ -185,7 +185,6 @@ def observed_ahead(
     Raises:
         OakpointError: from the frames or the model, after all frames before.
     """
-
     read = predictor.reading if turned else predictor.final_reading
 
     def timed() -> Iterator[tuple[Frame, float]]:

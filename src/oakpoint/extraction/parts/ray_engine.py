@@ -50,7 +50,7 @@ class RayEngine:
         Raises:
             MissingExtraError: it is not.
         """
-        _import_ray()
+        import_ray()
 
     def __call__(self, job: Job, plan: Plan) -> Iterator[PortionReport]:
         """See ``run.Engine``."""
