@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from oakpoint.backends.base import Backend
-from oakpoint.backends.registry import ModelSource, RuntimeOptions, open_backend
+from oakpoint.backends.registry import INT8, ModelSource, RuntimeOptions, open_backend
 from oakpoint.bundle.interface import Interface
 from oakpoint.errors import UsageError
 from oakpoint.tasks.base import Task
@@ -77,6 +77,8 @@ def require_whole(task: Task[Any], options: RuntimeOptions, source: ModelSource)
         raise UsageError(f"decoding: a network for {task.name} is read in NumPy; leave --decoding out")
     if options.backend not in WHOLE_IN:
         raise UsageError(f"decoding: graph runs with {' or '.join(WHOLE_IN)}, not with {options.backend}")
+    if options.precision == INT8:
+        raise UsageError(f"decoding: graph is made from the ONNX, which is not in {INT8}; leave one of them out")
     if source.onnx is None:
         raise UsageError("decoding: graph is made from a model's ONNX, and there is none here; use numpy")
     require_resolved(task.decode)
