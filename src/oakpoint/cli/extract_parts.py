@@ -84,6 +84,7 @@ def extract_parts(
     from oakpoint.extraction.parts.merging import merge
     from oakpoint.extraction.parts.portion import Job, settings_of
     from oakpoint.extraction.parts.ray_engine import RayEngine
+    from oakpoint.extraction.parts.ray_session import require_ray
     from oakpoint.extraction.parts.reading import FeatureParts
     from oakpoint.extraction.parts.run import SHARD_SIZE, extract_into_parts, require_image, require_shard_size
     from oakpoint.extraction.parts.storage import Storage
@@ -97,7 +98,7 @@ def extract_parts(
     require_image(source)
     if options.merge is not None:
         _check_merged(options.merge, output.local)
-    engine.require()
+    require_ray()
     with load_extractor(described, said=said, **loading) as extractor:
         settings = settings_of(extractor, upright=upright)
     job = Job(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import logging
 import os
 import re
@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,17 @@ class Session:
     cores: int
 
 
+def require_ray() -> None:
+    """Make sure that Ray is installed. It is not imported: it reads its environment then (see ``session``).
+
+    Raises:
+        MissingExtraError: it is not.
+    """
+    with _importing():
+        if importlib.util.find_spec("ray") is None:
+            raise ModuleNotFoundError("No module named 'ray'", name="ray")
+
+
 def import_ray() -> Any:
     """Import Ray with Ray Data, and return the module.
 
@@ -63,10 +75,14 @@ def import_ray() -> Any:
         BackendError: it cannot be imported.
     """
     os.environ.update(ENVIRONMENT)
-    with importing("ray", extra=EXTRA, purpose=", which extracts in several processes,"):
+    with _importing():
         import ray
         import ray.data
     return ray
+
+
+def _importing() -> AbstractContextManager[None]:
+    return importing("ray", extra=EXTRA, purpose=", which extracts in several processes,")
 
 
 @contextlib.contextmanager

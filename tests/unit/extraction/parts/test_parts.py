@@ -42,6 +42,7 @@ class Fake:
     def __init__(self, model: str, calls: list[int], fails: Callable[[int], bool]) -> None:
         self.model, self.calls, self.fails = model, calls, fails
         self.native = True
+        self.in_flight = 1
 
     def __call__(self, image: np.ndarray) -> Features:
         brightness = int(image.ravel()[0])
