@@ -315,7 +315,7 @@ def test_devices_and_precisions_are_openvinos(backend: str, choice: dict[str, st
     ("choice", "error", "message"),
     [
         ({"device": "TPU"}, UsageError, "device: expected one of CPU, GPU, NPU, AUTO, got 'TPU'"),
-        ({"precision": "f8"}, UsageError, "precision: expected one of f32, bf16, f16, got 'f8'"),
+        ({"precision": "f8"}, UsageError, "precision: expected one of f32, bf16, f16, int8, got 'f8'"),
         ({"device": "NPU"}, BackendError, "OpenVINO finds no NPU here, only "),
     ],
 )

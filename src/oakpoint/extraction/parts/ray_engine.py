@@ -44,14 +44,6 @@ class RayEngine:
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"workers: expected 1 or more, got {self.workers}")
 
-    def require(self) -> None:
-        """Make sure that Ray is installed, before anything is written.
-
-        Raises:
-            MissingExtraError: it is not.
-        """
-        import_ray()
-
     def __call__(self, job: Job, plan: Plan) -> Iterator[PortionReport]:
         """See ``run.Engine``."""
         with session(self.address) as running:
