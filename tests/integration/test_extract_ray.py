@@ -175,3 +175,11 @@ def test_without_ray_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'oakpoint\[ray\]'"):
         import_ray()
+
+
+def test_ray_can_be_started_twice_in_one_process() -> None:
+    """It reads the secret once: a second one of another would never be reached."""
+    from oakpoint.extraction.parts.ray_session import _secret
+
+    assert _secret() == _secret()
+    assert len(_secret()) >= 32

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def session(address: str | None) -> Iterator[Session]:
 
     Args:
         address: of a cluster; None starts it on this machine, with the cores that this process may use. Ray's
-            processes listen to the network: only who knows the secret that is drawn for each run is answered (from Ray
+            processes listen to the network: only who knows the secret of this process is answered (from Ray
             2.52 on). A program that has Ray running already keeps that, and it is used.
 
     Raises:
@@ -100,14 +101,19 @@ def session(address: str | None) -> Iterator[Session]:
     """
     with contextlib.ExitStack() as stack:
         if address is None:
-            secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-            stack.enter_context(_environment(secret))
+            stack.enter_context(_environment({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _secret()}))
         ray = import_ray()
         if not ray.is_initialized():
             folder = None if address else stack.enter_context(scratch_folder("oakpoint-ray-"))
             stack.enter_context(_started(ray, address, folder))
         each = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
         yield Session(ray, max(each, default=1) or 1, sum(each) or 1)
+
+
+@cache
+def _secret() -> str:
+    """One for each process: Ray reads it once, also where it is started again."""
+    return secrets.token_hex(32)
 
 
 @contextlib.contextmanager
