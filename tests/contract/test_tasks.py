@@ -33,9 +33,9 @@ from oakpoint.tasks.mask.task import MaskTask
 from oakpoint.tasks.registry import TASKS, recognised_task, task_of
 from oakpoint.tasks.tensors.task import RawTensors
 from oakpoint.verify.stages import verify_stage
-from oakpoint.verify.tolerances import BLOB_STAGE, FINITE, INT8_STAGE, ONNX_STAGE, STAGE_TOLERANCES
+from oakpoint.verify.tolerances import BLOB_STAGE, FINITE, FUSED_STAGE, INT8_STAGE, ONNX_STAGE, STAGE_TOLERANCES
 
-ROUNDING_STAGES = [stage for stage in STAGE_TOLERANCES if stage != INT8_STAGE]
+ROUNDING_STAGES = [stage for stage in STAGE_TOLERANCES if stage not in (INT8_STAGE, FUSED_STAGE)]
 SIZE = (96, 64)
 ROWS, COLUMNS = 8, 12
 Array = NDArray[Any]

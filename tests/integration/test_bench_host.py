@@ -31,6 +31,7 @@ Image = NDArray[np.uint8]
 
 QUICK = ("--rounds", "2", "--threads", "1", "--backends", "openvino,onnxruntime")
 OURS = ("tutorial", "onnxruntime f32", "openvino f32")
+DECODING = ("openvino f32 numpy", "openvino f32 graph")
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_the_whole_command(command: Command, small_bundle: Path, image_folder: P
     written = json.loads((tmp_path / "r" / "benchmark.json").read_text())
     assert {key: facts[key] for key in written} == written
     rows = rows_of(facts)
-    assert tuple(rows) == OURS
+    assert tuple(rows) == (*OURS, *DECODING)
     assert (facts["base"], facts["measuring"]["rounds"], facts["network"]["size"]) == ("tutorial", 2, [160, 120])
     for row in rows.values():
         assert len(row["rounds_ms"]) == 2
@@ -95,7 +96,9 @@ def test_a_network_for_something_else_has_no_tutorial(
     assert (facts["base"], facts["network"]["task"]) == ("onnxruntime f32", "classes")
     assert tuple(rows_of(facts)) == OURS[1:]
     assert [item["reason"] for item in facts["left_out"]] == [
-        "the network is one for classes; the tutorial's way reads keypoints"
+        "the network is one for classes; the tutorial's way reads keypoints",
+        "the network is one for classes, which is read in NumPy anyway",
+        "decoding: a network for classes is read in NumPy; leave --decoding out",
     ]
     assert facts["rows"][0]["found_mean"] is None
     assert "%" in facts["rows"][0]["found_in_first"]
@@ -110,7 +113,7 @@ def test_a_network_by_name_and_another_one_for_the_tutorial(
     assert (ran.code, ran.errors) == (0, [])
     facts = json.loads(ran.out)
     assert {name: row["model"] for name, row in rows_of(facts).items()} == {
-        "tutorial": str(small_bundle), "onnxruntime f32": "acorn", "openvino f32": "acorn",
+        "tutorial": str(small_bundle), **dict.fromkeys((*OURS[1:], *DECODING), "acorn")
     }  # fmt: skip
 
 

@@ -393,7 +393,7 @@ def test_the_official_weights_licence_is_said_once(
         (("PICTURE", "--save", "a.gif"), "a.gif: expected .png, .jpg, .jpeg, .rrd for one image"),
         (("CLIP", "--backend", "tflite"), "backend: expected one of torch, onnxruntime, openvino"),
         (("CLIP", "--device", "TPU"), "device: expected one of CPU, GPU, NPU, AUTO, got 'TPU'"),
-        (("CLIP", "--precision", "f8"), "precision: expected one of f32, bf16, f16, got 'f8'"),
+        (("CLIP", "--precision", "f8"), "precision: expected one of f32, bf16, f16, int8, got 'f8'"),
         (("CLIP", "--backend", "torch", "--device", "GPU"), "backend torch runs on the CPU"),
         (("CLIP", "--backend", "myriad_simulator"), "this bundle has no blob"),
         (("CLIP", "--size", "100x100"), "the nearest is 96x96"),
