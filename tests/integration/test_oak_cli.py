@@ -285,6 +285,8 @@ class FakeChip:
             Features(np.float32([[20, 20]]), np.ones(1, np.float32), np.ones((1, 1), np.float32), size), size
         )
 
+    final_reading, in_flight = reading, 1
+
     def check(self, image: Any) -> None:
         """Takes any."""
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from oakpoint.errors import BundleError, UsageError
@@ -87,6 +89,8 @@ def test_a_folder_above_the_bundle_names_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(small_bundle, tmp_path / "up" / "bundle")
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((120, 160), np.uint8))
     ran = command(*words)
     assert ran.code == 1
     assert len(ran.errors) == 1, ran.err
