@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ OPENERS = (
 @pytest.fixture(autouse=True)
 def no_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Fails where a model is opened; gives a folder with a text file, an image that is none, and a picture's name."""
+
+    for name in OPENERS:  # all of them first: one that is imported meanwhile would keep the other's stand-in for good
+        import_module(name.rpartition(".")[0])
 
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("a model was opened")

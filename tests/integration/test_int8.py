@@ -94,7 +94,10 @@ def test_the_images_that_calibrated_are_known_by_their_pixels(
 
 
 def test_it_runs_and_is_another_model(int8_bundle: Path, photographs: dict[str, NDArray[np.uint8]]) -> None:
-    with oakpoint.load(int8_bundle) as plain, oakpoint.load(int8_bundle, precision="int8") as coarse:
+    with (
+        oakpoint.load(int8_bundle, decoding="numpy") as plain,
+        oakpoint.load(int8_bundle, precision="int8", decoding="numpy") as coarse,
+    ):
         assert plain.identity() != coarse.identity()
         tensors = [each.tensors(photographs["camera"])[0] for each in (plain, coarse)]
         assert "int8" in coarse.description()
