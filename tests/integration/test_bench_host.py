@@ -45,6 +45,7 @@ def rows_of(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in facts["rows"]}
 
 
+@pytest.mark.slow
 def test_the_whole_command(command: Command, small_bundle: Path, image_folder: Path, tmp_path: Path) -> None:
     arguments = ("bench", small_bundle, *QUICK, "--precisions", "f32", "--images", image_folder)
     ran = command(*arguments, "--report", tmp_path / "r", "--save", tmp_path / "p.png", "--json")

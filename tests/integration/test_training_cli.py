@@ -98,6 +98,7 @@ def test_a_licence_that_binds_is_accepted_by_name_and_goes_along(
     assert "not taken as initial weights: its licence binds" in command(*other).err
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_its_weights_have_moved_and_not_with_others(
     command: Command, few_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
