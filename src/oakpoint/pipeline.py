@@ -6,7 +6,7 @@
 [0, 1, 4, 9, 16]
 
 Every stage has threads of its own. What a stage gives waits for the next one in a queue of a few places; where that is
-full, the stage waits in turn, so that of the items no more than 2 + Σ (workers + 1) are taken ahead of the results.
+full, the stage waits in turn, so that of the items no more than 2 + Σ (ahead + 1) are taken ahead of the results.
 Whoever takes these is the last stage.
 """
 
@@ -30,18 +30,28 @@ class Stage:
         work: takes an item and gives what the next stage takes; with several workers, from several threads at a time.
         workers: how many items are worked on side by side.
         name: of the stage's threads, for debuggers.
+        ahead: results that the next stage has not taken yet, begun or done, at most, besides one that waits for a place
+            among them; None: one for each worker.
 
     Raises:
-        ValueError: fewer than one worker.
+        ValueError: fewer than one worker, or fewer than one item ahead.
     """
 
     work: Callable[[Any], Any]
     workers: int = 1
     name: str = "stage"
+    ahead: int | None = None
 
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"workers: expected 1 or more, got {self.workers}")
+        if self.places < 1:
+            raise ValueError(f"ahead: expected 1 or more, got {self.ahead}")
+
+    @property
+    def places(self) -> int:
+        """``ahead`` in numbers."""
+        return self.workers if self.ahead is None else self.ahead
 
 
 def overlapped(items: Iterable[Any], *stages: Stage) -> Generator[Any, None, None]:
@@ -127,7 +137,7 @@ class _Line:
     def __init__(self, items: Iterable[Any], stages: Iterable[Stage]) -> None:
         self._items = items
         self._stages = list(stages)
-        self._queues = [_Queue(1), *(_Queue(stage.workers) for stage in self._stages)]
+        self._queues = [_Queue(1), *(_Queue(stage.places) for stage in self._stages)]
         self._pools = [ThreadPoolExecutor(stage.workers, stage.name) for stage in self._stages]
         self._stopping = False
         self._threads = [threading.Thread(target=self._read, name="items", daemon=True)]

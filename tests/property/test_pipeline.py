@@ -194,6 +194,17 @@ def test_ctrl_c_is_heard_while_a_result_is_waited_for(stages: int) -> None:
     assert (ran.stdout.strip(), ran.stderr, ran.returncode) == ("heard 1", "", 0)
 
 
+def test_items_wait_as_far_ahead_as_is_said() -> None:
+    begun: list[int] = []
+    items = Items(100)
+    waiting = Stage(begun.append, workers=2, ahead=7)
+    with contextlib.closing(overlapped(items.numbers(), waiting)) as results:
+        next(results)
+    assert items.taken <= 1 + 2 + 7 + 1
+    with pytest.raises(ValueError, match="ahead: expected 1 or more, got 0"):
+        Stage(begun.append, ahead=0)
+
+
 def test_a_stage_has_workers() -> None:
     with pytest.raises(ValueError, match="expected 1 or more, got 0"):
         Stage(lambda item: item, workers=0)

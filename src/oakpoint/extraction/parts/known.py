@@ -11,10 +11,10 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from oakpoint.extraction.parts.ahead import side_by_side
 from oakpoint.extraction.parts.listing import tells_changes
 from oakpoint.extraction.parts.manifest import Part
 from oakpoint.extraction.parts.names import NameRow, read_names
+from oakpoint.extraction.parts.small_files import side_by_side
 from oakpoint.extraction.parts.storage import Storage
 
 _ROW = np.dtype([("name", "S16"), ("facts", "S16"), ("place", "S8"), ("content", "S16")])

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal, get_args
 
 from oakpoint.errors import FeaturesError, UsageError
-from oakpoint.extraction.parts.ahead import side_by_side
+from oakpoint.extraction.parts.small_files import side_by_side
 from oakpoint.extraction.parts.storage import Storage
 from oakpoint.features.hdf5 import settings_difference
 

@@ -9,10 +9,10 @@ from dataclasses import astuple, dataclass, field
 from itertools import islice
 
 from oakpoint.errors import OutputError
-from oakpoint.extraction.parts.ahead import side_by_side
 from oakpoint.extraction.parts.known import Known, Standing
 from oakpoint.extraction.parts.listing import Listed
 from oakpoint.extraction.parts.manifest import PLAN
+from oakpoint.extraction.parts.small_files import side_by_side
 from oakpoint.extraction.parts.storage import Storage
 
 

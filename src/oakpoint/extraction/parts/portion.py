@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, final
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from oakpoint.errors import BackendError, FeaturesError, ImageError, UsageError
 from oakpoint.extraction.one_file import HOPELESS_AFTER
-from oakpoint.extraction.parts.ahead import ahead
 from oakpoint.extraction.parts.claims import Claims
 from oakpoint.extraction.parts.features_files import writing_part
 from oakpoint.extraction.parts.manifest import FEATURES, SUFFIXES, Format, Part, read_row, write_row
@@ -26,6 +25,7 @@ from oakpoint.features.types import Features
 from oakpoint.images.reading import decode_image
 from oakpoint.loading import load_extractor
 from oakpoint.models.base import Model
+from oakpoint.pipeline import Stage, overlapped
 
 READERS = 8
 """Threads of a worker that read, hash and decode ahead of the network: they wait for a store or a disk, mostly."""
@@ -155,10 +155,10 @@ class _Portion:
         self._model_failures = 0
 
     def extract(self, images: list[Wanted]) -> PortionReport:
-        with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(1) as decoder:
-            reads = ahead(readers, self._read, images, 2 * _CHUNK)
+        reading = Stage(self._read, READERS, "read", ahead=2 * _CHUNK - 1)
+        with contextlib.closing(overlapped(images, reading)) as reads:
             while chunk := list(islice(reads, _CHUNK)):
-                self._compute(decoder, self._claimed(chunk))
+                self._compute(self._claimed(chunk))
                 self._names += [self._row(read) for read in chunk if read.wanted.name not in self._refused]
         formerly = {wanted.name: wanted.failure for wanted in images}
         news = [row for row in self._names if not row.error or row.error != formerly[row.name]]
@@ -185,13 +185,15 @@ class _Portion:
         ours = self._claims.claim(self._number, list(new))
         return [read for read, is_ours in zip(new.values(), ours, strict=True) if is_ours]
 
-    def _compute(self, decoder: ThreadPoolExecutor, reads: list[_Read]) -> None:
-        for read, decoded in zip(reads, ahead(decoder, self._decoded, reads, _DECODED_AHEAD), strict=True):
-            found = decoded if isinstance(decoded, str) else self._found(read, decoded)
-            if isinstance(found, str):
-                self._bad[read.sha256] = found
-            else:
-                self._features[read.sha256] = (read.wanted.name, found)
+    def _compute(self, reads: list[_Read]) -> None:
+        decoding = Stage(self._decoded, name="decode", ahead=_DECODED_AHEAD - 1)
+        with contextlib.closing(overlapped(reads, decoding)) as pictures:
+            for read, decoded in zip(reads, pictures, strict=True):
+                found = decoded if isinstance(decoded, str) else self._found(read, decoded)
+                if isinstance(found, str):
+                    self._bad[read.sha256] = found
+                else:
+                    self._features[read.sha256] = (read.wanted.name, found)
 
     def _decoded(self, read: _Read) -> NDArray[np.uint8] | str:
         """Its pixels, or why there are none."""
