@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from oakpoint.backends.base import Backend
 from oakpoint.bundle.interface import Interface
 from oakpoint.errors import BackendError, ImageError
-from oakpoint.evaluate.cache import FeatureCache
 from oakpoint.evaluate.candidates import ExtractorCandidate
 from oakpoint.evaluate.evaluation import evaluate
 from oakpoint.evaluate.figures import Figure
@@ -85,7 +84,7 @@ class HomographyLoss:
             return Estimate(1.0, 1.0, 1.0, 0, 0)
 
     def _measured(self, sequences: Sequence[ImageSequence]) -> Estimate:
-        candidates = [ExtractorCandidate(label, self._extractor(label), FeatureCache(None)) for label in self._open]
+        candidates = [ExtractorCandidate(label, self._extractor(label), warm_ups=0) for label in self._open]
         try:
             dataset = Dataset("images held out", tuple(sequences), ())
             rows = evaluate(dataset, candidates, (HomographyProtocol(),), lambda _, __: None).rows

@@ -153,8 +153,48 @@ class _Extracting(Candidate):
         """What extracted."""
 
 
+class ExtractorCandidate(_Extracting):
+    """An extractor that is there already."""
+
+    def __init__(
+        self,
+        label: str,
+        extractor: Extractor,
+        *,
+        note: str = "",
+        settings: Mapping[str, object] | None = None,
+        cache: FeatureCache | None = None,
+        warm_ups: int = WARM_UPS,
+    ) -> None:
+        """Take it over; it is closed with this.
+
+        Args:
+            label: see ``_Extracting``.
+            extractor: what extracts.
+            note: see ``_Extracting``.
+            settings: see ``_Extracting``.
+            cache: see ``_Extracting``; None: nothing is kept.
+            warm_ups: see ``_Extracting``; 0 where nobody asks for times.
+        """
+        self._extractor = extractor
+        super().__init__(label, note, settings, cache or FeatureCache(None), warm_ups=warm_ups)
+
+    def _prepare_for(self, image: Image) -> None:
+        self._extractor.open_for(image)
+
+    def _extract(self, image: Image) -> Features:
+        return self._extractor(image)
+
+    def _runtime(self) -> str:
+        return self._extractor.description()
+
+    def close(self) -> None:
+        """Free the models."""
+        self._extractor.close()
+
+
 @final
-class NetworkCandidate(_Extracting):
+class NetworkCandidate(ExtractorCandidate):
     """A bundle, ONNX file, blob or network by name, on one runtime."""
 
     def __init__(self, specification: Specification, *, threads: int | None, cache: FeatureCache) -> None:
@@ -163,50 +203,15 @@ class NetworkCandidate(_Extracting):
         A host model runs at the size of each protocol's image, whatever size its bundle was converted at; a blob has
         one size, and every image is scaled to it. A size in the specification overrides both.
         """
-        self._extractor = _loaded(specification, threads)
+        extractor = _loaded(specification, threads)
         super().__init__(
             specification.label,
-            _size_note(self._extractor, specification),
-            _network_settings(self._extractor, specification, threads),
-            cache,
+            extractor,
+            note=_size_note(extractor, specification),
+            settings=_network_settings(extractor, specification, threads),
+            cache=cache,
             warm_ups=0 if specification.backend == SIMULATOR else WARM_UPS,
         )
-
-    def _prepare_for(self, image: Image) -> None:
-        self._extractor.open_for(image)
-
-    def _extract(self, image: Image) -> Features:
-        return self._extractor(image)
-
-    def _runtime(self) -> str:
-        return self._extractor.description()
-
-    def close(self) -> None:
-        """Free the models."""
-        self._extractor.close()
-
-
-@final
-class ExtractorCandidate(_Extracting):
-    """An extractor that is there already; nothing of it is kept."""
-
-    def __init__(self, label: str, extractor: Extractor, cache: FeatureCache) -> None:
-        """Take it over; it is closed with this."""
-        self._extractor = extractor
-        super().__init__(label, "", None, cache)
-
-    def _prepare_for(self, image: Image) -> None:
-        self._extractor.open_for(image)
-
-    def _extract(self, image: Image) -> Features:
-        return self._extractor(image)
-
-    def _runtime(self) -> str:
-        return self._extractor.description()
-
-    def close(self) -> None:
-        """Free the models."""
-        self._extractor.close()
 
 
 @final

@@ -10,17 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oakpoint.errors import UsageError
-from oakpoint.evaluate.candidates import MAX_KEYPOINTS, Candidate
+from oakpoint.evaluate.candidates import ExtractorCandidate
 from oakpoint.evaluate.evaluation import evaluate
 from oakpoint.evaluate.figures import Figure
 from oakpoint.evaluate.intervals import Estimate, estimate
 from oakpoint.evaluate.pairs import Dataset
-from oakpoint.evaluate.protocol import Prepared, Protocol
+from oakpoint.evaluate.protocol import Protocol
 from oakpoint.evaluate.protocols import PROTOCOLS, protocols_by_name
-from oakpoint.evaluate.selection import best
 from oakpoint.evaluate.summary import summarise
-from oakpoint.evaluate.timing import Timed
-from oakpoint.features.types import Features
+from oakpoint.extractor import Extractor
 from oakpoint.predictor import Predictor
 from oakpoint.tasks.base import Result, Task
 from oakpoint.tune.trial import Interval
@@ -90,31 +88,16 @@ class KeypointJudge(Judge):
 
     def accuracy(self, predictor: Predictor[Any]) -> Interval:
         """See ``Judge.accuracy``."""
-        evaluation = evaluate(self._dataset, [_Tuned(predictor)], [self._protocol], lambda _, __: None)
-        found = summarise(evaluation, seed=self._seed).estimate(self._protocol.key, _Tuned.label, self._figure.key)
+        assert isinstance(predictor, Extractor), "asked before the first trial"
+        tuned = ExtractorCandidate("tuned", predictor, warm_ups=0)  # time is measured elsewhere
+        evaluation = evaluate(self._dataset, [tuned], [self._protocol], lambda _, __: None)
+        found = summarise(evaluation, seed=self._seed).estimate(self._protocol.key, tuned.label, self._figure.key)
         return _interval(found)
 
     @property
     def protocol(self) -> Protocol:
         """By which it measures."""
         return self._protocol
-
-
-@final
-class _Tuned(Candidate):
-    """A predictor that is loaded, as a row of an evaluation."""
-
-    label = "tuned"
-    note = ""
-
-    def __init__(self, predictor: Predictor[Features]) -> None:
-        self._predictor = predictor
-
-    def features(self, name: str, prepared: Prepared) -> Timed:
-        """See ``Candidate.features``; the time is measured elsewhere."""
-        del name
-        found = best(self._predictor(prepared.image), MAX_KEYPOINTS, fixed_ties=False)
-        return Timed(found, float("nan"), self._predictor.runtime)
 
 
 @final

@@ -51,7 +51,6 @@ class Opened(ABC):
         """Free the model."""
 
 
-@final
 class AsLoaded(Opened):
     """What ``oakpoint.load`` gives."""
 
@@ -92,18 +91,13 @@ class AsLoaded(Opened):
 
 
 @final
-class InGraph(Opened):
-    """What ``oakpoint.load`` gives with all of decoding in the network's graph."""
+class InGraph(AsLoaded):
+    """The same with all of decoding in the network's graph."""
 
     def __init__(self, extractor: Extractor) -> None:
         """Take over an extractor, which is closed with this."""
+        super().__init__(extractor)
         self._extractor = extractor
-        self.description = extractor.description()
-        self.in_flight = 2
-
-    def run(self, image: Image) -> Features:
-        """See ``Opened``."""
-        return self._extractor(image)
 
     def staged(self, image: Image, clock: Clock) -> dict[str, float]:
         """See ``Opened``: decoding is the network's; what is left of it is the way back to the image's pixels."""
@@ -115,10 +109,6 @@ class InGraph(Opened):
         times.append(clock())
         extractor.task.in_frame(found, levels.original_from_tensor, (width, height))
         return _between([*times, clock()])
-
-    def close(self) -> None:
-        """See ``Opened``."""
-        self._extractor.close()
 
 
 @final
