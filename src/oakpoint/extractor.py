@@ -17,7 +17,7 @@ from oakpoint.geometry import PixelMap
 from oakpoint.images.inputs import Given, image_from
 from oakpoint.images.preprocess import Preprocess
 from oakpoint.pipeline import Stage
-from oakpoint.predictor import ModelIdentity, Predictor
+from oakpoint.predictor import MAX_CACHED_SIZES, ModelIdentity, Predictor
 from oakpoint.tasks.base import Task
 from oakpoint.tasks.keypoints.fused.running import WholeModels, levels_of
 from oakpoint.tasks.keypoints.task import INPUT, Keypoints
@@ -99,7 +99,9 @@ class Extractor(Predictor[Features]):
             in_flight=in_flight,
             open_alone_at=open_alone_at,
         )
-        self._whole = None if open_whole is None else WholeModels(open_whole, self._make_room)
+        self._whole = None
+        if open_whole is not None:
+            self._whole = WholeModels(open_whole, self._make_room, kept=MAX_CACHED_SIZES)
 
     def __call__(self, image: Given) -> Features:
         """See ``Predictor``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,13 +88,7 @@ def load(
         size=size,
         max_side=max_side,
         max_memory_gb=max_memory_gb,
-        runtime=RuntimeOptions(
-            backend=backend,
-            device=device,
-            precision=precision,
-            threads=threads,
-            in_flight=images_in_flight(threads) if in_flight is None else in_flight,
-        ),
+        runtime=_runtime(backend, device, precision, threads, in_flight),
         decoding=checked_decoding(decoding),
         changes=changes,
     )
@@ -129,13 +123,7 @@ def load_extractor(
         size=size,
         max_side=max_side,
         max_memory_gb=max_memory_gb,
-        runtime=RuntimeOptions(
-            backend=backend,
-            device=device,
-            precision=precision,
-            threads=threads,
-            in_flight=images_in_flight(threads) if in_flight is None else in_flight,
-        ),
+        runtime=_runtime(backend, device, precision, threads, in_flight),
         decoding=checked_decoding(decoding),
         changes=decode_changes,
     )
@@ -200,6 +188,12 @@ def _load(
     )
 
 
+def _runtime(backend: str, device: str, precision: str, threads: int | None, in_flight: int | None) -> RuntimeOptions:
+    """What ``load`` is told of the runtime; see there."""
+    side_by_side = images_in_flight(threads) if in_flight is None else in_flight
+    return RuntimeOptions(backend=backend, device=device, precision=precision, threads=threads, in_flight=side_by_side)
+
+
 def images_in_flight(threads: int | None = None) -> int:
     """As many images as suit the cores: one for each, up to ``MOST_IN_FLIGHT``, since each takes memory.
 
@@ -213,7 +207,8 @@ def _alone(model: Model, runtime: RuntimeOptions) -> Callable[[tuple[int, int]],
     """Opens the model for one run at a time; None where it is opened so anyway."""
     if runtime.in_flight == 1:
         return None
-    return lambda size: model.runnable(replace(runtime, in_flight=1)).open_at(size)
+    runnable = cache(lambda: model.runnable(replace(runtime, in_flight=1)))  # not before the first size that needs it
+    return lambda size: runnable().open_at(size)
 
 
 def _with_weights(said: ModelOptions | None, weights: str | Path | None) -> ModelOptions:

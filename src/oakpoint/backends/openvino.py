@@ -80,20 +80,21 @@ class OpenVinoBackend(Backend):
                 compiled = compiled_model(core, model, path, device, settings)
             else:
                 compiled = core.compile_model(edit(model), device, settings)
-            side_by_side = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) if in_flight > 1 else 1
+            optimal = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) if in_flight > 1 else 1
         except RuntimeError as error:
             raise BackendError(
                 f"{path}: OpenVINO cannot load it on {device}: {last_line(error, passing_over=_WHERE)}"
             ) from error
-        self._compiled = compiled
-        self._free = threading.BoundedSemaphore(min(side_by_side, in_flight))
+        side_by_side = min(optimal, in_flight)
+        self._compiled, self._tensor = compiled, openvino.Tensor
+        self._free = threading.BoundedSemaphore(side_by_side)
         self._requests = [_Request(compiled.create_infer_request())]
         version = openvino.__version__.split("-")[0]
         self.description = f"openvino {version} {device} {precision}"
         self.inputs = tuple(_spec(port) for port in compiled.inputs)
         self.outputs = tuple(_spec(port) for port in compiled.outputs)
         self._memory = {
-            index: RecycledMemory(tuple(map(int, spec.shape)), np.float32, min(side_by_side, in_flight) + WAITING)
+            index: RecycledMemory(tuple(map(int, spec.shape)), np.float32, side_by_side + WAITING)
             for index, spec in enumerate(self.outputs)
             if spec.dtype == "float32" and all(isinstance(side, int) and side > 0 for side in spec.shape)
         }
@@ -116,10 +117,9 @@ class OpenVinoBackend(Backend):
 
     def _written_by(self, request: _Request) -> dict[int, NDArray[np.float32]]:
         """Arrays that a request's next run writes to, by the outputs' numbers."""
-        tensor = import_openvino().Tensor
         given = {index: memory.array() for index, memory in self._memory.items()}
         for index, (array, _) in given.items():
-            request.run.set_output_tensor(index, tensor(array, shared_memory=True))
+            request.run.set_output_tensor(index, self._tensor(array, shared_memory=True))
         request.bound = [memory for _, memory in given.values()]
         return {index: array for index, (array, _) in given.items()}
 

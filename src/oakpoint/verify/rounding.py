@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ class ErrorSizes:
         """The usual error, in the tensor's own unit; NaN without any image."""
         if not self._errors:
             return float("nan")
-        return _usual(np.concatenate(self._errors))
+        return usual_of(np.concatenate(self._errors))
 
     def alike(self) -> tuple[tuple[float, float], ...]:
         """The largest and the usual error among places of which like values were expected, all places in such groups.
@@ -160,7 +161,8 @@ class ErrorSizes:
         }
 
 
-def _usual(errors: NDArray[np.float32]) -> float:
+def usual_of(errors: NDArray[np.floating[Any]]) -> float:
+    """What one of the errors (N,) in a hundred exceeds, see ``USUAL_QUANTILE``; 0 without any."""
     if not len(errors):
         return 0.0
     place = int(USUAL_QUANTILE * (len(errors) - 1))
@@ -201,7 +203,7 @@ def _usual_in_most_cells(errors: NDArray[np.float32], cells: NDArray[np.int32], 
     starts = np.flatnonzero(np.diff(cells, prepend=-1))
     for start, end in itertools.pairwise([*starts.tolist(), len(cells)]):
         if end - start >= fewest:
-            usual.setdefault(int(cells[start]) // CELLS**2, []).append(_usual(errors[start:end]))
+            usual.setdefault(int(cells[start]) // CELLS**2, []).append(usual_of(errors[start:end]))
     return max((float(np.median(found)) for found in usual.values() if len(found) >= FEWEST_CELLS), default=None)
 
 

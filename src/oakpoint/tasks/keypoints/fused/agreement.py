@@ -21,7 +21,7 @@ from oakpoint.tasks.keypoints.scores import KEPT_FROM
 from oakpoint.tasks.keypoints.task import Keypoints
 from oakpoint.tasks.keypoints.tolerances import COMPARED, IN_ORDER, SAME_PLACE_PX, SCORE_FLOOR, TOLERANCES
 from oakpoint.verify.comparison import Comparison
-from oakpoint.verify.rounding import STANDS_OUT, USUAL_QUANTILE, ErrorSizes
+from oakpoint.verify.rounding import STANDS_OUT, ErrorSizes, usual_of
 from oakpoint.verify.tolerances import FUSED_STAGE, Tolerance
 
 
@@ -132,7 +132,7 @@ class FoundAgreement(Comparison[Found]):
             IN_ORDER: float(self._out_of_order),
             "largest distance, px": float(apart_px.max(initial=0.0)),
             "largest score error": float(scores.max(initial=0.0)),
-            "usual score error": _usual(scores),
+            "usual score error": usual_of(scores),
             "mean descriptor cosine": float(cosines.mean()) if len(cosines) else float("nan"),
             "smallest descriptor cosine": float(cosines.min()) if len(cosines) else float("nan"),
         }
@@ -151,7 +151,7 @@ class FoundAgreement(Comparison[Found]):
         same = nearest_pairs(expected.keypoints, got.keypoints, SAME_PLACE_PX)
         self._common += len(same)
         errors = self._add_common(expected.subset(same[:, 0]), got.subset(same[:, 1]))
-        error = min(max(STANDS_OUT * _usual(errors), SCORE_FLOOR[FUSED_STAGE]), -float(np.log(KEPT_FROM)))
+        error = min(max(STANDS_OUT * usual_of(errors), SCORE_FLOOR[FUSED_STAGE]), -float(np.log(KEPT_FROM)))
         assert reference.heatmap is not None
         places = places_of(reference.heatmap, error, self.task)
         there = nearest_pairs(places.points, got.keypoints, SAME_PLACE_PX)
@@ -199,8 +199,3 @@ def places_of(heatmap: NDArray[np.float32], error: float, task: Keypoints) -> Pl
         rows, columns, certain = rows[possible], columns[possible], certain[possible]
     maxima = np.stack([columns, rows], axis=1).astype(np.int64)
     return Places(refined_keypoints(heatmap, maxima, options.subpixel), certain)
-
-
-def _usual(errors: NDArray[np.float64]) -> float:
-    """What one error in a hundred exceeds; 0 without any."""
-    return float(np.quantile(errors, USUAL_QUANTILE, method="lower")) if len(errors) else 0.0

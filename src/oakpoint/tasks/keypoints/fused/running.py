@@ -17,9 +17,6 @@ from oakpoint.features.types import Features
 from oakpoint.tasks.keypoints.fused.decoding import DESCRIPTORS, KEYPOINTS, OUTPUTS, SCORES
 from oakpoint.tasks.keypoints.task import Keypoints
 
-MAX_CACHED_SIZES = 8
-"""See ``predictor``."""
-
 
 def levels_of(interface: Interface) -> Interface:
     """The interface of a network whose image is given as its levels, uint8: the graph scales them."""
@@ -56,12 +53,13 @@ class WholeModels:
     Args:
         open_whole: opens the model for what it takes at a size, and for how it is decoded.
         make_room: sees to the memory for a model of a size.
+        kept: models of as many sizes are kept ready.
     """
 
     def __init__(
-        self, open_whole: Callable[[Interface, Keypoints], Backend], make_room: Callable[[Size], None]
+        self, open_whole: Callable[[Interface, Keypoints], Backend], make_room: Callable[[Size], None], *, kept: int
     ) -> None:
-        self._open_whole, self._make_room = open_whole, make_room
+        self._open_whole, self._make_room, self._kept = open_whole, make_room, kept
         self._lock = threading.Lock()
         self._current: tuple[Keypoints, BackendCache] | None = None
 
@@ -113,7 +111,7 @@ class WholeModels:
                 self._make_room(size)
                 return self._open_whole(interface.with_preprocess(replace(interface.image, size=size)), task)
 
-            models = BackendCache(opened, kept=MAX_CACHED_SIZES)
+            models = BackendCache(opened, kept=self._kept)
             self._current = task, models
         if former is not None:
             former[1].close()
